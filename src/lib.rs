@@ -1,0 +1,3 @@
+//! runbookd: runs the runbooks of Prometheus alerts.
+
+pub mod clock;

@@ -1,0 +1,2 @@
+//! Hand-over.
+fn main() {}
