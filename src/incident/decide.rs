@@ -1,0 +1,431 @@
+//! What comes next. The rules of the way stand here, and nowhere else.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::OperationId;
+use super::event::{Event, Found};
+use super::outcome::{Outcome, StepResult};
+use super::permit::Wanted;
+use super::state::{Effect, Incident, Stage};
+use crate::clock::after;
+use crate::runbook::{Runbook, StepKind};
+use crate::text::span;
+
+/// The present, as far as a decision needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The time.
+    pub now: Timestamp,
+    /// Whether a person has stopped all effects.
+    pub paused: bool,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// Ask the probes of `confirm`.
+    Confirm,
+    /// Choose the targets from the evidence.
+    ChooseLegs,
+    /// Ask the probes of a diagnosis.
+    Diagnose,
+    /// Read the cluster and make the plan.
+    Plan,
+    /// Ask the guards, commit the intent, and act.
+    Commit(Box<Wanted>),
+    /// Look at the target, to learn what became of the effect.
+    Observe(Effect),
+    /// Look whether the effect has come to its end.
+    Follow(Effect),
+    /// Ask the probes of `verify` about the time since the effect was complete.
+    Verify(Effect, Timestamp),
+    /// Record this.
+    Append(Event),
+    /// Nothing before this moment, but for a further event.
+    Wait(Timestamp),
+    /// Nothing, for ever.
+    Nothing,
+}
+
+/// A `confirm` that is unknown, or fails soon after the alert, is asked again after this long, then after
+/// twice as long, and so on up to [`CONFIRM_AT_MOST`].
+pub const CONFIRM_AGAIN: Duration = Duration::from_secs(10);
+/// See [`CONFIRM_AGAIN`].
+pub const CONFIRM_AT_MOST: Duration = Duration::from_secs(120);
+/// How often the end of an effect is looked for.
+pub const FOLLOW_EVERY: Duration = Duration::from_secs(3);
+/// How often `verify` is asked at the most; it is asked at most twenty times in its `within`.
+pub const VERIFY_EVERY: Duration = Duration::from_secs(5);
+/// Evidence and plans older than this are made anew before they are used.
+pub const FRESH: Duration = Duration::from_secs(60);
+/// How often an effect that surely did not happen is tried.
+pub const PERMITS_AT_MOST: u32 = 4;
+
+/// What comes next for this incident.
+#[must_use]
+pub fn decide(incident: &Incident, runbook: &Runbook, moment: Moment) -> Next {
+    let now = moment.now;
+    if incident.closed().is_some() {
+        return Next::Nothing;
+    }
+    if let Some(effect) = incident.effect() {
+        return with_effect(incident, runbook, moment, effect);
+    }
+    if incident.resolved()
+        && let Some(event) = on_resolved(incident)
+    {
+        return Next::Append(event);
+    }
+    match &incident.stage {
+        Stage::Confirm { tries, since, last, .. } => match last {
+            None => Next::Confirm,
+            Some((at, found)) => {
+                if let Some(event) = on_not_confirmed(incident, runbook, *since, *at, *found) {
+                    return Next::Append(event);
+                }
+                at_or_wait(now, again(runbook, *at, *tries), Next::Confirm)
+            }
+        },
+        Stage::StoodBack { until } => {
+            if now >= incident.opened.deadline {
+                return close(Outcome::Blocked, "it stood back behind another incident until its deadline");
+            }
+            at_or_wait(now, *until, Next::Confirm)
+        }
+        Stage::ChooseLegs => Next::ChooseLegs,
+        Stage::Begin { failed } => begin(incident, runbook, now, failed.as_ref()),
+        Stage::Planned(plan) => {
+            if now > after(plan.made_at, runbook.paced(FRESH)) {
+                // A crash lies between the plan and this moment, or a very slow store.
+                return Next::Confirm;
+            }
+            Next::Commit(Box::new(Wanted {
+                op: OperationId::new(&incident.id, incident.attempts + 1),
+                leg: incident.leg,
+                step: incident.step,
+                plan: plan.clone(),
+                again: false,
+            }))
+        }
+        Stage::Refused { until, .. } => refused(incident, moment, *until),
+        Stage::Asking { expires, .. } => {
+            if now >= *expires {
+                return close(Outcome::Expired, "nobody approved or declined in time");
+            }
+            Next::Wait(*expires)
+        }
+        Stage::Declined { why } => close(Outcome::Declined, why),
+        Stage::StepEnded { result, why } => step_ended(incident, runbook, *result, why),
+        // Those with an effect were handled above.
+        Stage::Intended(_)
+        | Stage::Unclear { .. }
+        | Stage::NotDone { .. }
+        | Stage::Following { .. }
+        | Stage::Verifying { .. }
+        | Stage::Ending { .. }
+        | Stage::Closed(_) => Next::Nothing,
+    }
+}
+
+/// An effect is on its way: it is brought to its end whatever else happens.
+fn with_effect(incident: &Incident, runbook: &Runbook, moment: Moment, effect: &Effect) -> Next {
+    let now = moment.now;
+    let end = |result: StepResult, why: String| {
+        Next::Append(Event::StepEnded {
+            leg: incident.leg,
+            step: incident.step,
+            op: Some(effect.op.clone()),
+            result,
+            why,
+        })
+    };
+    let deadline = incident.opened.deadline.max(after(effect.intended_at, effect.plan.settles_within));
+    match &incident.stage {
+        Stage::Unclear { unseen, .. } => match unseen {
+            None => Next::Observe(effect.clone()),
+            Some((tries, at)) => {
+                if now >= deadline {
+                    let why = "the target could not be looked at, so it is not known whether this was done";
+                    return end(StepResult::Ambiguous, why.to_owned());
+                }
+                at_or_wait(now, again(runbook, *at, *tries), Next::Observe(effect.clone()))
+            }
+        },
+        Stage::NotDone { at, .. } => {
+            if incident.resolved() {
+                return end(StepResult::Dropped, "it did not happen, and the alert has resolved".to_owned());
+            }
+            if effect.permits >= PERMITS_AT_MOST {
+                let why = format!("it was tried {} times and could not be done", effect.permits);
+                return end(StepResult::Failed, why);
+            }
+            let fresh = incident.held_at.is_some_and(|held| now <= after(held, runbook.paced(FRESH)));
+            if !fresh {
+                return Next::Confirm;
+            }
+            let wanted = Wanted {
+                op: effect.op.clone(),
+                leg: incident.leg,
+                step: incident.step,
+                plan: effect.plan.clone(),
+                again: true,
+            };
+            at_or_wait(
+                now,
+                again(runbook, *at, effect.permits.saturating_sub(1)),
+                Next::Commit(Box::new(wanted)),
+            )
+        }
+        Stage::Confirm { tries, last, .. } => match last {
+            None => Next::Confirm,
+            Some((_, Found::Fails)) => {
+                end(StepResult::Dropped, "it did not happen, and the evidence is gone".to_owned())
+            }
+            Some(_) if now >= deadline || incident.resolved() => {
+                end(StepResult::Dropped, "it did not happen, and could not be confirmed anew".to_owned())
+            }
+            Some((at, _)) => at_or_wait(now, again(runbook, *at, *tries), Next::Confirm),
+        },
+        Stage::Refused { until, .. } => {
+            if incident.resolved() || now >= deadline {
+                return end(StepResult::Dropped, "it did not happen, and is no longer allowed".to_owned());
+            }
+            match refused(incident, moment, *until) {
+                Next::Append(_) => {
+                    end(StepResult::Dropped, "it did not happen, and is no longer allowed".to_owned())
+                }
+                next => next,
+            }
+        }
+        Stage::Following { since, .. } => {
+            let until = after(effect.intended_at.max(*since), effect.plan.settles_within);
+            if now >= until {
+                let saw = format!("not complete after {}", span(effect.plan.settles_within));
+                return Next::Append(Event::EffectStalled { op: effect.op.clone(), saw, failed: false });
+            }
+            Next::Follow(effect.clone())
+        }
+        Stage::Verifying { since, last, .. } => verifying(incident, runbook, now, effect, *since, *last, end),
+        Stage::Ending { result, why, .. } => end(*result, why.clone()),
+        // An intent without an answer: the process died in between. Nothing is done before it was looked.
+        _ => Next::Observe(effect.clone()),
+    }
+}
+
+fn verifying(
+    incident: &Incident,
+    runbook: &Runbook,
+    now: Timestamp,
+    effect: &Effect,
+    since: Timestamp,
+    last: Option<(Timestamp, Found)>,
+    end: impl Fn(StepResult, String) -> Next,
+) -> Next {
+    let Some(StepKind::Remediate { verify, .. }) = runbook.steps.get(incident.step).map(|step| &step.kind)
+    else {
+        return end(StepResult::Inconclusive, "the runbook has no verify for this step".to_owned());
+    };
+    let deadline = after(since, verify.within.max(verify.hold));
+    match last {
+        Some((_, Found::Holds)) => {
+            return end(StepResult::Recovered, format!("verify held for {}", span(verify.hold)));
+        }
+        Some((at, found)) if at >= deadline => {
+            let within = span(verify.within);
+            return match found {
+                Found::Unknown => end(
+                    StepResult::Inconclusive,
+                    format!("verify could not be answered within {within}; no further step was begun"),
+                ),
+                Found::Holds | Found::Fails => {
+                    end(StepResult::NotRecovered, format!("verify did not hold within {within}"))
+                }
+            };
+        }
+        _ => {}
+    }
+    let every = runbook.paced(VERIFY_EVERY).max(verify.within / 20);
+    let first = after(since, verify.hold);
+    let next = last.map_or(first, |(at, _)| after(at, every)).clamp(first, deadline.max(first));
+    at_or_wait(now, next, Next::Verify(effect.clone(), since))
+}
+
+/// All alerts have resolved, and no effect is on its way: no further step is begun.
+fn on_resolved(incident: &Incident) -> Option<Event> {
+    let closed = |outcome, why: &str| Some(Event::Closed { outcome, why: why.to_owned() });
+    if incident.effects == 0 {
+        let shadowed = incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct));
+        return match incident.stage {
+            // What ended has its own word.
+            Stage::StepEnded { result: Some(StepResult::Failed), .. } | Stage::Declined { .. } => None,
+            _ if shadowed => None,
+            _ => closed(Outcome::SelfHealed, "the alert resolved before anything was done"),
+        };
+    }
+    match incident.stage {
+        // The end of a step says itself how it went.
+        Stage::StepEnded { .. } | Stage::Declined { .. } => None,
+        _ if incident.step > 0 => {
+            closed(Outcome::Stopped, "the alert resolved before the next step; what was done did not verify")
+        }
+        _ => closed(Outcome::Recovered, "the alert resolved; the remaining targets need nothing"),
+    }
+}
+
+fn on_not_confirmed(
+    incident: &Incident,
+    runbook: &Runbook,
+    since: Timestamp,
+    at: Timestamp,
+    found: Found,
+) -> Option<Event> {
+    let closed = |outcome, why: String| Some(Event::Closed { outcome, why });
+    match found {
+        Found::Holds => None,
+        Found::Unknown if at >= incident.opened.deadline => {
+            closed(Outcome::Inconclusive, "the evidence could not be had before the deadline".to_owned())
+        }
+        Found::Unknown => None,
+        Found::Fails if incident.effects > 0 => {
+            closed(Outcome::Recovered, "the remaining targets show no evidence any more".to_owned())
+        }
+        Found::Fails if incident.was_busy() => closed(
+            Outcome::Joined,
+            "another incident worked on the same target, and the evidence is gone".to_owned(),
+        ),
+        Found::Fails if incident.held_at.is_some() => {
+            closed(Outcome::SelfHealed, "the evidence went away before anything was done".to_owned())
+        }
+        Found::Fails if at >= after(since, runbook.confirm_within).min(incident.opened.deadline) => {
+            closed(Outcome::NotConfirmed, "the alert fires, and the evidence says no".to_owned())
+        }
+        Found::Fails => None,
+    }
+}
+
+fn begin(
+    incident: &Incident,
+    runbook: &Runbook,
+    now: Timestamp,
+    failed: Option<&(u32, Timestamp, String)>,
+) -> Next {
+    if let (Some(each), Some(leg)) = (&runbook.targets.each, incident.current_leg())
+        && let Some(value) = leg.each.get(&each.label)
+        && let Some(evidence) = incident.evidence.iter().find(|evidence| evidence.probe == each.probe)
+        && !evidence.by.contains_key(value)
+    {
+        let why = format!("{} no longer shows {}={value}", each.probe, each.label);
+        return Next::Append(Event::LegSkipped { leg: incident.leg, why });
+    }
+    let next = match runbook.steps.get(incident.step).map(|step| &step.kind) {
+        None if incident.effects > 0 => {
+            return close(Outcome::NotRecovered, "every step was tried, and verify did not hold");
+        }
+        None => return close(Outcome::Inconclusive, "the runbook has no step left"),
+        Some(StepKind::Diagnose(_)) => Next::Diagnose,
+        Some(StepKind::Remediate { .. }) => Next::Plan,
+    };
+    match failed {
+        None => next,
+        Some((_, _, why)) if now >= incident.opened.deadline => {
+            close(Outcome::Inconclusive, &format!("no plan could be made before the deadline: {why}"))
+        }
+        Some((tries, at, _)) => {
+            // What was confirmed grows old while the cluster can not be read.
+            let next = if incident.held_at.is_some_and(|held| now > after(held, runbook.paced(FRESH))) {
+                Next::Confirm
+            } else {
+                next
+            };
+            at_or_wait(now, again(runbook, *at, *tries), next)
+        }
+    }
+}
+
+/// A guard said no: wait until that ends, when it ends before the incident's deadline; then confirm anew.
+fn refused(incident: &Incident, moment: Moment, until: Option<Timestamp>) -> Next {
+    use super::refusal::Guard;
+    let deadline = incident.opened.deadline;
+    let reasons = || {
+        let words: Vec<String> =
+            incident.refusals.iter().map(|no| format!("{}: {} ({})", no.guard, no.saw, no.limit)).collect();
+        words.join("; ")
+    };
+    let by_pause = incident.refusals.iter().any(|refusal| refusal.guard == Guard::Pause);
+    let others_end = incident
+        .refusals
+        .iter()
+        .filter(|refusal| refusal.guard != Guard::Pause)
+        .all(|refusal| refusal.until.is_some_and(|until| until < deadline));
+    if !others_end || moment.now >= deadline {
+        return close(Outcome::Blocked, &reasons());
+    }
+    if by_pause && moment.paused {
+        // Nobody knows when a person resumes; the pipeline asks again when they do.
+        return Next::Wait(deadline);
+    }
+    at_or_wait(moment.now, until.unwrap_or(moment.now), Next::Confirm)
+}
+
+fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>, why: &str) -> Next {
+    let next_leg = incident.leg + 1;
+    let more_legs = next_leg < incident.legs.len();
+    let go_on = || Next::Append(Event::StepBegan { leg: next_leg, step: 0 });
+    match result {
+        None | Some(StepResult::Recovered) if more_legs && !incident.resolved() => go_on(),
+        None | Some(StepResult::Recovered) => {
+            let would_act = incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct));
+            if incident.effects > 0 {
+                close(Outcome::Recovered, "verify held on every target")
+            } else if would_act {
+                close(Outcome::WouldAct, "in shadow: nothing was done")
+            } else {
+                close(Outcome::SelfHealed, "no target shows the evidence any more")
+            }
+        }
+        Some(StepResult::WouldAct) if more_legs && !incident.resolved() => go_on(),
+        Some(StepResult::WouldAct) => close(Outcome::WouldAct, "in shadow: nothing was done"),
+        Some(StepResult::NotRecovered) => {
+            let more_steps = incident.step + 1 < runbook.steps.len();
+            if more_steps && incident.resolved() {
+                let why = "verify did not hold, and the alert resolved before the next step";
+                close(Outcome::Stopped, why)
+            } else if more_steps {
+                Next::Append(Event::StepBegan { leg: incident.leg, step: incident.step + 1 })
+            } else {
+                close(Outcome::NotRecovered, why)
+            }
+        }
+        Some(StepResult::Inconclusive) => close(Outcome::Inconclusive, why),
+        Some(StepResult::Failed) => close(Outcome::Failed, why),
+        Some(StepResult::Ambiguous) => close(Outcome::Ambiguous, why),
+        Some(StepResult::Dropped) => {
+            let last = match incident.evidence.as_slice() {
+                [] => Found::Unknown,
+                answers => super::evidence::all_of(answers),
+            };
+            match last {
+                _ if incident.resolved() => close(Outcome::SelfHealed, why),
+                Found::Fails => close(Outcome::SelfHealed, why),
+                Found::Unknown => close(Outcome::Inconclusive, why),
+                Found::Holds => close(Outcome::Blocked, why),
+            }
+        }
+    }
+}
+
+fn close(outcome: Outcome, why: &str) -> Next {
+    Next::Append(Event::Closed { outcome, why: why.to_owned() })
+}
+
+fn at_or_wait(now: Timestamp, at: Timestamp, next: Next) -> Next {
+    if now >= at { next } else { Next::Wait(at) }
+}
+
+/// The moment of the next try: exponential from [`CONFIRM_AGAIN`] up to [`CONFIRM_AT_MOST`].
+fn again(runbook: &Runbook, last: Timestamp, tries: u32) -> Timestamp {
+    let delay = CONFIRM_AGAIN.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(CONFIRM_AT_MOST);
+    after(last, runbook.paced(delay))
+}

@@ -1,0 +1,128 @@
+//! What an action would do, in full: the change, the value before, what else is touched, the circumstances.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::runbook::{Action, Hash};
+
+/// An object that is acted on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// Its kind, such as `deployment`.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name; never guessed.
+    pub name: String,
+}
+
+/// The kinds of object that can be acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `apps/v1` Deployment.
+    Deployment,
+}
+
+impl Target {
+    /// `samosachaat-prod/deployment/chat-api`: the key of the limits and of the row that keeps others away.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", self.namespace, self.kind_name(), self.name)
+    }
+
+    const fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Deployment => "deployment",
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} in {}", self.kind_name(), self.name, self.namespace)
+    }
+}
+
+/// What an action would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The action.
+    pub action: Action,
+    /// On what.
+    pub target: Target,
+    /// The very object: another one of the same name is refused at the write.
+    pub uid: String,
+    /// In an operator's words: "restart deployment/chat-api in samosachaat-prod".
+    pub says: String,
+    /// The change.
+    pub change: Change,
+    /// What else happens, such as "2 pods are replaced, one after the other".
+    pub touches: Vec<String>,
+    /// What was read from the cluster; guards look at it and ask nobody.
+    pub circumstances: Circumstances,
+    /// After this long the effect must be complete.
+    pub settles_within: Duration,
+    /// When it was made. A plan grows old.
+    pub made_at: Timestamp,
+}
+
+impl Plan {
+    /// The hash of what a person judges: runbook, step, object, field, what else is touched. Not the times and
+    /// not the resource version, which move while the person reads.
+    #[must_use]
+    pub fn judged(&self, runbook: &Hash, step: usize) -> Hash {
+        let judged = serde_json::json!([
+            runbook,
+            step,
+            self.action,
+            self.target,
+            self.uid,
+            self.change.field,
+            self.change.judged,
+            self.touches,
+        ]);
+        Hash(hex(&Sha256::digest(judged.to_string().as_bytes())))
+    }
+}
+
+/// One field and its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its path in the object.
+    pub field: String,
+    /// The value before; none: the field was not there.
+    pub before: Option<String>,
+    /// The value that will be written: journaled, so that a second write of it changes nothing.
+    pub after: String,
+    /// The value after as far as a person judges it; a time stamp is "now".
+    pub judged: String,
+}
+
+/// What surrounds the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// The rollout is paused: a restart would be accepted and roll nothing out.
+    pub paused: bool,
+    /// How many pods are wanted.
+    pub replicas: u32,
+    /// A rollout that is under way, in kubectl's words.
+    pub rollout_in_progress: Option<String>,
+    /// The object's own controller, such as `Rollout/chat-api`, which would undo the change.
+    pub controller: Option<String>,
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String can not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,329 @@
+//! Runbooks: which alerts they answer, what confirms them, the targets, the steps, the limits.
+//!
+//! Plain data. `load` reads them from YAML and knows where everything stood; nothing here does I/O but that.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Labels, Matcher};
+use crate::logql::LogQuery;
+
+/// How far automation may go. The lowest of the daemon's ceiling, the namespace's, the runbook's and the step's counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Answers no alert.
+    Off,
+    /// Decides and reports, and does nothing.
+    Shadow,
+    /// A person approves the exact plan.
+    Ask,
+    /// Acts on its own, under the guards.
+    Act,
+}
+
+impl Mode {
+    /// All modes, lowest first.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Shadow, Self::Ask, Self::Act];
+
+    /// The word in YAML, messages and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Shadow => "shadow",
+            Self::Ask => "ask",
+            Self::Act => "act",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// SHA-256 of a runbook's text with its variables, in hexadecimal: open incidents keep the version they began with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hash(pub String);
+
+/// One YAML document of `rules/`.
+#[derive(Debug, Clone)]
+pub struct Runbook {
+    /// Its name, unique among the runbooks.
+    pub name: String,
+    /// Of the text and the variables it was read with.
+    pub hash: Hash,
+    /// One sentence for people.
+    pub summary: String,
+    /// The most that this runbook may do.
+    pub mode: Mode,
+    /// Which alerts it answers: all must hold.
+    pub alerts: Vec<Matcher>,
+    /// Whether later runbooks may answer the same alert, too.
+    pub goes_on: bool,
+    /// The labels that tell one incident of this runbook from another.
+    pub group_by: Vec<String>,
+    /// What must hold before anything is done.
+    pub confirm: Vec<Named>,
+    /// For how long a `confirm` that fails is asked again: log lines can come later than the alert.
+    pub confirm_within: Duration,
+    /// After this time without a decision the incident is closed and a person is told.
+    pub deadline: Duration,
+    /// What is acted on.
+    pub targets: Targets,
+    /// In order; the next begins when the one before it did not help.
+    pub steps: Vec<Step>,
+    /// How often it may act.
+    pub limits: Limits,
+    /// Who is told.
+    pub escalate: Escalate,
+    /// The `vars:` of the configuration that its placeholders name.
+    pub vars: BTreeMap<String, String>,
+    /// Every duration is divided by it; 1 but for the demonstration and the tests.
+    pub time_scale: u32,
+}
+
+impl Runbook {
+    /// A duration of runbookd's own, at the pace of this runbook.
+    #[must_use]
+    pub fn paced(&self, duration: Duration) -> Duration {
+        duration / self.time_scale.max(1)
+    }
+
+    /// Whether the alert with these labels is answered by this runbook.
+    #[must_use]
+    pub fn answers(&self, labels: &Labels) -> bool {
+        self.alerts.iter().all(|matcher| matcher.holds(labels))
+    }
+
+    /// The values of `group_by`. A label that is missing is empty, as in Alertmanager's own grouping.
+    #[must_use]
+    pub fn scope(&self, labels: &Labels) -> Labels {
+        Labels(self.group_by.iter().map(|name| (name.clone(), labels.get(name).to_owned())).collect())
+    }
+}
+
+/// A probe with the name under which others refer to it.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// The key in `confirm:` or `diagnose:`.
+    pub name: String,
+    /// The question.
+    pub probe: Probe,
+}
+
+/// A question that changes nothing.
+#[derive(Debug, Clone)]
+pub enum Probe {
+    /// How many log lines match.
+    Loki(LokiProbe),
+}
+
+/// Counts the lines that a LogQL log query finds.
+#[derive(Debug, Clone)]
+pub struct LokiProbe {
+    /// The log query; runbookd makes the metric form itself.
+    pub query: LogQuery,
+    /// How far back it looks.
+    pub window: Duration,
+    /// Count by this label, and hold the threshold against each value apart.
+    pub count_by: Option<String>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// What a count is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Threshold {
+    /// Holds from this number on.
+    AtLeast(u64),
+    /// Holds up to this number.
+    AtMost(u64),
+}
+
+impl Threshold {
+    /// Whether the number is on the right side.
+    #[must_use]
+    pub fn holds(self, figure: f64) -> bool {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "counts of log lines are far below 2^52")]
+            Self::AtLeast(least) => figure >= least as f64,
+            #[expect(clippy::cast_precision_loss, reason = "counts of log lines are far below 2^52")]
+            Self::AtMost(most) => figure <= most as f64,
+        }
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(least) => write!(f, "at least {least}"),
+            Self::AtMost(most) => write!(f, "at most {most}"),
+        }
+    }
+}
+
+/// Text with `${...}` placeholders, read and checked when the runbook is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// The pieces in order.
+    pub parts: Vec<Part>,
+}
+
+/// A piece of a [`Template`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// As it stands.
+    Text(String),
+    /// The path of a `${...}`.
+    Placeholder(String),
+}
+
+impl Template {
+    /// The text with every placeholder replaced.
+    ///
+    /// # Errors
+    /// The first path that has no value, or an empty one: empty never means all.
+    pub fn with(&self, value_of: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+        self.parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => Ok(text.clone()),
+                Part::Placeholder(path) => {
+                    value_of(path).filter(|value| !value.is_empty()).ok_or_else(|| path.clone())
+                }
+            })
+            .collect()
+    }
+}
+
+/// Which objects are acted on.
+#[derive(Debug, Clone)]
+pub struct Targets {
+    /// One leg for each value that a probe of `confirm` counted; none: exactly one leg.
+    pub each: Option<Each>,
+    /// The namespace of the objects.
+    pub namespace: Template,
+    /// The Deployment's name.
+    pub deployment: Template,
+}
+
+/// `each: pool_errors.app`: the values of a label that a probe counted by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Each {
+    /// A probe of `confirm`.
+    pub probe: String,
+    /// Its `count_by` label.
+    pub label: String,
+}
+
+/// One step of a runbook.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What it is, in the author's words.
+    pub title: String,
+    /// A lower mode than the runbook's, for this step alone.
+    pub mode: Option<Mode>,
+    /// What it does.
+    pub kind: StepKind,
+}
+
+/// A diagnosis reads and adds evidence; a remediation acts and is verified.
+#[derive(Debug, Clone)]
+pub enum StepKind {
+    /// Probes whose answers are kept for people; no answer stops anything.
+    Diagnose(Vec<Named>),
+    /// One action, and how to see whether it helped.
+    Remediate {
+        /// What is done.
+        action: Action,
+        /// What must hold afterwards.
+        verify: Verify,
+    },
+}
+
+/// Everything that runbookd can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Replaces all pods of a Deployment, as `kubectl rollout restart` does.
+    Restart,
+}
+
+impl Action {
+    /// All actions.
+    pub const ALL: [Self; 1] = [Self::Restart];
+
+    /// The word in YAML, messages and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// How to see whether a remediation helped.
+#[derive(Debug, Clone)]
+pub struct Verify {
+    /// Asked again until this long after the effect was complete.
+    pub within: Duration,
+    /// How long what is looked at must be good: no answer counts before this much time lies behind the effect.
+    pub hold: Duration,
+    /// All must hold.
+    pub all: Vec<Check>,
+}
+
+/// One condition of a [`Verify`].
+#[derive(Debug, Clone)]
+pub enum Check {
+    /// A probe of `confirm` again, with another threshold, on the target's own streams.
+    Again {
+        /// The probe's name.
+        probe: String,
+        /// The threshold that means healthy.
+        threshold: Threshold,
+        /// Another window than the probe's own.
+        window: Option<Duration>,
+    },
+    /// The target's rollout is complete.
+    RolloutComplete,
+}
+
+/// How often a runbook may act. Counted in the journal, so that a restart of runbookd resets nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// After an attempt on a target, no other for this long.
+    pub cooldown: Duration,
+    /// At most this many attempts of the runbook.
+    pub rate: Rate,
+}
+
+/// `3/1h`: so many attempts in so much time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how much time, the present moment included.
+    pub per: Duration,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.count, crate::text::span(self.per))
+    }
+}
+
+/// Who hears of an incident.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Escalate {
+    /// The Slack channel; none: the configuration's own.
+    pub slack: Option<String>,
+}
