@@ -1,8 +1,13 @@
 //! runbookd: runs the runbooks of Prometheus alerts.
 
+// Things: plain data and pure functions.
 pub mod alert;
-pub mod clock;
 pub mod incident;
 pub mod logql;
 pub mod runbook;
 pub mod text;
+
+// Tools.
+pub mod clients;
+pub mod clock;
+pub mod retry;

@@ -1,0 +1,140 @@
+//! What runbookd reads of a Deployment, and how far its rollout is: the same tests in the same order as `kubectl rollout status`.
+//!
+//! Pure: nothing is asked here. Available=True and ready pods say nothing about a rollout (a failed one shows both), so neither is used.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1 as apps;
+use serde::{Deserialize, Serialize};
+
+/// The annotation of the pod template that `kubectl rollout restart` writes.
+pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
+/// The API server fills these in; its own defaults stand here for answers that lack them.
+/// Source: <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/>.
+const DEFAULT_REPLICAS: i32 = 1;
+const DEFAULT_PROGRESS_DEADLINE: i32 = 600;
+
+/// A Deployment as it was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The namespace it lives in.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Tells it from a later Deployment of the same name.
+    pub uid: String,
+    /// Counts the changes of its spec.
+    pub generation: i64,
+    /// How many pods are wanted.
+    pub replicas: i32,
+    /// A paused Deployment accepts a restart and rolls nothing out.
+    pub paused: bool,
+    /// When it was last restarted as `kubectl rollout restart` does: the template's annotation, as it stands there.
+    pub restarted_at: Option<String>,
+    /// How far its rollout is.
+    pub rollout: Rollout,
+    /// After this time without progress Kubernetes calls the rollout failed.
+    pub progress_deadline: Duration,
+    /// The images of its containers, in the template's order.
+    pub images: Vec<String>,
+    /// `Kind/name` of the object that controls it (an operator's, say), which may put back what we change.
+    pub controller: Option<String>,
+}
+
+/// How far a rollout is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Rollout {
+    /// All pods are of the newest template, old ones are gone, and the new ones are available.
+    Complete {
+        /// How many pods are ready now.
+        ready: i32,
+    },
+    /// It goes on.
+    InProgress {
+        /// Pods of the newest template.
+        updated: i32,
+        /// Pods that are available, old ones included.
+        available: i32,
+        /// Pods that are wanted.
+        desired: i32,
+        /// What it waits for, in a sentence.
+        what: String,
+    },
+    /// It made no progress within the progress deadline.
+    Failed {
+        /// What Kubernetes says about it.
+        what: String,
+    },
+}
+
+impl From<&apps::Deployment> for Deployment {
+    fn from(object: &apps::Deployment) -> Self {
+        let meta = &object.metadata;
+        let spec = object.spec.as_ref();
+        let template = spec.map(|spec| &spec.template);
+        let annotations = template.and_then(|template| template.metadata.as_ref()?.annotations.as_ref());
+        let containers =
+            template.and_then(|template| template.spec.as_ref()).map(|pod| pod.containers.as_slice());
+        let deadline =
+            spec.and_then(|spec| spec.progress_deadline_seconds).unwrap_or(DEFAULT_PROGRESS_DEADLINE);
+        let mut owners = meta.owner_references.iter().flatten();
+        Self {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            generation: meta.generation.unwrap_or_default(),
+            replicas: desired(object),
+            paused: spec.and_then(|spec| spec.paused).unwrap_or_default(),
+            restarted_at: annotations.and_then(|all| all.get(RESTARTED_AT)).cloned(),
+            rollout: rollout_of(object),
+            progress_deadline: Duration::from_secs(u64::try_from(deadline).unwrap_or_default()),
+            images: containers
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|container| container.image.clone())
+                .collect(),
+            controller: owners
+                .find(|owner| owner.controller == Some(true))
+                .map(|owner| format!("{}/{}", owner.kind, owner.name)),
+        }
+    }
+}
+
+/// How far the rollout of `object` is.
+/// Source: `DeploymentStatusViewer.Status` in kubectl's `pkg/polymorphichelpers/rollout_status.go`.
+#[must_use]
+pub fn rollout_of(object: &apps::Deployment) -> Rollout {
+    let desired = desired(object);
+    let status = object.status.clone().unwrap_or_default();
+    let updated = status.updated_replicas.unwrap_or_default();
+    let available = status.available_replicas.unwrap_or_default();
+    let all = status.replicas.unwrap_or_default();
+    let in_progress = |what| Rollout::InProgress { updated, available, desired, what };
+
+    if status.observed_generation.unwrap_or_default() < object.metadata.generation.unwrap_or_default() {
+        return in_progress("the change of the spec has not been observed yet".to_owned());
+    }
+    let timed_out = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "Progressing" && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    });
+    if let Some(condition) = timed_out {
+        let said = condition.message.clone().unwrap_or_default();
+        return Rollout::Failed { what: format!("the rollout exceeded its progress deadline: {said}") };
+    }
+    if updated < desired {
+        return in_progress(format!("{updated} of {desired} new pods have been created"));
+    }
+    if all > updated {
+        return in_progress(format!("{} old pods are still to be stopped", all - updated));
+    }
+    if available < updated {
+        return in_progress(format!("{available} of {updated} new pods are available"));
+    }
+    Rollout::Complete { ready: status.ready_replicas.unwrap_or_default() }
+}
+
+fn desired(object: &apps::Deployment) -> i32 {
+    object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(DEFAULT_REPLICAS)
+}

@@ -1,0 +1,255 @@
+//! Kubernetes: reads Deployments, and restarts one as `kubectl rollout restart` does.
+//!
+//! A write is sent once, whatever comes back: kube's own retries (15 times on 429, 503 and 504, PATCH included) are switched off in the one
+//! client there is, and only questions are asked again, here. The answer's status decides, since a proxy's errors are not JSON.
+
+mod connect;
+mod deployment;
+mod names;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use k8s_openapi::api::apps::v1 as apps;
+use kube::core::Resource as _;
+use kube::core::params::{GetParams, Patch, PatchParams};
+use serde_json::json;
+
+use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, error};
+use crate::retry::Backoff;
+
+pub use deployment::{Deployment, RESTARTED_AT, Rollout, rollout_of};
+pub use names::{valid_name, valid_namespace};
+
+/// How many questions may be under way at once.
+const AT_ONCE: usize = 8;
+/// How often a question is asked in all before its failure counts.
+const ASKED: usize = 3;
+/// Between two tries of a question; a longer `Retry-After` ends the trying instead.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// Who we are in `managedFields`.
+const FIELD_MANAGER: &str = "runbookd";
+
+/// Which cluster. With neither, the cluster that runbookd runs in, or else `$KUBECONFIG` or `~/.kube/config`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// A kubeconfig file.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it, instead of its current one.
+    pub context: Option<String>,
+}
+
+/// A cluster.
+#[derive(Clone)]
+pub struct Kubernetes(Arc<Inner>);
+
+struct Inner {
+    client: kube::Client,
+    server: http::Uri,
+    deployments: Questions<Deployment>,
+    /// Part of every question, so that one asked after a write never shares the answer to one asked before it.
+    writes: AtomicU64,
+}
+
+impl fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kubernetes").field("server", &self.0.server).finish_non_exhaustive()
+    }
+}
+
+impl Kubernetes {
+    /// Reads the settings. The API server need not be up.
+    ///
+    /// # Errors
+    /// When there is no usable kubeconfig and no service account; the text names the file and the context, and says what to do.
+    pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
+        let (client, server) = connect::client(settings).await?;
+        Ok(Self(Arc::new(Inner {
+            client,
+            server,
+            deployments: Questions::new(AT_ONCE),
+            writes: AtomicU64::new(0),
+        })))
+    }
+
+    /// The API server's URL.
+    #[must_use]
+    pub fn server(&self) -> String {
+        self.0.server.to_string()
+    }
+
+    /// Whether the API server is on this machine, as a sandbox's is.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.server.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// The Deployment as it is now.
+    ///
+    /// # Errors
+    /// `NotFound` also when the *namespace* does not exist: the server's text names the deployment in both cases.
+    pub async fn deployment(&self, namespace: &str, name: &str) -> Result<Deployment, CallError> {
+        let call = format!("read deployment/{name} in {namespace}");
+        let path = checked_path(&call, namespace, name)?;
+        let question = format!("{} {path}", self.0.writes.load(Ordering::SeqCst));
+        self.0.deployments.ask(question, || self.read_deployment(&call, namespace, name)).await
+    }
+
+    async fn read_deployment(
+        &self,
+        call: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Deployment, CallError> {
+        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut asked = 1;
+        loop {
+            let request = deployments(namespace).get(name, &GetParams::default());
+            let request = request.map_err(|error| CallError::unsent(call, &error.to_string()))?;
+            match self.send(call, request).await {
+                Ok(body) => {
+                    let object: apps::Deployment =
+                        serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
+                    return Ok(Deployment::from(&object));
+                }
+                Err(error) => {
+                    let patient = error.retry_after.is_none_or(|wait| wait <= AGAIN.1);
+                    let busy = matches!(error.reason, Reason::RateLimited | Reason::ServerError);
+                    if asked == ASKED || !busy || !patient {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(backoff.next_delay().max(error.retry_after.unwrap_or_default())).await;
+                    asked += 1;
+                }
+            }
+        }
+    }
+
+    /// Restarts the Deployment with this `uid` by writing `restarted_at` into its pod template. The same value again changes nothing, so
+    /// a value that comes from the journal makes this idempotent. A paused Deployment accepts it and rolls nothing out: look first.
+    ///
+    /// # Errors
+    /// `Conflict` when the Deployment of that name is another one by now.
+    pub async fn restart_deployment(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        restarted_at: &str,
+    ) -> Result<(), CallError> {
+        let call = format!("restart deployment/{name} in {namespace}");
+        checked_path(&call, namespace, name)?;
+        if uid.is_empty() || restarted_at.is_empty() {
+            return Err(CallError::unsent(&call, "a restart needs the uid of the deployment and a time"));
+        }
+        let change = json!({
+            // The server compares a uid in a patch with the object's: the precondition holds at the write itself.
+            "metadata": {"uid": uid},
+            "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: restarted_at}}}},
+        });
+        let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+            .validation_strict();
+        let request = deployments(namespace).patch(name, &how, &Patch::Strategic(change));
+        let request = request.map_err(|error| CallError::unsent(&call, &error.to_string()))?;
+        self.0.writes.fetch_add(1, Ordering::SeqCst);
+        let done = self.send(&call, request).await;
+        self.0.writes.fetch_add(1, Ordering::SeqCst);
+        done.map(drop)
+    }
+
+    /// Whether the API server answers us.
+    ///
+    /// # Errors
+    /// Whatever keeps it from answering.
+    pub async fn ping(&self) -> Result<(), CallError> {
+        let call = "ask the Kubernetes API server for its version";
+        // Every service account may read this path (the role system:public-info-viewer).
+        let request = Request::get("/version").body(Vec::new());
+        let request = request.map_err(|error| CallError::unsent(call, &error.to_string()))?;
+        self.send(call, request).await.map(drop)
+    }
+
+    /// One request, once.
+    async fn send(&self, call: &str, request: Request<Vec<u8>>) -> Result<Vec<u8>, CallError> {
+        let whole = async {
+            let answer =
+                self.0.client.send(request.map(Into::into)).await.map_err(|error| broken(call, &error))?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect_bytes().await.map_err(|error| broken(call, &error))?;
+            Ok::<_, CallError>((head, body.to_vec()))
+        };
+        let (head, body) = tokio::time::timeout(DEFAULT_TIMEOUT, whole).await.map_err(|_| {
+            CallError::new(call, Reason::Timeout, &format!("no whole answer within {DEFAULT_TIMEOUT:?}"))
+        })??;
+        if head.status.is_success() {
+            return Ok(body);
+        }
+        Err(refused(call, head.status, &head.headers, &body))
+    }
+}
+
+/// The error that an answer with a bad status is.
+fn refused(call: &str, status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> CallError {
+    let text = String::from_utf8_lossy(body);
+    let said = serde_json::from_slice::<kube::core::Status>(body)
+        .map_or_else(|_| text.into_owned(), |status| status.message);
+    let mut error = CallError::of_answer(call, status, headers, &without_object(&said));
+    // A wrong uid is not a 409 in a patch: 422 `metadata.uid: Invalid value: "...": field is immutable`.
+    if status == StatusCode::UNPROCESSABLE_ENTITY
+        && said.contains("metadata.uid")
+        && said.contains("field is immutable")
+    {
+        error.reason = Reason::Conflict;
+    }
+    error
+}
+
+/// A 422 can quote the whole object, with the values of its environment variables: that part goes.
+fn without_object(said: &str) -> String {
+    let Some(start) = said.find("Invalid value: \"{") else { return said.to_owned() };
+    let tail = said.rfind("}\": ").filter(|end| *end > start).map_or("", |end| &said[end + 4..]);
+    format!("{}Invalid value: (the object): {tail}", &said[..start])
+}
+
+/// The error that a broken or missing connection is.
+fn broken(call: &str, error: &kube::Error) -> CallError {
+    let sources =
+        || std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
+    let unconnected = sources().any(|error| {
+        error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
+    });
+    let timed_out = sources().any(|error| {
+        error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+    });
+    let reason = match error {
+        // The credentials could not be had, so nothing was sent.
+        kube::Error::Auth(_) => Reason::Denied,
+        _ if unconnected => Reason::Unreachable,
+        _ if timed_out => Reason::Timeout,
+        _ => Reason::ServerError,
+    };
+    CallError::new(call, reason, &error::chain(error))
+}
+
+fn deployments(namespace: &str) -> kube::core::Request {
+    kube::core::Request::new(apps::Deployment::url_path(&(), Some(namespace)))
+}
+
+/// The path of a Deployment, for names that are names.
+fn checked_path(call: &str, namespace: &str, name: &str) -> Result<String, CallError> {
+    if !valid_namespace(namespace) {
+        return Err(CallError::unsent(call, &format!("{namespace:?} is not the name of a namespace")));
+    }
+    if !valid_name(name) {
+        return Err(CallError::unsent(call, &format!("{name:?} is not the name of a deployment")));
+    }
+    Ok(format!("{namespace}/{name}"))
+}
