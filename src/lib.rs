@@ -11,3 +11,4 @@ pub mod text;
 pub mod clients;
 pub mod clock;
 pub mod retry;
+pub mod store;

@@ -15,7 +15,7 @@ use crate::alert::{Alert, Fingerprint};
 use crate::runbook::Hash;
 
 /// How many alerts an incident keeps whole; of more it keeps the number.
-pub const ALERTS_KEPT: usize = 500;
+pub(super) const ALERTS_KEPT: usize = 500;
 
 /// The fold of an incident's events.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,256 @@
+//! The journal: one append-only record that is the audit log, the crash log, the timeline and the ledger of the
+//! limits. Everything that must survive `kill -9` goes through here, and nothing is true before it is committed.
+//!
+//! Rules that every store keeps, whatever its database:
+//!
+//! 1. No global cursor: readers ask per incident, and a `dirty` row is written in the append's transaction.
+//! 2. No read before a write: unique (partial) indexes and `ON CONFLICT` decide, so that two writers can not both win.
+//! 3. Limits are counted and reserved under one lock, in the transaction that appends the intent.
+//! 4. Every append names the epoch of its claim and the sequence number it expects; timers are `wake_at`.
+//! 5. Time is the store's, in whole microseconds of UTC.
+//! 6. Events carry a version; an incident with an event that this release can not read is left alone and reported.
+//! 7. A hash chain per incident over the stored bytes.
+//! 8. The runbook's text is kept by hash: open incidents keep the version they began with.
+//! 9. A sink's pace is a lease in the store.
+//! 10. One SQL text for every database; ids are made by the program.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::alert::{Alert, Labels};
+use crate::incident::ledger::{Ledger, Pause};
+use crate::incident::permit::{Asked, Permit};
+use crate::incident::{Event, IncidentId, Outcome, Recorded};
+use crate::runbook::Hash;
+
+/// How many alerts that no runbook answered are kept.
+pub const UNANSWERED_KEPT: u32 = 1_000;
+
+/// One notification, matched, as it goes into the journal in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Intake {
+    /// The alerts that at least one runbook answers.
+    pub answered: Vec<Answered>,
+    /// The others, each with the reason.
+    pub unanswered: Vec<Unanswered>,
+    /// How many alerts Alertmanager cut off.
+    pub truncated: u64,
+}
+
+/// An alert and the runbooks that answer it.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The alert.
+    pub alert: Alert,
+    /// Never empty.
+    pub by: Vec<AnsweredBy>,
+}
+
+/// A runbook that answers an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnsweredBy {
+    /// Its name.
+    pub runbook: String,
+    /// Its version.
+    pub hash: Hash,
+    /// The scope of the alert under it.
+    pub scope: Labels,
+    /// How long an incident that is opened now has.
+    pub deadline: Duration,
+}
+
+/// An alert that no runbook answered, or that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unanswered {
+    /// When it came. The store's time when it is taken in.
+    pub at: Timestamp,
+    /// Its labels as text, or, when it could not be read, the alert as it came, cut.
+    pub alert: String,
+    /// Whether it could not be read.
+    pub refused: bool,
+    /// Why nothing was done.
+    pub reason: String,
+}
+
+/// What became of an intake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Incidents that were opened.
+    pub opened: Vec<IncidentId>,
+    /// How many alerts joined an open incident.
+    pub joined: usize,
+    /// How many alerts resolved in an open incident.
+    pub resolved: usize,
+    /// How many alerts changed nothing: sent again, late, or already worked on.
+    pub repeated: usize,
+}
+
+/// The right to work on an incident, as long as nobody else has claimed it since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Which.
+    pub incident: IncidentId,
+    /// Every append says `WHERE epoch = ` this.
+    pub epoch: i64,
+}
+
+/// What the guards made of a wanted effect.
+#[derive(Debug)]
+pub enum Committed {
+    /// The intent is on disk; here is the permit.
+    Granted(Recorded, Permit),
+    /// Nothing was written.
+    Refused(Asked),
+}
+
+/// Asked under the ledger's lock, pure: what the guards say about the ledger as it is now.
+pub type AskGuards = Box<dyn FnOnce(&Ledger) -> Result<(Event, Permit), Asked> + Send>;
+
+/// An incident in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Its name.
+    pub id: IncidentId,
+    /// The runbook that answers.
+    pub runbook: String,
+    /// The label values that make it one incident.
+    pub scope: Labels,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The number of its last event.
+    pub seq: u64,
+}
+
+/// How far a reader of the journal has come with one incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// Which.
+    pub incident: IncidentId,
+    /// The last event that it has delivered; 0: none.
+    pub delivered: u64,
+    /// What it wrote down for itself, such as Slack's `ts`.
+    pub note: String,
+}
+
+/// Why the store did not do it. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another event came first; read again and decide again.
+    #[error("incident {0} has moved on")]
+    Moved(IncidentId),
+    /// Another owner has claimed it since.
+    #[error("incident {0} is claimed by another owner")]
+    NotMine(IncidentId),
+    /// Another incident's effect is in flight on the target.
+    #[error("another incident works on {0}")]
+    TargetTaken(String),
+    /// There is no such incident.
+    #[error("there is no incident {0}")]
+    NoSuchIncident(IncidentId),
+    /// An event that this release can not read, or whose hash does not fit.
+    #[error("event {seq} of incident {incident} can not be read: {why}")]
+    Unreadable {
+        /// Which incident.
+        incident: IncidentId,
+        /// Which event.
+        seq: u64,
+        /// Why.
+        why: String,
+    },
+    /// Too many writes are waiting.
+    #[error("too many writes are waiting for the journal")]
+    Overloaded,
+    /// The database did not take it.
+    #[error("the journal is not available: {0}")]
+    Unavailable(String),
+}
+
+/// The journal.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Takes one notification in, all of it in one transaction: when this returns `Ok`, it is on disk.
+    /// The same notification again changes nothing.
+    ///
+    /// An *episode* is one alert (by fingerprint) from firing to resolved. Firing opens one when none is open
+    /// and `starts_at` is later than the end of the last; an earlier or equal `starts_at` belongs to the
+    /// episode that is there, whether it is open or over (a late copy). Resolved ends it when `ends_at` is not
+    /// before its beginning. A runbook answers an episode once: while it fires, copies of it open nothing.
+    async fn take_in(&self, intake: Intake) -> Result<Receipt, StoreError>;
+
+    /// Claims the open incidents that nobody owns, or whose owner's lease has run out.
+    async fn claim(&self, owner: &str, lease: Duration) -> Result<Vec<Claim>, StoreError>;
+    /// Prolongs the leases of this owner.
+    async fn renew(&self, owner: &str, lease: Duration) -> Result<(), StoreError>;
+    /// Gives every lease of this owner back, for a graceful end.
+    async fn release(&self, owner: &str) -> Result<(), StoreError>;
+
+    /// The events of an incident after `seq`, in order, their hashes checked.
+    async fn events(&self, incident: &IncidentId, after: u64) -> Result<Vec<Recorded>, StoreError>;
+    /// Appends one event as number `expected + 1`, and the moment at which the incident wants to be looked at.
+    /// An [`Event::StepEnded`] with an operation, and [`Event::Closed`], free the target.
+    async fn append(
+        &self,
+        claim: &Claim,
+        expected: u64,
+        event: Event,
+        wake_at: Option<Timestamp>,
+    ) -> Result<Recorded, StoreError>;
+    /// The one dangerous moment: asks the guards under the ledger's lock and commits the intent with what it
+    /// uses up. The permit is handed out after the commit. An effect of another incident that is in flight on
+    /// the same target is refused by a unique row, whatever the guards said.
+    async fn commit_effect(
+        &self,
+        claim: &Claim,
+        expected: u64,
+        ask: AskGuards,
+    ) -> Result<Committed, StoreError>;
+    /// Appends what a person said ([`Event::Approved`], [`Event::Declined`]); no claim is needed.
+    async fn say(&self, incident: &IncidentId, expected: u64, event: Event) -> Result<Recorded, StoreError>;
+
+    /// The ledger as the guards would see it now; for shadow and for people.
+    async fn ledger(&self) -> Result<Ledger, StoreError>;
+    /// Stops all effects, durably.
+    async fn pause(&self, by: &str, reason: &str) -> Result<Pause, StoreError>;
+    /// Allows effects again; what was paused, if anything.
+    async fn resume(&self, by: &str) -> Result<Option<Pause>, StoreError>;
+    /// Whether a person has stopped all effects.
+    async fn paused(&self) -> Result<Option<Pause>, StoreError>;
+
+    /// Keeps a runbook's text under its hash.
+    async fn keep_runbook(&self, name: &str, hash: &Hash, text: &str) -> Result<(), StoreError>;
+    /// The text of a runbook.
+    async fn runbook(&self, hash: &Hash) -> Result<Option<String>, StoreError>;
+
+    /// Incidents, newest first, at most `most`: all of them, or those that are open.
+    async fn incidents(&self, only_open: bool, most: u32) -> Result<Vec<Summary>, StoreError>;
+    /// One incident's summary.
+    async fn incident(&self, incident: &IncidentId) -> Result<Summary, StoreError>;
+    /// The alerts that no runbook answered, newest first.
+    async fn unanswered(&self, most: u32) -> Result<Vec<Unanswered>, StoreError>;
+
+    /// The incidents of which a sink has not delivered every event, longest waiting first.
+    async fn behind(&self, sink: &str, most: u32) -> Result<Vec<Behind>, StoreError>;
+    /// Writes down that a sink has delivered everything up to `seq`, with a note for itself.
+    async fn delivered(
+        &self,
+        sink: &str,
+        incident: &IncidentId,
+        seq: u64,
+        note: &str,
+    ) -> Result<(), StoreError>;
+    /// Reserves the next moment at which a sink may send, `every` apart.
+    async fn slot(&self, sink: &str, every: Duration) -> Result<Timestamp, StoreError>;
+
+    /// Whether a write goes through, for readiness.
+    async fn writable(&self) -> Result<(), StoreError>;
+    /// Changes after every commit that touched an incident, the pause or a sink.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
