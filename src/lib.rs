@@ -12,3 +12,6 @@ pub mod clients;
 pub mod clock;
 pub mod retry;
 pub mod store;
+
+// Stages.
+pub mod guard;
