@@ -14,4 +14,10 @@ pub mod retry;
 pub mod store;
 
 // Stages.
+pub mod act;
+pub mod crash;
 pub mod guard;
+pub mod metrics;
+pub mod pipeline;
+pub mod probe;
+pub mod telemetry;
