@@ -6,6 +6,8 @@
 mod connect;
 mod deployment;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -50,6 +52,8 @@ pub struct Kubernetes(Arc<Inner>);
 struct Inner {
     client: kube::Client,
     server: http::Uri,
+    /// How long one request may take.
+    timeout: Duration,
     deployments: Questions<Deployment>,
     /// Part of every question, so that one asked after a write never shares the answer to one asked before it.
     writes: AtomicU64,
@@ -71,6 +75,7 @@ impl Kubernetes {
         Ok(Self(Arc::new(Inner {
             client,
             server,
+            timeout: DEFAULT_TIMEOUT,
             deployments: Questions::new(AT_ONCE),
             writes: AtomicU64::new(0),
         })))
@@ -116,7 +121,16 @@ impl Kubernetes {
                 Ok(body) => {
                     let object: apps::Deployment =
                         serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
-                    return Ok(Deployment::from(&object));
+                    let found = Deployment::from(&object);
+                    // Almost every field may be missing in an answer, so `{}` would be a deployment, too.
+                    if found.namespace != namespace || found.name != name || found.uid.is_empty() {
+                        return Err(CallError::new(
+                            call,
+                            Reason::ServerError,
+                            "the answer is another object",
+                        ));
+                    }
+                    return Ok(found);
                 }
                 Err(error) => {
                     let patient = error.retry_after.is_none_or(|wait| wait <= AGAIN.1);
@@ -184,8 +198,8 @@ impl Kubernetes {
             let body = body.collect_bytes().await.map_err(|error| broken(call, &error))?;
             Ok::<_, CallError>((head, body.to_vec()))
         };
-        let (head, body) = tokio::time::timeout(DEFAULT_TIMEOUT, whole).await.map_err(|_| {
-            CallError::new(call, Reason::Timeout, &format!("no whole answer within {DEFAULT_TIMEOUT:?}"))
+        let (head, body) = tokio::time::timeout(self.0.timeout, whole).await.map_err(|_| {
+            CallError::new(call, Reason::Timeout, &format!("no whole answer within {:?}", self.0.timeout))
         })??;
         if head.status.is_success() {
             return Ok(body);
