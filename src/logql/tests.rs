@@ -221,6 +221,26 @@ fn what_is_no_log_query_is_refused_with_its_place() {
     assert!(faults(&deep).contains("too many parentheses"));
 }
 
+#[test]
+fn the_real_loki_agrees_about_what_is_a_query() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/loki");
+    let (mut accepted, mut refused) = (0, 0);
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let Some((request, answer)) = text.split_once("\n<<< response\nHTTP ") else { continue };
+        let Some((_, query)) = request.split_once("query (decoded): ") else { continue };
+        let (query, ours) = (query.trim_end(), LogQuery::parse(query.trim_end()));
+        if answer.starts_with("200") && query.contains('{') && !query.contains('[') {
+            assert!(ours.is_ok(), "{query}: {ours:?}");
+            accepted += 1;
+        } else if answer.contains("\n\nparse error") {
+            assert!(ours.is_err(), "{query}");
+            refused += 1;
+        }
+    }
+    assert!(accepted > 20 && refused > 5, "{accepted} {refused}");
+}
+
 /// An independent reading of LogQL: the words outside strings, and the strings as JSON reads them.
 fn read(query: &str) -> (Vec<String>, Vec<String>) {
     let (mut outside, mut strings) = (vec![String::new()], Vec::new());

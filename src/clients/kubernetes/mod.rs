@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use k8s_openapi::api::apps::v1 as apps;
+use kube::client::AuthError;
 use kube::core::Resource as _;
 use kube::core::params::{GetParams, Patch, PatchParams};
 use serde_json::json;
@@ -233,24 +234,33 @@ fn without_object(said: &str) -> String {
 
 /// The error that a broken or missing connection is.
 fn broken(call: &str, error: &kube::Error) -> CallError {
-    let sources =
-        || std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
-    let unconnected = sources().any(|error| {
-        error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
-    });
-    let timed_out = sources().any(|error| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
-    });
-    let reason = match error {
-        // The credentials could not be had, so nothing was sent.
-        kube::Error::Auth(_) => Reason::Denied,
-        _ if unconnected => Reason::Unreachable,
-        _ if timed_out => Reason::Timeout,
-        _ => Reason::ServerError,
+    let sources = || error::sources(error);
+    if let Some(error) = sources().find_map(|error| error.downcast_ref::<AuthError>()) {
+        // Without credentials nothing was sent.
+        return CallError::new(call, Reason::Denied, &no_credentials(error));
+    }
+    let connecting = |error: &hyper_util::client::legacy::Error| error.is_connect();
+    let late = |error: &std::io::Error| error.kind() == std::io::ErrorKind::TimedOut;
+    // The order matters: a time-out while connecting is both, and nothing was sent then.
+    let reason = if sources().any(|error| error.downcast_ref().is_some_and(connecting)) {
+        Reason::Unreachable
+    } else if sources().any(|error| error.downcast_ref().is_some_and(late)) {
+        Reason::Timeout
+    } else {
+        Reason::ServerError
     };
     CallError::new(call, reason, &error::chain(error))
+}
+
+/// Why there are no credentials. A kubeconfig's command and its output can hold a token, so both are left out.
+fn no_credentials(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { out, .. } => format!("the command for credentials failed: {}", out.status),
+        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
+            "the command for credentials printed something else".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 fn deployments(namespace: &str) -> kube::core::Request {

@@ -296,6 +296,33 @@ async fn a_kubeconfig_that_cannot_be_used_says_which_and_what_to_do() {
     assert!(error.contains("No such file") && error.contains("name a kubeconfig and a context"), "{error}");
 }
 
+async fn connect_error(kubeconfig: &str) -> String {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(kubeconfig.as_bytes()).unwrap();
+    let settings = Settings { kubeconfig: Some(file.path().to_owned()), context: None };
+    Kubernetes::connect(&settings).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn an_unusable_kubeconfig_does_not_show_what_stands_in_it() {
+    let broken =
+        "apiVersion: v1\nkind: Config\nusers:\n- name: u\n  user:\n    token: secret-token\n  - : [}\n";
+    let error = connect_error(broken).await;
+    assert!(error.contains("no YAML of a kubeconfig at line 7") && !error.contains("secret"), "{error}");
+
+    let plugin = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "echo secret-token; exit 3"],
+            "interactiveMode": "Never",
+        }}}],
+    });
+    let error = connect_error(&plugin.to_string()).await;
+    assert!(error.ends_with("the command for credentials failed: exit status: 3"), "{error}");
+}
+
 #[tokio::test]
 async fn the_api_server_is_reached_by_its_version() {
     let (cluster, wire) = with(vec![Reply::recorded("kubernetes/version.txt")]).await;
