@@ -61,6 +61,8 @@ pub struct Runbook {
     pub name: String,
     /// Of the text and the variables it was read with.
     pub hash: Hash,
+    /// From this text the very same runbook can be read again, whatever becomes of its file.
+    pub source: String,
     /// One sentence for people.
     pub summary: String,
     /// The most that this runbook may do.
