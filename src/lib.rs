@@ -1,3 +1,4 @@
 //! runbookd: runs the runbooks of Prometheus alerts.
 
 pub mod clock;
+pub mod sandbox;
