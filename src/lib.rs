@@ -6,6 +6,7 @@ pub mod incident;
 pub mod logql;
 pub mod runbook;
 pub mod text;
+pub mod yaml;
 
 // Tools.
 pub mod clients;
