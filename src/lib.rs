@@ -13,3 +13,14 @@ pub mod clients;
 pub mod clock;
 pub mod retry;
 pub mod store;
+
+// Stages.
+pub mod act;
+pub mod crash;
+pub mod guard;
+pub mod listen;
+pub mod metrics;
+pub mod pipeline;
+pub mod probe;
+pub mod receive;
+pub mod telemetry;

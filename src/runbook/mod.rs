@@ -2,6 +2,8 @@
 //!
 //! Plain data. `load` reads them from YAML and knows where everything stood; nothing here does I/O but that.
 
+pub mod load;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

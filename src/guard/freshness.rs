@@ -1,0 +1,26 @@
+//! Old evidence is confirmed anew before it is used, so that a delayed plan never lands on a healthy service.
+
+use jiff::Timestamp;
+
+use super::{Question, allow, refuse};
+use crate::clock::{after, between};
+use crate::incident::decide::FRESH;
+use crate::incident::refusal::{Answer, Guard, Refusal};
+use crate::text::span;
+
+pub(super) fn ask(question: &Question, now: Timestamp) -> (Answer, Option<Refusal>) {
+    let most = question.runbook.paced(FRESH);
+    let limit = format!("at most {} old", span(most));
+    // A second permit of an operation uses the first one's plan: what counts is that it was confirmed anew.
+    let plan_at = if question.wanted.again { None } else { Some(question.wanted.plan.made_at) };
+    let Some(oldest) = question.held_at.map(|held| plan_at.map_or(held, |plan| plan.min(held))) else {
+        return refuse(Guard::Freshness, "nothing is confirmed", limit, None);
+    };
+    let saw = format!("confirmed and planned {} ago", span(between(oldest, now)));
+    if now <= after(oldest, most) {
+        allow(Guard::Freshness, saw, limit)
+    } else {
+        // The incident confirms anew, and then it is fresh.
+        refuse(Guard::Freshness, saw, limit, Some(now))
+    }
+}

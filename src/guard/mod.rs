@@ -1,0 +1,105 @@
+//! The guards: pure questions over the ledger, the plan and the runbook. No effect without a permit, and only
+//! this module makes one. A guard that can not answer refuses.
+//!
+//! One file per guard. [`ask`] asks every one of them, whatever the others said.
+
+mod busy;
+mod circumstances;
+mod cooldown;
+mod freshness;
+mod mode;
+mod namespace;
+mod pause;
+mod rate;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clock::after;
+use crate::incident::Event;
+use crate::incident::ledger::Ledger;
+use crate::incident::permit::{Asked, Permit, Wanted};
+use crate::incident::refusal::{Answer, Guard, Refusal};
+use crate::runbook::{Mode, Rate, Runbook};
+
+/// What the operator allows, from the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The most that any runbook may do.
+    pub ceiling: Mode,
+    /// The namespaces that may be acted on, and the most that may be done there. Empty: none.
+    pub namespaces: BTreeMap<String, Mode>,
+    /// At most this many attempts of all runbooks together.
+    pub rate: Rate,
+}
+
+/// One question to all guards. Owns what it looks at, because it is asked under the ledger's lock.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The effect that is wanted.
+    pub wanted: Wanted,
+    /// The runbook that wants it.
+    pub runbook: Arc<Runbook>,
+    /// What the operator allows.
+    pub policy: Arc<Policy>,
+    /// When `confirm` held the last time.
+    pub held_at: Option<Timestamp>,
+    /// Whether a person approved exactly this plan.
+    pub approved: bool,
+}
+
+/// How long a permit is good for.
+const PERMIT: Duration = Duration::from_secs(30);
+
+/// Asks every guard.
+#[must_use]
+pub fn ask(question: &Question, ledger: &Ledger) -> Asked {
+    Asked::every(|guard| {
+        if question.wanted.again && !guard.asked_again() {
+            return allow(guard, "counted already", "asked at the first permit of this operation");
+        }
+        match guard {
+            Guard::Mode => mode::ask(question),
+            Guard::Namespace => namespace::ask(question),
+            Guard::Pause => pause::ask(ledger),
+            Guard::Freshness => freshness::ask(question, ledger.now),
+            Guard::Circumstances => circumstances::ask(question),
+            Guard::Busy => busy::ask(question, ledger),
+            Guard::Cooldown => cooldown::ask(question, ledger),
+            Guard::RunbookRate => rate::ask_runbook(question, ledger),
+            Guard::GlobalRate => rate::ask_global(question, ledger),
+        }
+    })
+}
+
+/// Asks every guard, and makes the permit when none says no. Pure: what the store runs under its lock.
+///
+/// # Errors
+/// What the guards said, when one of them said no.
+pub fn grant(question: &Question, ledger: &Ledger) -> Result<(Event, Permit), Asked> {
+    ask(question, ledger).grant(question.wanted.clone(), after(ledger.now, PERMIT))
+}
+
+/// The mode that counts: the lowest of the ceiling, the namespace's, the runbook's and the step's.
+#[must_use]
+pub fn effective_mode(question: &Question) -> Mode {
+    mode::effective(question).0
+}
+
+fn allow(guard: Guard, saw: impl Into<String>, limit: impl Into<String>) -> (Answer, Option<Refusal>) {
+    (Answer { guard, saw: saw.into(), limit: limit.into(), allows: true }, None)
+}
+
+fn refuse(
+    guard: Guard,
+    saw: impl Into<String>,
+    limit: impl Into<String>,
+    until: Option<Timestamp>,
+) -> (Answer, Option<Refusal>) {
+    let (saw, limit) = (saw.into(), limit.into());
+    let refusal = Refusal { guard, saw: saw.clone(), limit: limit.clone(), until };
+    (Answer { guard, saw, limit, allows: false }, Some(refusal))
+}

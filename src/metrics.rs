@@ -1,0 +1,177 @@
+//! What is counted, for Prometheus. Every combination of labels exists from the start, from closed lists; a
+//! fingerprint, a pod or an error text is never a label. A metric's help text is its documentation.
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::incident::Outcome;
+use crate::incident::event::EffectResult;
+use crate::incident::refusal::Guard;
+use crate::runbook::Action;
+
+/// Everything that is counted. Cheap to clone: all clones count together.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Notifications by what became of them.
+    pub notifications: IntCounterVec,
+    /// Alerts by what became of them.
+    pub alerts: IntCounterVec,
+    /// How long the answer to a notification takes.
+    pub webhook_seconds: Histogram,
+    /// Incidents that are worked on now.
+    pub incidents_open: IntGauge,
+    /// Incidents that can not be worked on.
+    pub incidents_left_alone: IntCounter,
+    incidents_closed: IntCounterVec,
+    refusals: IntCounterVec,
+    effects: IntCounterVec,
+    /// 1 while a person has stopped all effects.
+    pub paused: IntGauge,
+    /// Messages to Slack by what became of them.
+    pub slack_messages: IntCounterVec,
+    /// Incidents of which Slack has not been told everything.
+    pub slack_behind: IntGauge,
+}
+
+/// What becomes of a notification.
+pub const NOTIFICATION_RESULTS: [&str; 5] =
+    ["accepted", "bad_request", "unauthorized", "too_large", "unavailable"];
+/// What becomes of an alert.
+pub const ALERT_RESULTS: [&str; 6] = ["opened", "joined", "resolved", "repeated", "unanswered", "refused"];
+const EFFECT_RESULTS: [&str; 4] = ["applied", "refused", "not_taken", "unclear"];
+/// What becomes of a message to Slack.
+pub const SLACK_RESULTS: [&str; 2] = ["sent", "failed"];
+
+impl Metrics {
+    /// Counters at zero, for these runbooks.
+    ///
+    /// # Errors
+    /// When two metrics have the same name, which is a mistake in this file.
+    pub fn new(runbooks: &[&str], armed: &[(Guard, bool)]) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let vec = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let notifications = vec(
+            "runbookd_notifications_total",
+            "Notifications from Alertmanager, by what became of them.",
+            &["result"],
+        )?;
+        let alerts = vec("runbookd_alerts_total", "Alerts by what became of them.", &["result"])?;
+        let webhook_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "runbookd_webhook_duration_seconds",
+                "Time to answer a notification, commit included.",
+            )
+            .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]),
+        )?;
+        registry.register(Box::new(webhook_seconds.clone()))?;
+        let incidents_closed =
+            vec("runbookd_incidents_closed_total", "Incidents by how they ended.", &["runbook", "outcome"])?;
+        let refusals = vec("runbookd_refusals_total", "Effects that a guard refused, by guard.", &["guard"])?;
+        let effects = vec(
+            "runbookd_effects_total",
+            "Calls that change something, by action and answer.",
+            &["action", "result"],
+        )?;
+        let slack_messages = vec("runbookd_slack_messages_total", "Messages to Slack.", &["result"])?;
+        let incidents_left_alone = IntCounter::new(
+            "runbookd_incidents_left_alone_total",
+            "Incidents that can not be worked on because their journal or runbook can not be read.",
+        )?;
+        registry.register(Box::new(incidents_left_alone.clone()))?;
+        let guards = IntGaugeVec::new(
+            Opts::new("runbookd_guard_armed", "1 for every guard that is configured and asked."),
+            &["guard"],
+        )?;
+        registry.register(Box::new(guards.clone()))?;
+        let build =
+            IntGaugeVec::new(Opts::new("runbookd_build_info", "The release, always 1."), &["version"])?;
+        registry.register(Box::new(build.clone()))?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let metrics = Self {
+            incidents_open: gauge("runbookd_incidents_open", "Incidents that are worked on now.")?,
+            paused: gauge("runbookd_paused", "1 while a person has stopped all effects.")?,
+            slack_behind: gauge(
+                "runbookd_slack_incidents_behind",
+                "Incidents of which Slack has not been told everything.",
+            )?,
+            registry,
+            notifications,
+            alerts,
+            webhook_seconds,
+            incidents_left_alone,
+            incidents_closed,
+            refusals,
+            effects,
+            slack_messages,
+        };
+        for result in NOTIFICATION_RESULTS {
+            metrics.notifications.with_label_values(&[result]);
+        }
+        for result in ALERT_RESULTS {
+            metrics.alerts.with_label_values(&[result]);
+        }
+        for result in SLACK_RESULTS {
+            metrics.slack_messages.with_label_values(&[result]);
+        }
+        for (action, result) in
+            Action::ALL.iter().flat_map(|action| EFFECT_RESULTS.map(|result| (action, result)))
+        {
+            metrics.effects.with_label_values(&[action.as_str(), result]);
+        }
+        for runbook in runbooks {
+            for outcome in Outcome::ALL {
+                metrics.incidents_closed.with_label_values(&[*runbook, outcome.as_str()]);
+            }
+        }
+        for guard in Guard::ALL {
+            metrics.refusals.with_label_values(&[guard.as_str()]);
+        }
+        for (guard, armed) in armed {
+            guards.with_label_values(&[guard.as_str()]).set(i64::from(*armed));
+        }
+        Ok(metrics)
+    }
+
+    /// An incident has ended.
+    pub fn closed(&self, runbook: &str, outcome: Outcome) {
+        self.incidents_closed.with_label_values(&[runbook, outcome.as_str()]).inc();
+    }
+
+    /// A guard has refused.
+    pub fn refused(&self, guard: Guard) {
+        self.refusals.with_label_values(&[guard.as_str()]).inc();
+    }
+
+    /// A call that changes something was answered.
+    pub fn acted(&self, action: Action, result: &EffectResult) {
+        let word = match result {
+            EffectResult::Applied => EFFECT_RESULTS[0],
+            EffectResult::Refused { .. } => EFFECT_RESULTS[1],
+            EffectResult::NotTaken { .. } => EFFECT_RESULTS[2],
+            EffectResult::Unclear { .. } => EFFECT_RESULTS[3],
+        };
+        self.effects.with_label_values(&[action.as_str(), word]).inc();
+    }
+
+    /// The text that Prometheus scrapes.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "The metrics can not be written");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}

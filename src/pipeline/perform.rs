@@ -1,0 +1,199 @@
+//! Performs what was decided, and says what came of it as an event. Nothing is appended here but the intent,
+//! which the store commits together with its permit.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::{Left, Pipeline, targets};
+use crate::act::Followed;
+use crate::clock;
+use crate::guard::{self, Question};
+use crate::incident::decide::{FOLLOW_EVERY, FRESH};
+use crate::incident::event::Observation;
+use crate::incident::permit::{Asked, Wanted};
+use crate::incident::refusal::{Guard, Refusal};
+use crate::incident::{Effect, Event, Incident, Next, Outcome};
+use crate::runbook::{Mode, Runbook, StepKind};
+use crate::store::{Claim, Committed, StoreError};
+
+impl Pipeline {
+    /// Does it. None: something was appended already, or there is nothing to record yet.
+    pub(super) async fn perform(
+        &self,
+        claim: &Claim,
+        incident: &Incident,
+        runbook: &Arc<Runbook>,
+        next: Next,
+    ) -> Result<Option<Event>, Left> {
+        let (leg, step) = (incident.leg, incident.step);
+        Ok(match next {
+            Next::Nothing | Next::Wait(_) => None,
+            Next::Append(event) => Some(event),
+            Next::Confirm => {
+                let (found, answers) = self.eyes.confirm(incident, runbook).await;
+                Some(Event::Confirmed { found, answers })
+            }
+            Next::ChooseLegs => Some(match targets::choose(incident, runbook) {
+                Ok(legs) => Event::LegsChosen { legs },
+                Err(why) => Event::Closed { outcome: Outcome::Blocked, why },
+            }),
+            Next::Diagnose => {
+                let answers = match runbook.steps.get(step).map(|step| &step.kind) {
+                    Some(StepKind::Diagnose(probes)) => self.eyes.diagnose(incident, runbook, probes).await,
+                    _ => Vec::new(),
+                };
+                Some(Event::Diagnosed { leg, step, answers })
+            }
+            Next::Plan => Some(self.plan(incident, runbook).await),
+            Next::Commit(wanted) => self.commit(claim, incident, runbook, *wanted).await?,
+            Next::Observe(effect) => {
+                let found = self.hands.observe(&effect.plan).await;
+                if let Observation::Unseen { why } = &found {
+                    info!(op = %effect.op, "What became of the effect can not be seen yet: {why}");
+                }
+                Some(Event::EffectObserved { op: effect.op, found })
+            }
+            Next::Follow(effect) => self.follow(runbook, effect).await,
+            Next::Verify(effect, since) => match runbook.steps.get(step).map(|step| &step.kind) {
+                Some(StepKind::Remediate { verify, .. }) => {
+                    let (found, answers) = self.eyes.verify(incident, runbook, verify, since).await;
+                    Some(Event::Verified { op: effect.op, found, answers })
+                }
+                _ => None,
+            },
+        })
+    }
+
+    async fn plan(&self, incident: &Incident, runbook: &Runbook) -> Event {
+        let (leg, step) = (incident.leg, incident.step);
+        let failed = |why: String, for_good| Event::PlanFailed { leg, step, why, for_good };
+        let Some(StepKind::Remediate { action, .. }) = runbook.steps.get(step).map(|step| &step.kind) else {
+            return failed("the runbook has no such step".to_owned(), true);
+        };
+        let Some(target) = incident.current_leg().map(|leg| &leg.target) else {
+            return failed("the incident has no target".to_owned(), true);
+        };
+        match self.hands.plan(*action, target, clock::now()).await {
+            Ok(plan) => Event::Planned { leg, step, plan },
+            Err(error) => failed(error.why, error.for_good),
+        }
+    }
+
+    /// The one dangerous moment. The guards are asked under the ledger's lock, the intent is committed, and only
+    /// then is the permit in hand; the call is made at once.
+    async fn commit(
+        &self,
+        claim: &Claim,
+        incident: &Incident,
+        runbook: &Arc<Runbook>,
+        wanted: Wanted,
+    ) -> Result<Option<Event>, Left> {
+        let judged = wanted.plan.judged(&runbook.hash, wanted.step);
+        let approved = incident.approved.as_ref().is_some_and(|(approved, _)| *approved == judged);
+        let question = Question {
+            wanted: wanted.clone(),
+            runbook: Arc::clone(runbook),
+            policy: Arc::clone(&self.policy),
+            held_at: incident.held_at,
+            approved: approved || wanted.again,
+        };
+        let mode = guard::effective_mode(&question);
+        if mode == Mode::Shadow && !wanted.again {
+            let asked = guard::ask(&question, &self.store.ledger().await?).answers().to_vec();
+            info!(runbook = runbook.name, "In shadow: would {}", wanted.plan.says);
+            return Ok(Some(Event::WouldAct { leg: wanted.leg, step: wanted.step, asked }));
+        }
+        crate::crash::here("intent-before-commit");
+        let ask = Box::new(move |ledger: &_| guard::grant(&question, ledger));
+        let committed = match self.store.commit_effect(claim, incident.seq, ask).await {
+            // Another incident was faster by a hair: what the guard `busy` would have said a moment later.
+            Err(StoreError::TargetTaken(target)) => {
+                let refusal = Refusal {
+                    guard: Guard::Busy,
+                    saw: format!("another incident works on {target}"),
+                    limit: "one effect per target at a time".to_owned(),
+                    until: Some(clock::after(clock::now(), runbook.paced(FRESH / 2))),
+                };
+                let (leg, step, until) = (wanted.leg, wanted.step, refusal.until);
+                return Ok(Some(Event::Refused { leg, step, refusals: vec![refusal], until }));
+            }
+            committed => committed?,
+        };
+        match committed {
+            Committed::Granted(_, permit) => {
+                crate::crash::here("intent-after-commit");
+                let (op, says) = (permit.op().clone(), permit.plan().says.clone());
+                let action = permit.plan().action;
+                info!(runbook = runbook.name, op = %op, "Permitted: {says}");
+                let result = self.hands.apply(permit, clock::now()).await;
+                crate::crash::here("effect-sent");
+                self.metrics.acted(action, &result);
+                // The intent was appended by the store; it is applied, and then the answer is recorded.
+                let answer = Event::EffectAnswered { op, result };
+                self.record_after_intent(claim, incident, runbook, answer).await?;
+                Ok(None)
+            }
+            Committed::Refused(asked) => Ok(Some(self.refused(&wanted, runbook, judged, mode, &asked))),
+        }
+    }
+
+    async fn record_after_intent(
+        &self,
+        claim: &Claim,
+        incident: &Incident,
+        runbook: &Runbook,
+        answer: Event,
+    ) -> Result<(), Left> {
+        let mut now = incident.clone();
+        loop {
+            for recorded in self.store.events(&claim.incident, now.seq).await? {
+                now = now.after(&recorded)?;
+            }
+            // The webhook may append at any moment; the answer must not be lost to that.
+            match self.record(claim, now.clone(), runbook, answer.clone()).await {
+                Err(Left::Store(StoreError::Moved(_))) => {}
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+
+    fn refused(
+        &self,
+        wanted: &Wanted,
+        runbook: &Runbook,
+        judged: crate::runbook::Hash,
+        mode: Mode,
+        asked: &Asked,
+    ) -> Event {
+        let (leg, step) = (wanted.leg, wanted.step);
+        // A person is asked last, when nothing else stands against it.
+        let others: Vec<Refusal> = asked
+            .refusals()
+            .iter()
+            .filter(|refusal| !(refusal.guard == Guard::Mode && mode == Mode::Ask))
+            .cloned()
+            .collect();
+        if others.is_empty() {
+            let expires = clock::after(clock::now(), self.approval_within);
+            info!(runbook = runbook.name, "A person must approve: {}", wanted.plan.says);
+            return Event::ApprovalAsked { leg, step, judged, expires };
+        }
+        let until = others.iter().map(|refusal| refusal.until).max().flatten();
+        Event::Refused { leg, step, refusals: others, until }
+    }
+
+    async fn follow(&self, runbook: &Runbook, effect: Effect) -> Option<Event> {
+        let op = effect.op;
+        match self.hands.follow(&effect.plan).await {
+            Followed::Complete(saw) => Some(Event::EffectCompleted { op, saw }),
+            Followed::Failed(saw) => Some(Event::EffectStalled { op, saw, failed: true }),
+            Followed::Overtaken(saw) => Some(Event::EffectStalled { op, saw, failed: false }),
+            Followed::NotYet(saw) | Followed::Unseen(saw) => {
+                tracing::debug!(%op, "Not complete yet: {saw}");
+                tokio::time::sleep(runbook.paced(FOLLOW_EVERY)).await;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The targets of an incident, chosen from its evidence. Names come from labels that a probe found, never from a
+//! guess, and a name that Kubernetes would not accept is a refusal.
+
+use std::collections::BTreeMap;
+
+use crate::clients::kubernetes::{valid_name, valid_namespace};
+use crate::incident::Incident;
+use crate::incident::event::Leg;
+use crate::incident::plan::{Kind, Target};
+use crate::probe::value_of;
+use crate::runbook::Runbook;
+
+/// One leg per value that was found, most affected first.
+///
+/// # Errors
+/// Why there is no target, for people.
+pub(super) fn choose(incident: &Incident, runbook: &Runbook) -> Result<Vec<Leg>, String> {
+    let mut found: Vec<(BTreeMap<String, String>, f64)> = match &runbook.targets.each {
+        None => vec![(BTreeMap::new(), 0.0)],
+        Some(each) => incident
+            .evidence
+            .iter()
+            .filter(|evidence| evidence.probe == each.probe)
+            .flat_map(|evidence| &evidence.by)
+            .map(|(value, figure)| (BTreeMap::from([(each.label.clone(), value.clone())]), *figure))
+            .collect(),
+    };
+    found.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    if found.is_empty() {
+        return Err("the evidence names no target".to_owned());
+    }
+    found.into_iter().map(|(each, figure)| leg(incident, runbook, each, figure)).collect()
+}
+
+fn leg(
+    incident: &Incident,
+    runbook: &Runbook,
+    each: BTreeMap<String, String>,
+    figure: f64,
+) -> Result<Leg, String> {
+    let target = Target { kind: Kind::Deployment, namespace: String::new(), name: String::new() };
+    let mut leg = Leg { target, each, figure };
+    let fill = |template: &crate::runbook::Template, leg: &Leg| {
+        template
+            .with(|path| value_of(incident, runbook, Some(leg), path))
+            .map_err(|path| format!("${{{path}}} has no value, and empty never means all"))
+    };
+    let namespace = fill(&runbook.targets.namespace, &leg)?;
+    let name = fill(&runbook.targets.deployment, &leg)?;
+    if !valid_namespace(&namespace) {
+        return Err(format!("{namespace:?} is not the name of a Kubernetes namespace"));
+    }
+    if !valid_name(&name) {
+        return Err(format!("{name:?} is not the name of a Kubernetes object"));
+    }
+    leg.target = Target { kind: Kind::Deployment, namespace, name };
+    Ok(leg)
+}

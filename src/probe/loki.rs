@@ -1,0 +1,164 @@
+//! Counts log lines in Loki. The traps of the real server are handled here: an empty answer is `[]` and never 0,
+//! and says nothing about whether the streams wrote anything at all, which is asked for apart.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Scope, figures};
+use crate::clients::CallError;
+use crate::clients::loki::Loki;
+use crate::clock::between;
+use crate::incident::evidence::{Evidence, Sample, Verdict};
+use crate::logql::Rendered;
+use crate::runbook::{LokiProbe, Threshold};
+use crate::text::{cut, span};
+
+/// How many lines are shown to people.
+const SAMPLES: usize = 3;
+/// How long a line that is shown may be.
+const SAMPLE_LENGTH: usize = 300;
+
+pub(super) struct Question<'a> {
+    pub(super) name: &'a str,
+    pub(super) probe: &'a LokiProbe,
+    pub(super) threshold: Threshold,
+    pub(super) from: Timestamp,
+}
+
+pub(super) async fn ask(loki: &Loki, scope: &Scope<'_>, question: Question<'_>) -> Evidence {
+    let Question { name, probe, from, .. } = question;
+    let range = between(from, scope.now);
+    let rendered = match probe.query.with(|path| scope.value_of(path)) {
+        Ok(rendered) => narrowed(rendered, probe, scope),
+        Err(path) => {
+            let why = format!("${{{path}}} has no value, and empty never means all");
+            return Evidence::unknown(name, String::new(), why);
+        }
+    };
+    let asked = rendered.count(probe.count_by.as_deref(), range);
+    match answer(loki, scope, &question, &rendered, &asked).await {
+        Ok(evidence) => evidence,
+        Err(error) => Evidence {
+            window: Some((from, scope.now)),
+            ..Evidence::unknown(name, asked, format!("Loki could not be asked: {error}"))
+        },
+    }
+}
+
+/// About one target, only its own streams are looked at, when the label that chose it is one of the stream's.
+fn narrowed(rendered: Rendered, probe: &LokiProbe, scope: &Scope<'_>) -> Rendered {
+    let Some(leg) = scope.leg else { return rendered };
+    leg.each
+        .iter()
+        .filter(|(label, _)| probe.query.selector_labels().any(|known| known == label.as_str()))
+        .fold(rendered, |rendered, (label, value)| rendered.only(label, value))
+}
+
+async fn answer(
+    loki: &Loki,
+    scope: &Scope<'_>,
+    question: &Question<'_>,
+    rendered: &Rendered,
+    asked: &str,
+) -> Result<Evidence, CallError> {
+    let Question { name, probe, threshold, from } = question;
+    let range = between(*from, scope.now);
+    let counted = loki.instant(asked, scope.now).await?;
+    let mut by = BTreeMap::new();
+    let mut total = 0.0;
+    for sample in counted {
+        total += sample.value;
+        if let Some(label) = &probe.count_by {
+            let value = sample.labels.get(label).cloned().unwrap_or_default();
+            *by.entry(value).or_insert(0.0) += sample.value;
+        }
+    }
+    let nameless = by.remove("").unwrap_or_default();
+    if let Some(value) = own_value(probe, scope) {
+        // The label is no label of the streams, so the query counted everybody; only the target's own counts.
+        by.retain(|found, _| found == value);
+        total = by.get(value).copied().unwrap_or_default();
+    }
+    let all = figures(&by);
+    let verdict = match threshold {
+        Threshold::AtLeast(_) if probe.count_by.is_some() => {
+            by.retain(|_, figure| threshold.holds(*figure));
+            if by.is_empty() { Verdict::Fails } else { Verdict::Holds }
+        }
+        _ if threshold.holds(total) => Verdict::Holds,
+        _ => Verdict::Fails,
+    };
+    let window = span(range);
+    let mut saw = match (&probe.count_by, total > 0.0) {
+        (Some(_), true) if !all.is_empty() => format!("{all} lines in {window}"),
+        (_, true) => format!("{total} lines in {window}"),
+        (_, false) => format!("no such line in {window}"),
+    };
+    if nameless > 0.0 {
+        saw = format!("{saw}, and {nameless} without the label");
+    }
+    let saw = format!("{saw}; {threshold}");
+    let verdict = if total > 0.0 { verdict } else { silent(loki, scope, rendered, *from, verdict).await? };
+    let samples =
+        if total > 0.0 { samples(loki, probe, rendered, *from, scope.now).await } else { Vec::new() };
+    Ok(Evidence {
+        probe: (*name).to_owned(),
+        asked: asked.to_owned(),
+        verdict,
+        saw,
+        by,
+        samples,
+        window: Some((*from, scope.now)),
+    })
+}
+
+/// The target's value of the label that is counted by, when the streams do not carry that label.
+fn own_value<'a>(probe: &LokiProbe, scope: &Scope<'a>) -> Option<&'a String> {
+    let label = probe.count_by.as_ref()?;
+    let of_the_stream = probe.query.selector_labels().any(|known| known == label.as_str());
+    if of_the_stream { None } else { scope.leg?.each.get(label) }
+}
+
+/// Nothing was found. Did the streams write anything at all? A wrong label, a wrong tenant and a dead shipper
+/// look the same as health, and only this tells them apart.
+async fn silent(
+    loki: &Loki,
+    scope: &Scope<'_>,
+    rendered: &Rendered,
+    from: Timestamp,
+    verdict: Verdict,
+) -> Result<Verdict, CallError> {
+    let range = between(from, scope.now);
+    let query = rendered.all_lines(range);
+    let lines: f64 = loki.instant(&query, scope.now).await?.iter().map(|sample| sample.value).sum();
+    if lines > 0.0 {
+        return Ok(verdict);
+    }
+    Ok(Verdict::Quiet { why: format!("no log line at all in {} from {query}", span(range)) })
+}
+
+/// A few lines for people. That they can not be had changes no verdict.
+async fn samples(
+    loki: &Loki,
+    probe: &LokiProbe,
+    rendered: &Rendered,
+    from: Timestamp,
+    to: Timestamp,
+) -> Vec<Sample> {
+    let label = probe.count_by.as_deref();
+    match loki.lines(&rendered.log(), from, to, SAMPLES).await {
+        Ok(lines) => lines
+            .into_iter()
+            .map(|line| {
+                let of = |name: &str| line.labels.get(name).cloned();
+                let from = of("pod").or_else(|| label.and_then(of)).unwrap_or_default();
+                Sample { at: line.at, from, line: cut(&line.text, SAMPLE_LENGTH) }
+            })
+            .collect(),
+        Err(error) => {
+            tracing::debug!(%error, "No sample lines");
+            Vec::new()
+        }
+    }
+}

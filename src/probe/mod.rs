@@ -1,0 +1,150 @@
+//! Probes: questions that change nothing, one file each. Each answers *holds*, *fails* or *unknown*; a question
+//! that could not be asked is unknown.
+
+mod loki;
+mod rollout;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clients::kubernetes::Kubernetes;
+use crate::clients::loki::Loki;
+use crate::clock;
+use crate::incident::Incident;
+use crate::incident::event::{Found, Leg};
+use crate::incident::evidence::{Evidence, all_of, all_of_verify};
+use crate::runbook::{Check, Named, Probe, Runbook, Threshold, Verify};
+
+/// The eyes: everything that can be asked.
+#[derive(Clone)]
+pub struct Eyes {
+    loki: Loki,
+    kubernetes: Kubernetes,
+}
+
+/// What a question is about: the span of time, and the values of the placeholders.
+struct Scope<'a> {
+    incident: &'a Incident,
+    runbook: &'a Runbook,
+    leg: Option<&'a Leg>,
+    now: Timestamp,
+}
+
+impl Scope<'_> {
+    fn value_of(&self, path: &str) -> Option<String> {
+        value_of(self.incident, self.runbook, self.leg, path)
+    }
+}
+
+/// The value of a placeholder: `labels.NAME`, `each.NAME` or `vars.NAME`. A label counts only when all alerts of
+/// the incident agree on it.
+#[must_use]
+pub fn value_of(incident: &Incident, runbook: &Runbook, leg: Option<&Leg>, path: &str) -> Option<String> {
+    let (root, name) = path.split_once('.')?;
+    match root {
+        "labels" => {
+            let mut values = incident.alerts.values().map(|state| state.alert.labels.get(name));
+            let first = values.next()?;
+            values.all(|value| value == first).then(|| first.to_owned())
+        }
+        "each" => leg?.each.get(name).cloned(),
+        "vars" => runbook.vars.get(name).cloned(),
+        _ => None,
+    }
+    .filter(|value| !value.is_empty())
+}
+
+impl Eyes {
+    /// Eyes on these systems.
+    #[must_use]
+    pub const fn new(loki: Loki, kubernetes: Kubernetes) -> Self {
+        Self { loki, kubernetes }
+    }
+
+    /// Asks the probes of `confirm`, all about the same moment.
+    pub async fn confirm(&self, incident: &Incident, runbook: &Runbook) -> (Found, Vec<Evidence>) {
+        let answers = self.all(incident, runbook, None, &runbook.confirm).await;
+        (all_of(&answers), answers)
+    }
+
+    /// Asks the probes of a diagnosis about the target at hand.
+    pub async fn diagnose(&self, incident: &Incident, runbook: &Runbook, probes: &[Named]) -> Vec<Evidence> {
+        self.all(incident, runbook, incident.current_leg(), probes).await
+    }
+
+    async fn all(
+        &self,
+        incident: &Incident,
+        runbook: &Runbook,
+        leg: Option<&Leg>,
+        probes: &[Named],
+    ) -> Vec<Evidence> {
+        let scope = Scope { incident, runbook, leg, now: clock::now() };
+        let mut answers = Vec::with_capacity(probes.len());
+        for Named { name, probe } in probes {
+            answers.push(match probe {
+                Probe::Loki(probe) => {
+                    let question = loki::Question {
+                        name,
+                        probe,
+                        threshold: probe.threshold,
+                        from: clock::before(scope.now, probe.window),
+                    };
+                    loki::ask(&self.loki, &scope, question).await
+                }
+            });
+        }
+        answers
+    }
+
+    /// Asks the checks of `verify` about the target at hand and the time since the effect was complete: a window
+    /// that reaches further back is cut there.
+    pub async fn verify(
+        &self,
+        incident: &Incident,
+        runbook: &Runbook,
+        verify: &Verify,
+        since: Timestamp,
+    ) -> (Found, Vec<Evidence>) {
+        let scope = Scope { incident, runbook, leg: incident.current_leg(), now: clock::now() };
+        let mut answers = Vec::with_capacity(verify.all.len());
+        for check in &verify.all {
+            answers.push(match check {
+                Check::Again { probe, threshold, window } => {
+                    self.again(&scope, probe, *threshold, *window, since).await
+                }
+                Check::RolloutComplete => rollout::ask(&self.kubernetes, &scope).await,
+            });
+        }
+        (all_of_verify(&answers), answers)
+    }
+
+    async fn again(
+        &self,
+        scope: &Scope<'_>,
+        name: &str,
+        threshold: Threshold,
+        window: Option<Duration>,
+        since: Timestamp,
+    ) -> Evidence {
+        let Some(Named { probe: Probe::Loki(probe), .. }) =
+            scope.runbook.confirm.iter().find(|named| named.name == name)
+        else {
+            return Evidence::unknown(name, String::new(), format!("there is no probe called {name}"));
+        };
+        let from = clock::before(scope.now, window.unwrap_or(probe.window)).max(since);
+        loki::ask(&self.loki, scope, loki::Question { name, probe, threshold, from }).await
+    }
+}
+
+/// The figures in a few words, the largest first: `chat-api 42, auth 3`.
+fn figures(by: &BTreeMap<String, f64>) -> String {
+    let mut pairs: Vec<(&String, &f64)> = by.iter().collect();
+    pairs.sort_by(|a, b| b.1.total_cmp(a.1).then(a.0.cmp(b.0)));
+    let words: Vec<String> =
+        pairs.iter().take(5).map(|(value, figure)| format!("{value} {figure}")).collect();
+    let more = pairs.len().saturating_sub(5);
+    if more > 0 { format!("{}, and {more} more", words.join(", ")) } else { words.join(", ") }
+}
