@@ -24,3 +24,6 @@ pub mod pipeline;
 pub mod probe;
 pub mod receive;
 pub mod telemetry;
+
+// Around it.
+pub mod config;

@@ -124,7 +124,8 @@ impl<'t> TreeReader<'t> {
                 Event::DocumentStart(..) => begins = span.end.byte_offset().unwrap_or(0),
                 Event::DocumentEnd => {
                     let ends = span.start.byte_offset().unwrap_or(self.text.len());
-                    let text = self.text.get(begins..ends).unwrap_or_default().trim().to_owned();
+                    let text = self.text.get(line_start(self.text, begins)..ends).unwrap_or_default();
+                    let text = text.trim_start_matches(['\n', '\r']).trim_end().to_owned();
                     documents.extend(
                         root.take().filter(|node| !is_null(node)).map(|root| Document { root, text }),
                     );
@@ -258,6 +259,14 @@ impl<'t> TreeReader<'t> {
             );
         }
     }
+}
+
+/// The begin of the line, where only spaces lie between: the first field's indentation is part of the document.
+fn line_start(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    let spaces = before.len() - before.trim_end_matches(' ').len();
+    let start = at - spaces;
+    if start == 0 || before[..start].ends_with('\n') { start } else { at }
 }
 
 fn is_null(node: &Node) -> bool {
