@@ -3,6 +3,8 @@
 // Things: plain data and pure functions.
 pub mod text;
 
+pub mod yaml;
+
 pub mod alert;
 pub mod incident;
 pub mod logql;
@@ -30,4 +32,5 @@ pub mod act;
 pub mod pipeline;
 
 // Around it.
+pub mod config;
 pub mod sandbox;

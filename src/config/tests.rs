@@ -1,0 +1,12 @@
+use super::*;
+
+fn read(text: &str) -> Config {
+    let read = Config::read(text, None, Purpose::Run, &|_| None);
+    read.unwrap_or_else(|faults| panic!("{faults}")).0
+}
+
+#[test]
+fn the_commented_default_file_says_exactly_the_defaults() {
+    assert_eq!(format!("{:#?}", read(DEFAULT_FILE)), format!("{:#?}", Config::default()));
+    assert_eq!(format!("{:#?}", read("")), format!("{:#?}", Config::default()));
+}
