@@ -21,3 +21,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod probe;
 pub mod telemetry;
+
+// Around it.
+pub mod api;
+pub mod cli;
