@@ -26,4 +26,5 @@ pub mod receive;
 pub mod telemetry;
 
 // Around it.
+pub mod cli;
 pub mod config;
