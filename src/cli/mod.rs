@@ -1,14 +1,23 @@
-//! The commands: one file each. What they print is for people and for scripts that look at the exit code: 0 fine, 1 not, 2 wrong usage.
+//! The commands, one file each. What they print is for people and for scripts that look at the exit code: 0 fine, 1 not, 2 wrong usage.
 
-mod check;
+pub mod approve;
+pub mod check;
+mod client;
+pub mod decline;
+mod follow;
+pub mod incidents;
+mod output;
+pub mod paint;
+pub mod pause;
+pub mod resume;
+mod table;
+pub mod timeline;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-pub use check::Check;
 
 /// Runs the runbooks of Prometheus alerts: confirms, acts under guards, verifies, reports.
 #[derive(Debug, Parser)]
@@ -28,7 +37,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Say everything that is wrong with runbooks and a configuration
-    Check(Check),
+    Check(check::Check),
 }
 
 /// Runs the command that the arguments name; the first is the program's own name.
@@ -44,17 +53,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Check(check) => {
-            let (text, code) = check.report(colour());
+            let (text, is_good) = check.report(paint::Paint::of_stdout());
             let mut out = std::io::stdout().lock();
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            code
+            if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
 }
 
-/// Whether stdout is a terminal whose owner wants colour. Source: <https://no-color.org>.
-fn colour() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "the environment of the person at the terminal")]
-    let refused = std::env::var("NO_COLOR").is_ok_and(|value| !value.is_empty());
-    !refused && std::io::stdout().is_terminal()
+/// A variable of the environment; one that is not text counts as not set.
+fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "the commands read the environment here and nowhere else")]
+    std::env::var(name).ok()
 }
