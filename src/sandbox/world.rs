@@ -101,7 +101,13 @@ impl World {
         self.shared.change(|state| state.cluster.delete_pod(&named(pod), clock::now(), state.pace))
     }
 
-    /// Puts a `HorizontalPodAutoscaler` into the cluster. It only lies there: it scales nothing.
+    /// Puts a deployment under Argo CD's self-healing: what is changed from now on, is put back after 5 s of the world.
+    pub fn self_heal(&self, deployment: &str) -> bool {
+        self.shared.change(|state| state.cluster.heal_to_present(&named(deployment), clock::now()))
+    }
+
+    /// Puts a `HorizontalPodAutoscaler` into the cluster, which puts replicas outside of its bounds back after 15 s of
+    /// the world. It has no metrics, and so it scales for no other reason.
     pub fn put_autoscaler(&self, deployment: &str, min: u32, max: u32) {
         self.shared.change(|state| {
             let uid = state.chance.uid();

@@ -1,4 +1,5 @@
 //! The sandbox's Alertmanager against recorded notifications, and the way it delivers them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -18,9 +19,12 @@ const LABELS: [(&str, &str); 3] =
 const OTHER: [(&str, &str); 3] =
     [("alertname", "High5xxRate"), ("app", "chat-api"), ("namespace", "samosachaat-prod")];
 
-/// What a receiver got: the headers of its requests and their bodies.
+/// The headers of a request and its body.
+type Posted = (Vec<String>, Value);
+
+/// What a receiver got.
 #[derive(Clone, Default)]
-struct Inbox(Arc<Mutex<Vec<(Vec<String>, Value)>>>);
+struct Inbox(Arc<Mutex<Vec<Posted>>>);
 
 impl Inbox {
     fn bodies(&self) -> Vec<Value> {

@@ -1,4 +1,5 @@
 //! The recorded requests and answers of the real servers, read from `tests/data`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::PathBuf;
 

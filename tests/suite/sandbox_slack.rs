@@ -1,4 +1,5 @@
 //! Slack's Web API as the sandbox plays it: its limits and its words for what is wrong.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use runbookd::sandbox::{Options, Sandbox};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
 //! The world itself: faults have causes, what removes the cause cures, and nothing else does.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
 
@@ -305,4 +306,76 @@ async fn the_kubeconfig_names_the_server_and_the_token() {
     let config = sandbox.kubeconfig();
     assert!(config.contains(&sandbox.kubernetes_url()) && config.contains("token: sandbox-kubernetes-token"));
     assert!(sandbox.world().requests().is_empty(), "nothing was called");
+}
+
+#[tokio::test]
+async fn an_autoscaler_puts_replicas_back_within_its_bounds() {
+    let sandbox = fast().await;
+    let world = sandbox.world();
+    world.put_autoscaler("inference", 1, 3);
+    assert!(world.set_replicas("inference", 10));
+    let replicas = |world: &World| world.deployment("inference").unwrap()["spec"]["replicas"].clone();
+    assert!(world.until(SOON, |world| replicas(world) == 3).await);
+    world.set_replicas("inference", 2);
+    tokio::time::sleep(world.real(MINUTE)).await;
+    assert_eq!(replicas(&world), 2);
+}
+
+#[tokio::test]
+async fn argo_cd_puts_back_what_its_repository_names_and_leaves_a_restart_alone() {
+    let sandbox = fast().await;
+    let world = sandbox.world();
+    assert!(world.self_heal("chat-api"));
+    restart(&sandbox, "chat-api", "2026-11-22T19:00:00Z").await;
+    rolled_out(&world, "chat-api", 1).await;
+    world.edit("chat-api", "runbookd", |deployment| {
+        deployment["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!("15");
+    });
+    let pool = |world: &World| {
+        world.deployment("chat-api").unwrap()["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"]
+            .clone()
+    };
+    assert!(world.until(SOON, |world| pool(world) == "5").await);
+    let template = world.deployment("chat-api").unwrap()["spec"]["template"].clone();
+    assert_eq!(
+        template["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"],
+        "2026-11-22T19:00:00Z"
+    );
+}
+
+/// The typed structs that the clients use must be able to read what the sandbox serves.
+#[tokio::test]
+async fn what_the_api_serves_is_what_the_schema_says() {
+    use k8s_openapi::api::{apps::v1, autoscaling::v2, core::v1 as core, policy::v1 as policy};
+
+    async fn read<T: serde::de::DeserializeOwned>(sandbox: &Sandbox, path: &str) {
+        let answer = kubernetes(sandbox, "GET", path, "", "").await;
+        assert_eq!(answer.status, 200, "{path}");
+        serde_json::from_value::<T>(answer.json()).unwrap();
+    }
+    let sandbox = fast().await;
+    let world = sandbox.world();
+    world.put_autoscaler("inference", 1, 3);
+    world.put_disruption_budget("chat-api", 1);
+    world.break_rollouts("auth");
+    restart(&sandbox, "auth", "2026-11-22T19:00:00Z").await;
+    assert!(world.until(SOON, |world| world.pods("auth").len() == 3).await);
+    let within = |rest: &str| format!("/apis/{}", rest.replace("NS", &format!("namespaces/{NAMESPACE}")));
+    read::<v1::Deployment>(&sandbox, &deployment_path("auth")).await;
+    read::<k8s_openapi::List<v1::Deployment>>(&sandbox, &within("apps/v1/NS/deployments")).await;
+    read::<k8s_openapi::List<v1::ReplicaSet>>(&sandbox, &within("apps/v1/NS/replicasets")).await;
+    read::<k8s_openapi::List<v2::HorizontalPodAutoscaler>>(
+        &sandbox,
+        &within("autoscaling/v2/NS/horizontalpodautoscalers"),
+    )
+    .await;
+    read::<k8s_openapi::List<policy::PodDisruptionBudget>>(
+        &sandbox,
+        &within("policy/v1/NS/poddisruptionbudgets"),
+    )
+    .await;
+    read::<k8s_openapi::List<core::Pod>>(&sandbox, "/api/v1/pods").await;
+    read::<k8s_openapi::List<core::Node>>(&sandbox, "/api/v1/nodes").await;
+    read::<k8s_openapi::List<core::Event>>(&sandbox, "/api/v1/events").await;
+    read::<core::Namespace>(&sandbox, &format!("/api/v1/namespaces/{NAMESPACE}")).await;
 }
