@@ -178,6 +178,16 @@ impl World {
         self.shared.change(|state| state.alerts.resolve(labels, clock::now(), state.pace));
     }
 
+    /// Silences an alert, or ends that: it goes on firing, and its receiver is told nothing of it.
+    pub fn silence_alert(&self, labels: &[(&str, &str)], silenced: bool) {
+        self.shared.change(|state| state.alerts.silence(labels, silenced));
+    }
+
+    /// Kills the Alertmanager and starts it again: it forgets what it has said, and says all of it again.
+    pub fn restart_alertmanager(&self) {
+        self.shared.change(|state| state.alerts.forget(clock::now(), state.pace));
+    }
+
     /// Sets where the Alertmanager posts to.
     pub fn send_alerts_to(&self, target: Option<AlertmanagerTarget>) {
         self.shared.change(|state| state.alerts.target = target);
@@ -236,6 +246,13 @@ impl World {
     #[must_use]
     pub fn pods(&self, deployment: &str) -> Vec<PodView> {
         self.shared.lock().cluster.pods_of_deployment(&named(deployment)).map(PodView::from).collect()
+    }
+
+    /// The events that were created in the cluster, as `v1` serves them.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        let state = self.shared.lock();
+        state.cluster.others.get("events").into_iter().flat_map(|events| events.values().cloned()).collect()
     }
 
     /// The log lines of a service, oldest first.

@@ -216,3 +216,21 @@ async fn alerts_are_injected_and_listed_through_the_api() {
     assert_eq!(none.json(), json!([]));
     assert_eq!(send(&url, "GET", "/-/healthy", &[], "").await.unwrap().body, "OK");
 }
+
+#[tokio::test]
+async fn a_silenced_alert_is_listed_and_not_sent_and_a_killed_alertmanager_says_everything_again() {
+    let (sandbox, world, inbox) = sandbox_to(&[]).await;
+    world.silence_alert(&OTHER, true);
+    world.fire_alert(&LABELS, &[]);
+    world.fire_alert(&OTHER, &[]);
+    assert!(world.until(SOON, |world| world.notifications_delivered() == 1).await);
+    assert_eq!(inbox.bodies()[0]["alerts"].as_array().unwrap().len(), 1);
+    let listed = send(&sandbox.alertmanager_url(), "GET", "/api/v2/alerts", &[], "").await.unwrap().json();
+    let mut states: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|alert| alert["status"]["state"].as_str().unwrap()).collect();
+    states.sort_unstable();
+    assert_eq!(states, ["active", "suppressed"]);
+    world.restart_alertmanager();
+    assert!(world.until(SOON, |world| world.notifications_delivered() == 2).await);
+    assert_eq!(inbox.bodies()[1]["alerts"], inbox.bodies()[0]["alerts"]);
+}

@@ -300,6 +300,62 @@ async fn a_silent_service_fails_without_a_line_and_a_garbled_one_writes_malforme
     );
 }
 
+/// The client that the daemon uses finds its way with nothing but the kubeconfig.
+#[tokio::test]
+async fn the_real_client_restarts_a_deployment_with_the_kubeconfig() {
+    use k8s_openapi::api::apps::v1::Deployment;
+    use kube::api::{Patch, PatchParams};
+
+    let sandbox = fast().await;
+    let world = sandbox.world();
+    let config = kube::config::Kubeconfig::from_yaml(&sandbox.kubeconfig()).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default())
+        .await
+        .unwrap();
+    let api: kube::Api<Deployment> =
+        kube::Api::namespaced(kube::Client::try_from(config).unwrap(), NAMESPACE);
+    let patch: Value = serde_json::from_str(&restart_patch("2026-11-22T19:00:00Z")).unwrap();
+    let params =
+        PatchParams { field_manager: Some("runbookd".into()), ..PatchParams::default() }.validation_strict();
+    api.patch("chat-api", &params, &Patch::Strategic(&patch)).await.unwrap();
+    rolled_out(&world, "chat-api", 1).await;
+    let deployment = api.get("chat-api").await.unwrap();
+    assert_eq!(deployment.status.unwrap().ready_replicas, Some(2));
+    let missing = api.get("nope").await.unwrap_err();
+    assert!(matches!(missing, kube::Error::Api(status) if status.code == 404 && status.reason == "NotFound"));
+    assert_eq!(world.writes().len(), 1);
+}
+
+/// A world in which nothing happens takes no new resourceVersions: a client may wait for them to stand still.
+#[tokio::test]
+async fn a_calm_cluster_stands_still() {
+    let sandbox = fast().await;
+    let world = sandbox.world();
+    let all = |world: &World| {
+        ["frontend", "auth", "chat-api", "inference"].map(|name| (world.deployment(name), world.pods(name)))
+    };
+    world.changed().await;
+    let before = all(&world);
+    tokio::time::sleep(world.real(MINUTE * 3)).await;
+    assert_eq!(all(&world), before);
+    assert!(world.rollout_complete("chat-api") && world.firing().is_empty());
+    assert!(world.ratio_5xx("chat-api").is_some_and(|ratio| ratio < 0.01));
+}
+
+#[tokio::test]
+async fn dropping_the_sandbox_closes_its_ports() {
+    let sandbox = fast().await;
+    let address = sandbox.loki_url().strip_prefix("http://").unwrap().to_owned();
+    drop(sandbox);
+    for _ in 0..100 {
+        if tokio::net::TcpStream::connect(&address).await.is_err() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    unreachable!("the port is still open");
+}
+
 #[tokio::test]
 async fn the_kubeconfig_names_the_server_and_the_token() {
     let sandbox = fast().await;
