@@ -1,6 +1,7 @@
 //! All tests of the outside of the crate, in one binary: each test binary links everything anew.
 mod sandbox_alertmanager;
 mod sandbox_conformance;
+mod sandbox_loki;
 mod sandbox_recordings;
 mod sandbox_slack;
 mod sandbox_wire;

@@ -10,7 +10,7 @@ use crate::sandbox_wire::{
     JSON_PATCH, MERGE, STRATEGIC, deployment_path, fast, kubernetes, restart_patch, send,
 };
 
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(20);
 const MINUTE: Duration = Duration::from_secs(60);
 
 async fn restart(sandbox: &Sandbox, deployment: &str, at: &str) {
