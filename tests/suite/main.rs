@@ -3,4 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
 mod core;
+mod sandbox_alertmanager;
+mod sandbox_conformance;
+mod sandbox_loki;
+mod sandbox_recordings;
+mod sandbox_slack;
+mod sandbox_wire;
+mod sandbox_world;
 mod store;
