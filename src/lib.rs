@@ -18,6 +18,7 @@ pub mod act;
 pub mod crash;
 pub mod guard;
 pub mod metrics;
+pub mod notify;
 pub mod pipeline;
 pub mod probe;
 pub mod telemetry;

@@ -1,1 +1,2 @@
 //! All tests of the outside of the crate, in one binary: each test binary links everything anew.
+mod notify;
