@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
 mod core;
+mod notify;
 mod sandbox_alertmanager;
 mod sandbox_conformance;
 mod sandbox_loki;
