@@ -1,6 +1,6 @@
 # runbookd as a small image without a shell. No container engine has built this file yet: it was written with care and not tried.
 #
-#   docker build -t runbookd .
+#   docker build -t runbookd .     (set `listen: 0.0.0.0:9099` and both tokens, or nothing outside reaches it)
 #   docker run -p 9099:9099 -v runbookd:/var/lib/runbookd -v ./runbookd.yaml:/etc/runbookd/runbookd.yaml:ro runbookd
 
 FROM docker.io/library/rust:1.95-bookworm AS build
