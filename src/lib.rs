@@ -32,5 +32,7 @@ pub mod act;
 pub mod pipeline;
 
 // Around it.
+pub mod api;
+pub mod cli;
 pub mod config;
 pub mod sandbox;

@@ -2,3 +2,6 @@
 
 mod architecture;
 mod core;
+#![allow(clippy::unwrap_used, reason = "a test may fail by it, wherever in it")]
+
+mod store;
