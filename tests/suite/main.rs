@@ -1,7 +1,8 @@
 //! All tests of the outside of the crate, in one binary: each test binary links everything anew.
 
-mod architecture;
-mod core;
 #![allow(clippy::unwrap_used, reason = "a test may fail by it, wherever in it")]
 
+mod architecture;
+mod core;
+mod docs;
 mod store;
