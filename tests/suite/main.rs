@@ -1,6 +1,6 @@
 //! All tests of the outside of the crate, in one binary: each test binary links everything anew.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by it, wherever in it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
 mod architecture;
 mod core;
