@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
+mod architecture;
 mod core;
+mod docs;
 mod notify;
 mod sandbox_alertmanager;
 mod sandbox_conformance;
