@@ -5,6 +5,7 @@
 mod architecture;
 mod core;
 mod docs;
+mod flows;
 mod notify;
 mod sandbox_alertmanager;
 mod sandbox_conformance;
