@@ -57,7 +57,7 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; nothing was written, try again"))
             }
             // The request was right and the journal is damaged: a person has to look at the daemon's disk.
-            StoreError::Unreadable { .. } => Self::new(
+            StoreError::Unreadable { .. } | StoreError::NotThisWay(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("{error}; the incident is left alone, and a person should look at the journal"),
             ),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Args;
 
@@ -35,9 +36,10 @@ Examples:
   runbookd check --config runbookd.yaml new/            Other runbooks, with this configuration's vars";
 
 impl Check {
-    /// What is to be said, and whether all is well.
+    /// What is to be said, and the exit code.
     #[must_use]
-    pub fn report(&self, paint: Paint) -> (String, bool) {
+    pub fn report(&self, colour: bool) -> (String, ExitCode) {
+        let paint = if colour { Paint::COLOUR } else { Paint::PLAIN };
         let mut faults = Faults::new();
         let mut config = None;
         if self.config.is_some() {
@@ -73,13 +75,13 @@ impl Check {
                 let _ = write!(text, ", {}", tally(warnings, "warning", "warnings"));
             }
             text.push('\n');
-            return (text, false);
+            return (text, ExitCode::FAILURE);
         }
         for runbook in &loaded.runbooks {
             let file = loaded.files.get(&runbook.name).map(PathBuf::as_path);
             write_runbook(paint, file, runbook, &mut text);
         }
-        (text, true)
+        (text, ExitCode::SUCCESS)
     }
 }
 

@@ -53,10 +53,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Check(check) => {
-            let (text, is_good) = check.report(paint::Paint::of_stdout());
+            let (text, code) = check.report(paint::Paint::of_stdout() == paint::Paint::COLOUR);
             let mut out = std::io::stdout().lock();
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            code
         }
     }
 }

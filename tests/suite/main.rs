@@ -1,6 +1,8 @@
 //! All tests of the outside of the crate, in one binary: each test binary links everything anew.
 
-mod core;
-#![allow(clippy::unwrap_used, reason = "a test may fail by it, wherever in it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
+mod check;
+mod config;
+mod core;
 mod store;
