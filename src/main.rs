@@ -1,4 +1,4 @@
-//! Hand-over: the command line decides.
+//! Hand-over to the commands.
 
 use std::process::ExitCode;
 

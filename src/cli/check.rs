@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 
@@ -36,10 +35,9 @@ Examples:
   runbookd check --config runbookd.yaml new/            Other runbooks, with this configuration's vars";
 
 impl Check {
-    /// What is to be said, and the exit code.
+    /// What is to be said, and whether all is well.
     #[must_use]
-    pub fn report(&self, colour: bool) -> (String, ExitCode) {
-        let paint = if colour { Paint::COLOUR } else { Paint::PLAIN };
+    pub fn report(&self, paint: Paint) -> (String, bool) {
         let mut faults = Faults::new();
         let mut config = None;
         if self.config.is_some() {
@@ -75,13 +73,13 @@ impl Check {
                 let _ = write!(text, ", {}", tally(warnings, "warning", "warnings"));
             }
             text.push('\n');
-            return (text, ExitCode::FAILURE);
+            return (text, false);
         }
         for runbook in &loaded.runbooks {
             let file = loaded.files.get(&runbook.name).map(PathBuf::as_path);
             write_runbook(paint, file, runbook, &mut text);
         }
-        (text, ExitCode::SUCCESS)
+        (text, true)
     }
 }
 

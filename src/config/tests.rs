@@ -1,3 +1,5 @@
+//! The configuration: what its files may say, and that the default file says exactly the defaults.
+
 use super::*;
 
 fn read(text: &str) -> Config {

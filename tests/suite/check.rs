@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use runbookd::cli::check::Check;
+use runbookd::cli::paint::Paint;
 use runbookd::config::{Config, Purpose};
 use runbookd::runbook::load::{load, read_one, read_text};
 use runbookd::yaml::{Faults, parse};
@@ -60,7 +61,7 @@ fn six_faults_are_six_messages() {
 
 fn check(config: Option<&Path>, paths: &[&Path]) -> String {
     let paths = paths.iter().map(|path| path.to_path_buf()).collect();
-    Check { config: config.map(Path::to_path_buf), paths }.report(false).0
+    Check { config: config.map(Path::to_path_buf), paths }.report(Paint::PLAIN).0
 }
 
 /// A folder with the files, and what `check` says of them; the folder's own name is taken out.

@@ -2,7 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
+mod architecture;
 mod check;
 mod config;
 mod core;
+mod docs;
+mod notify;
+mod sandbox_alertmanager;
+mod sandbox_conformance;
+mod sandbox_loki;
+mod sandbox_recordings;
+mod sandbox_slack;
+mod sandbox_wire;
+mod sandbox_world;
 mod store;
