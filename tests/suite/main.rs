@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
 mod architecture;
+mod check;
+mod config;
 mod core;
 mod docs;
 mod flows;
