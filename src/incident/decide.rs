@@ -296,7 +296,7 @@ fn on_not_confirmed(
         Found::Fails if incident.effects > 0 => {
             closed(Outcome::Recovered, "the remaining targets show no evidence any more".to_owned())
         }
-        Found::Fails if incident.was_busy() => closed(
+        Found::Fails if incident.kept_away => closed(
             Outcome::Joined,
             "another incident worked on the same target, and the evidence is gone".to_owned(),
         ),
