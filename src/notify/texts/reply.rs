@@ -260,22 +260,21 @@ impl Thread<'_> {
 
     /// A yes needs no line: what follows says it.
     fn answered(&self, result: &EffectResult) -> Option<Message> {
-        let (sign, text, reason, message) = match result {
+        let (sign, text, message) = match result {
             EffectResult::Applied => return None,
-            EffectResult::Refused { reason, message } => {
-                ("🔴", "*Refused by the cluster*, nothing has changed", reason, message)
+            EffectResult::Refused { message, .. } => {
+                ("🔴", "*Refused by the cluster*, nothing has changed", message)
             }
-            EffectResult::NotTaken { reason, message } => {
-                ("⏳", "*The call was not taken*, nothing has changed; it is tried again", reason, message)
+            EffectResult::NotTaken { message, .. } => {
+                ("⏳", "*The call was not taken*, nothing has changed, and it is tried again", message)
             }
-            EffectResult::Unclear { reason, message } => (
+            EffectResult::Unclear { message, .. } => (
                 "❓",
-                "*No clear answer*: it may have happened. The target is looked at before anything else",
-                reason,
+                "*No clear answer*, so it may have happened; the target is looked at before anything else",
                 message,
             ),
         };
-        Some(self.note(sign, &format!("{text}. {} ({})", plain(message), brief(reason))))
+        Some(self.note(sign, &format!("{text}: {}.", plain(message))))
     }
 
     /// What a look at the target brought. Not being able to look is worth one line.
@@ -289,9 +288,8 @@ impl Thread<'_> {
                 ("🔎", format!("*Seen*: it has happened. It is not done a second time. {op}"))
             }
             Observation::NotDone => ("🔎", format!("*Seen*: it has not happened. {op}")),
-            Observation::Ambiguous { saw } => {
-                ("🔴", format!("*It can not be told* whether it happened: {}. {op}", plain(saw)))
-            }
+            // The end of the step follows at once, and says it.
+            Observation::Ambiguous { .. } => return None,
             Observation::Unseen { .. } if self.before.last().is_some_and(unseen) => return None,
             Observation::Unseen { why } => {
                 ("❓", format!("*The target can not be seen*: {}. It is looked for again. {op}", plain(why)))

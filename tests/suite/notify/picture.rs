@@ -4,7 +4,7 @@
 //! ```text
 //! cargo test --test suite picture
 //! chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking --user-data-dir=$(mktemp -d) \
-//!     --window-size=860,1390 --screenshot=docs/slack.png file://$PWD/target/tmp/slack.html
+//!     --window-size=860,1180 --screenshot=docs/slack.png file://$PWD/target/tmp/slack.html
 //! ```
 
 use std::fmt::Write as _;
@@ -103,7 +103,7 @@ fn mrkdwn(text: &str) -> String {
 const STYLE: &str = r#"
 body { margin: 0; background: #fff; color: #1d1c1d; font: 15px/1.46668 Lato, "DejaVu Sans", "Noto Color Emoji", sans-serif; }
 .channel { padding: 12px 20px; border-bottom: 1px solid #ddd; font-size: 17px; }
-.message { display: flex; gap: 10px; padding: 10px 20px 4px; }
+.message { display: flex; gap: 10px; padding: 8px 20px; }
 .avatar { flex: 0 0 36px; height: 36px; border-radius: 6px; background: #17324d; color: #fff; font: 700 15px/36px Lato, sans-serif; text-align: center; }
 .body { flex: 1; min-width: 0; }
 .name { font-weight: 900; }
