@@ -233,3 +233,19 @@ async fn in_a_storm_every_head_stands_before_the_first_thread_is_complete() {
     assert!(slack.said()[..5].iter().all(|call| call.thread.is_none()));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_message_at_which_slack_itself_fails_holds_only_its_own_thread_up() {
+    let (slack, journal) = (FakeSlack::start().await, Journal::default());
+    slack.refuse(|call| call.text.starts_with("🔧").then_some("internal_error"));
+    let bad = stories::recovered();
+    let other = "1kfm3x9q02vgf".parse().unwrap();
+    journal.write(&bad.id, &bad.events);
+    journal.write(&other, &stories::shadow().events);
+    let running = start(&slack, &journal, None);
+    journal.until(|behind| behind == 1).await;
+    slack.refuse(|_| None);
+    journal.until_told().await;
+    assert_eq!(slack.said().len(), bad.thread().len() + stories::shadow().thread().len());
+    running.stop().await;
+}
