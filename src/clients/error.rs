@@ -6,6 +6,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
 
 /// The longest text of a server that is kept.
 const MESSAGE_CHARS: usize = 300;
@@ -36,7 +37,8 @@ pub struct CallError {
 }
 
 /// Why a call failed: a closed list, because it is a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// No answer in time. A write may have happened.
     Timeout,
@@ -170,17 +172,21 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(3600)))
 }
 
+/// An error and what caused it.
+pub(super) fn sources<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
+}
+
 /// The text of an error and its sources; the transport's own text alone ("error sending request") says nothing.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
+    let mut text = String::new();
+    for next in sources(error).map(ToString::to_string) {
         if !text.contains(&next) {
-            text.push_str(": ");
+            text.push_str(if text.is_empty() { "" } else { ": " });
             text.push_str(&next);
         }
-        source = error.source();
     }
     text
 }
@@ -222,6 +228,13 @@ mod tests {
             "301 client_error\n400 client_error\n401 denied\n403 denied\n404 not_found\n409 conflict\n410 not_found\n\
              415 client_error\n422 client_error\n429 rate_limited\n500 server_error\n503 server_error\n504 timeout"
         );
+    }
+
+    #[test]
+    fn the_journal_and_the_metrics_have_the_same_words() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
     }
 
     #[test]

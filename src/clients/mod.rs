@@ -10,6 +10,8 @@ pub mod loki;
 mod questions;
 mod secret;
 pub mod slack;
+#[cfg(test)]
+mod wire;
 
 use std::sync::Once;
 use std::time::Duration;

@@ -70,3 +70,111 @@ impl<A: Clone> Drop for Landing<'_, A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::clients::Reason;
+
+    fn questions(at_once: usize) -> Arc<Questions<u32>> {
+        Arc::new(Questions::new(at_once))
+    }
+
+    async fn settle() {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_question_is_asked_once_while_it_is_under_way_and_anew_afterwards() {
+        let questions = questions(4);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (send, receive) = oneshot::channel::<u32>();
+        let receive = Arc::new(tokio::sync::Mutex::new(Some(receive)));
+        let callers: Vec<_> = (0..10)
+            .map(|_| {
+                let (questions, asked, receive) =
+                    (Arc::clone(&questions), Arc::clone(&asked), Arc::clone(&receive));
+                tokio::spawn(async move {
+                    let ask = || async move {
+                        asked.fetch_add(1, Ordering::SeqCst);
+                        Ok(receive.lock().await.take().unwrap().await.unwrap())
+                    };
+                    questions.ask("q".to_owned(), ask).await
+                })
+            })
+            .collect();
+        settle().await;
+        send.send(7).unwrap();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), Ok(7));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert!(questions.under_way().is_empty());
+        assert_eq!(questions.ask("q".to_owned(), || async { Ok(8) }).await, Ok(8));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_shared_and_then_forgotten() {
+        let questions = questions(1);
+        let error = CallError::new("ask", Reason::Timeout, "late");
+        let failed = questions.ask("q".to_owned(), || async { Err(error.clone()) }).await;
+        assert_eq!(failed, Err(error.clone()));
+        assert_eq!(questions.ask("q".to_owned(), || async { Ok(1) }).await, Ok(1));
+        assert!(questions.under_way().is_empty());
+    }
+
+    #[tokio::test]
+    async fn when_the_caller_that_asks_goes_away_another_asks_in_its_place() {
+        let questions = questions(1);
+        let start = |answer: Option<u32>| {
+            let questions = Arc::clone(&questions);
+            tokio::spawn(async move {
+                questions
+                    .ask("q".to_owned(), || async move {
+                        match answer {
+                            Some(answer) => Ok(answer),
+                            None => std::future::pending().await,
+                        }
+                    })
+                    .await
+            })
+        };
+        let first = start(None);
+        settle().await;
+        let second = start(Some(2));
+        settle().await;
+        first.abort();
+        assert_eq!(second.await.unwrap(), Ok(2));
+        assert!(questions.under_way().is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_more_than_so_many_questions_are_under_way_at_once() {
+        let questions = questions(2);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let callers: Vec<_> = (0..10)
+            .map(|number| {
+                let (questions, now, most) = (Arc::clone(&questions), Arc::clone(&now), Arc::clone(&most));
+                tokio::spawn(async move {
+                    let ask = || async move {
+                        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        settle().await;
+                        now.fetch_sub(1, Ordering::SeqCst);
+                        Ok(number)
+                    };
+                    questions.ask(number.to_string(), ask).await
+                })
+            })
+            .collect();
+        for (number, caller) in (0..).zip(callers) {
+            assert_eq!(caller.await.unwrap(), Ok(number));
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+}

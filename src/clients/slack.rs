@@ -147,9 +147,7 @@ impl Slack {
         let word = answer.error.as_deref().unwrap_or("no error named");
         let details =
             answer.response_metadata.map(|metadata| metadata.messages.join("; ")).unwrap_or_default();
-        let mut error = CallError::of_answer(call, status, &headers, &format!("{word} {details}"));
-        error.reason = reason_of(word);
-        Err(error)
+        Err(CallError::new(call, reason_of(word), &format!("{word} {details}")))
     }
 }
 
@@ -208,4 +206,120 @@ pub fn cut(text: &str, chars: usize) -> String {
         kept.push('…');
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::{Reply, Wire};
+    use super::*;
+
+    async fn with(replies: Vec<Reply>) -> (Slack, Wire) {
+        let wire = Wire::start(replies).await;
+        let settings = Settings { url: wire.url.clone(), ..Settings::new(Secret::new("xoxb-1")) };
+        (Slack::new(settings).unwrap(), wire)
+    }
+
+    fn message() -> Message {
+        Message { text: "hello".to_owned(), blocks: json!([{"type": "divider"}]) }
+    }
+
+    #[tokio::test]
+    async fn a_post_answers_in_its_thread_and_unfurls_nothing() {
+        let answer = r#"{"ok":true,"channel":"C123","ts":"1503435956.000247","message":{"text":"hello"}}"#;
+        let (slack, wire) = with(vec![Reply::json(answer), Reply::json(answer)]).await;
+        let posted = slack.post("#ops", &message(), Some("1.2")).await.unwrap();
+        assert_eq!(posted, Posted { channel: "C123".to_owned(), ts: "1503435956.000247".to_owned() });
+        slack
+            .update("C123", "1503435956.000247", &Message { blocks: Value::Null, ..message() })
+            .await
+            .unwrap();
+        let seen = wire.seen();
+        assert_eq!([seen[0].uri.as_str(), &seen[1].uri], ["/chat.postMessage", "/chat.update"]);
+        assert_eq!(seen[0].headers["authorization"], "Bearer xoxb-1");
+        let body = |index: usize| serde_json::from_str::<Value>(&seen[index].body).unwrap();
+        assert_eq!(
+            body(0),
+            json!({
+                "channel": "#ops", "text": "hello", "blocks": [{"type": "divider"}], "thread_ts": "1.2",
+                "unfurl_links": false, "unfurl_media": false,
+            })
+        );
+        assert_eq!(body(1), json!({"channel": "C123", "text": "hello", "ts": "1503435956.000247"}));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_ok_is_an_error_although_it_is_a_200() {
+        for (word, reason) in [
+            ("ratelimited", Reason::RateLimited),
+            ("invalid_auth", Reason::Denied),
+            ("token_revoked", Reason::Denied),
+            ("missing_scope", Reason::Denied),
+            ("channel_not_found", Reason::NotFound),
+            ("message_not_found", Reason::NotFound),
+            ("fatal_error", Reason::ServerError),
+            ("service_unavailable", Reason::ServerError),
+            ("invalid_blocks", Reason::ClientError),
+            ("a_word_of_the_future", Reason::ClientError),
+        ] {
+            let answer =
+                json!({"ok": false, "error": word, "response_metadata": {"messages": ["[ERROR] too long"]}});
+            let (slack, _wire) = with(vec![Reply::json(&answer.to_string())]).await;
+            let error = slack.post("C1", &message(), None).await.unwrap_err();
+            assert_eq!(error.reason, reason, "{word}");
+            assert_eq!(
+                error.to_string(),
+                format!("post to Slack channel C1: {} ({word} [ERROR] too long)", reason.as_str())
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn slack_says_how_long_to_wait() {
+        let busy = Reply::Answer(
+            429,
+            vec![("Retry-After".to_owned(), "30".to_owned())],
+            "{\"ok\":false}".to_owned(),
+        );
+        let (slack, wire) = with(vec![busy]).await;
+        let error = slack.post("C1", &message(), None).await.unwrap_err();
+        assert_eq!((error.reason, error.retry_after), (Reason::RateLimited, Some(Duration::from_secs(30))));
+        assert_eq!(wire.seen().len(), 1, "a post is never repeated here");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_cannot_be_read_leaves_open_whether_it_was_posted() {
+        for answer in ["<html>", "{}", r#"{"ok":true}"#] {
+            let (slack, _wire) = with(vec![Reply::json(answer)]).await;
+            let error = slack.post("C1", &message(), None).await.unwrap_err();
+            assert!(!error.reason.surely_without_effect(), "{answer}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_token_with_a_newline_is_refused_without_showing_it() {
+        for token in ["", "xoxb-1\n", "xoxb 1"] {
+            let error = Slack::new(Settings::new(Secret::new(token))).unwrap_err();
+            assert!(!error.to_string().contains("xoxb"), "{error}");
+        }
+        assert!(!format!("{:?}", Slack::new(Settings::new(Secret::new("xoxb-1"))).unwrap()).contains("xoxb"));
+    }
+
+    #[test]
+    fn nothing_in_a_label_calls_the_whole_channel() {
+        assert_eq!(
+            escape("<!channel> & <http://x|y> &lt;"),
+            "&lt;!channel&gt; &amp; &lt;http://x|y&gt; &amp;lt;"
+        );
+    }
+
+    #[test]
+    fn a_cut_splits_neither_characters_nor_escapes() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "ab…");
+        assert_eq!(cut("äöüß", 3), "äö…");
+        assert_eq!(cut("a&lt;b", 4), "a…");
+        assert_eq!(cut("a&lt;bcd", 6), "a&lt;…");
+        assert_eq!(cut("a & b & c & d", 5), "a & …");
+        assert_eq!((cut("ab", 1), cut("ab", 0)), ("…".to_owned(), String::new()));
+    }
 }

@@ -8,7 +8,7 @@ use crate::incident::ledger::Ledger;
 use crate::incident::refusal::{Answer, Guard, Refusal};
 
 /// Nobody knows when the other incident is done; it is looked at again after this long.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) fn ask(question: &Question, ledger: &Ledger) -> (Answer, Option<Refusal>) {
     let target = question.wanted.plan.target.key();

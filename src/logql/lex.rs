@@ -41,7 +41,7 @@ pub(super) enum Part<'t> {
     Hole { path: &'t str, at: usize },
 }
 
-/// Two characters before one, so that the longest is found first.
+/// Those of two characters first, so that the longest is found.
 const OPERATORS: [&str; 21] = [
     "!=", "!~", "!>", "=~", "==", "|=", "|~", "|>", ">=", "<=", "{", "}", "(", ")", "[", "]", ",", "=", "|",
     "<", ">",
@@ -184,7 +184,7 @@ impl<'t> Lexer<'t> {
                     let hint = "write a backslash as \\\\; in a regular expression \\. becomes \\\\.";
                     self.fault(at, "this escape does not exist in a string in double quotes", Some(hint));
                 }
-                // After a fault only the backslash is skipped, but never so that the next quote counts as escaped or not by accident.
+                // After a fault the escaped character is skipped with its backslash, so that one fault does not make others.
                 self.at += length.unwrap_or_else(|| 1 + rest[1..].chars().next().map_or(0, char::len_utf8));
                 continue;
             }

@@ -7,6 +7,7 @@
 mod lex;
 mod parse;
 mod render;
+mod stages;
 #[cfg(test)]
 mod tests;
 

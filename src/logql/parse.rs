@@ -1,4 +1,4 @@
-//! The grammar of a log query: one stream selector and its stages, as in Loki's `pkg/logql/syntax/syntax.y`.
+//! The grammar of a log query, as in Loki's `pkg/logql/syntax/syntax.y`: its selector, its strings, and what the stages are made of.
 //!
 //! Says for every string whether a value may be put into it, and whether it is a regular expression. Never guesses: what the grammar does
 //! not know is a fault, although a newer Loki may know it.
@@ -8,16 +8,12 @@ use regex::Regex;
 use super::lex::{Kind, Part, Token, decoded};
 use super::{Fault, LogQuery, Matcher, Piece, Stage};
 
-const METRIC_HINT: &str =
+pub(super) const METRIC_HINT: &str =
     "write the log query alone, {...} | ...; runbookd counts its lines itself (window, count_by)";
-/// The label that Loki sets on a line that a stage could not work on.
-const ERROR: &str = "__error__";
-/// Each costs a call of a function, and a query is a file's text.
-const MOST_PARENTHESES: usize = 32;
 
 /// What a string is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     /// Compared as it is.
     Text,
     /// A regular expression.
@@ -42,19 +38,19 @@ pub(super) fn query(text: &str, tokens: &[Token<'_>]) -> Result<LogQuery, Vec<Fa
     }
 }
 
-struct Parser<'p, 't> {
+pub(super) struct Parser<'p, 't> {
     tokens: &'p [Token<'t>],
     next: usize,
-    end: usize,
+    pub(super) end: usize,
     /// Faults that do not end the parsing.
     faults: Vec<Fault>,
     /// A stage compares with a number, so that a field which is none counts as a match unless `__error__` is looked at.
-    numeric: bool,
+    pub(super) numeric: bool,
     /// The author does something with `__error__` that an added `__error__=""` would undo.
-    own_errors: bool,
+    pub(super) own_errors: bool,
 }
 
-fn fault(at: usize, message: impl Into<String>, hint: Option<&str>) -> Fault {
+pub(super) fn fault(at: usize, message: impl Into<String>, hint: Option<&str>) -> Fault {
     Fault { at, message: message.into(), hint: hint.map(str::to_owned) }
 }
 
@@ -82,15 +78,15 @@ impl<'t> Parser<'_, 't> {
         Ok((selector, stages))
     }
 
-    fn peek(&self) -> Option<&Token<'t>> {
+    pub(super) fn peek(&self) -> Option<&Token<'t>> {
         self.tokens.get(self.next)
     }
 
-    fn sees(&self, source: &str) -> bool {
+    pub(super) fn sees(&self, source: &str) -> bool {
         self.peek().is_some_and(|token| token.source.eq_ignore_ascii_case(source))
     }
 
-    fn unexpected(&self, wanted: &str) -> Fault {
+    pub(super) fn unexpected(&self, wanted: &str) -> Fault {
         match self.peek() {
             Some(token) => fault(token.at, format!("{} is not expected here; {wanted}", token.source), None),
             None => fault(self.end, format!("the query ends too soon; {wanted}"), None),
@@ -98,7 +94,11 @@ impl<'t> Parser<'_, 't> {
     }
 
     /// Takes the next word over into `pieces` if `wanted` says so.
-    fn take(&mut self, pieces: &mut Vec<Piece>, wanted: impl Fn(&Token<'t>) -> bool) -> Option<&'t str> {
+    pub(super) fn take(
+        &mut self,
+        pieces: &mut Vec<Piece>,
+        wanted: impl Fn(&Token<'t>) -> bool,
+    ) -> Option<&'t str> {
         let token = self.tokens.get(self.next).filter(|token| wanted(token))?;
         self.next += 1;
         let space = if token.spaced && !pieces.is_empty() { " " } else { "" };
@@ -106,31 +106,31 @@ impl<'t> Parser<'_, 't> {
         Some(token.source)
     }
 
-    fn take_op(&mut self, pieces: &mut Vec<Piece>, operators: &[&str]) -> Option<&'t str> {
+    pub(super) fn take_op(&mut self, pieces: &mut Vec<Piece>, operators: &[&str]) -> Option<&'t str> {
         self.take(pieces, |token| token.kind == Kind::Op && operators.contains(&token.source))
     }
 
-    fn need_op(&mut self, pieces: &mut Vec<Piece>, operators: &[&str]) -> Result<&'t str, Fault> {
+    pub(super) fn need_op(&mut self, pieces: &mut Vec<Piece>, operators: &[&str]) -> Result<&'t str, Fault> {
         self.take_op(pieces, operators)
             .ok_or_else(|| self.unexpected(&format!("expected {}", operators.join(" "))))
     }
 
-    fn take_word(&mut self, pieces: &mut Vec<Piece>, word: &str) -> bool {
+    pub(super) fn take_word(&mut self, pieces: &mut Vec<Piece>, word: &str) -> bool {
         self.take(pieces, |token| token.kind == Kind::Word && token.source.eq_ignore_ascii_case(word))
             .is_some()
     }
 
-    fn need_label(&mut self, pieces: &mut Vec<Piece>) -> Result<&'t str, Fault> {
+    pub(super) fn need_label(&mut self, pieces: &mut Vec<Piece>) -> Result<&'t str, Fault> {
         self.take(pieces, |token| token.kind == Kind::Word)
             .ok_or_else(|| self.unexpected("expected a label's name"))
     }
 
-    fn is_string(&self) -> bool {
+    pub(super) fn is_string(&self) -> bool {
         self.peek().is_some_and(|token| matches!(token.kind, Kind::Quoted(_) | Kind::Raw))
     }
 
     /// Takes a string over; gives what it stands for, with `x` for each placeholder.
-    fn need_string(&mut self, pieces: &mut Vec<Piece>, role: Role) -> Result<String, Fault> {
+    pub(super) fn need_string(&mut self, pieces: &mut Vec<Piece>, role: Role) -> Result<String, Fault> {
         let Some(token) = self.tokens.get(self.next).filter(|_| self.is_string()) else {
             return Err(self.unexpected("expected a string in double quotes"));
         };
@@ -245,186 +245,9 @@ impl<'t> Parser<'_, 't> {
         }
         Ok(selector)
     }
-
-    fn stage(&mut self) -> Result<Stage, Fault> {
-        let mut pieces = Vec::new();
-        if let Some(operator) = self.take_op(&mut pieces, &["|=", "|~", "!=", "!~", "|>", "!>"]) {
-            self.line_filter(&mut pieces, operator)?;
-            return Ok(Stage { pieces, parses: false });
-        }
-        if self.sees("{") {
-            let at = self.peek().map_or(self.end, |token| token.at);
-            return Err(fault(
-                at,
-                "a second query begins here",
-                Some("one probe asks one query; make it two probes"),
-            ));
-        }
-        self.need_op(&mut pieces, &["|"])?;
-        let word = self
-            .peek()
-            .filter(|token| token.kind == Kind::Word)
-            .map(|token| token.source.to_ascii_lowercase());
-        let at = self.peek().map_or(self.end, |token| token.at);
-        let mut parses = false;
-        match word.as_deref() {
-            Some("json" | "logfmt" | "xml") => {
-                parses = true;
-                self.next_word(&mut pieces);
-                while self.take(&mut pieces, |token| token.kind == Kind::Flag).is_some() {}
-                if self.peek().is_some_and(|token| token.kind == Kind::Word) {
-                    self.list(&mut pieces, Self::extraction)?;
-                }
-            }
-            Some("unpack") => {
-                parses = true;
-                self.next_word(&mut pieces);
-            }
-            Some("decolorize") => self.next_word(&mut pieces),
-            Some(name @ ("regexp" | "pattern" | "line_format")) => {
-                let what = match name {
-                    "regexp" => "the expression of regexp",
-                    "pattern" => "a pattern",
-                    _ => "the template of line_format",
-                };
-                self.next_word(&mut pieces);
-                self.need_string(&mut pieces, Role::Program(what))?;
-            }
-            Some("label_format") => {
-                self.next_word(&mut pieces);
-                self.list(&mut pieces, Self::label_format)?;
-            }
-            Some("drop" | "keep") => {
-                self.next_word(&mut pieces);
-                self.list(&mut pieces, Self::kept_label)?;
-            }
-            Some("unwrap") => return Err(fault(at, "unwrap makes this a metric query", Some(METRIC_HINT))),
-            _ => self.label_filter(&mut pieces, 0)?,
-        }
-        Ok(Stage { pieces, parses })
-    }
-
-    fn next_word(&mut self, pieces: &mut Vec<Piece>) {
-        self.take(pieces, |_| true);
-    }
-
-    fn list(
-        &mut self,
-        pieces: &mut Vec<Piece>,
-        item: impl Fn(&mut Self, &mut Vec<Piece>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        item(self, pieces)?;
-        while self.take_op(pieces, &[","]).is_some() {
-            item(self, pieces)?;
-        }
-        Ok(())
-    }
-
-    fn extraction(&mut self, pieces: &mut Vec<Piece>) -> Result<(), Fault> {
-        self.need_label(pieces)?;
-        if self.take_op(pieces, &["="]).is_some() {
-            self.need_string(pieces, Role::Program("the path of a parser"))?;
-        }
-        Ok(())
-    }
-
-    fn label_format(&mut self, pieces: &mut Vec<Piece>) -> Result<(), Fault> {
-        self.need_label(pieces)?;
-        self.need_op(pieces, &["="])?;
-        if self.is_string() {
-            self.need_string(pieces, Role::Program("the template of label_format"))?;
-        } else {
-            self.need_label(pieces)?;
-        }
-        Ok(())
-    }
-
-    fn kept_label(&mut self, pieces: &mut Vec<Piece>) -> Result<(), Fault> {
-        self.own_errors |= self.need_label(pieces)? == ERROR;
-        if let Some(operator) = self.take_op(pieces, &["=", "!=", "=~", "!~"]) {
-            self.need_string(pieces, role_of(operator))?;
-        }
-        Ok(())
-    }
-
-    fn line_filter(&mut self, pieces: &mut Vec<Piece>, operator: &str) -> Result<(), Fault> {
-        let role = match operator {
-            "|>" | "!>" => Role::Program("a pattern"),
-            _ => role_of(operator),
-        };
-        self.line(pieces, role)?;
-        while self.take_word(pieces, "or") {
-            self.line(pieces, role)?;
-        }
-        Ok(())
-    }
-
-    fn line(&mut self, pieces: &mut Vec<Piece>, role: Role) -> Result<(), Fault> {
-        if self.sees("ip") { self.address(pieces) } else { self.need_string(pieces, role).map(drop) }
-    }
-
-    fn address(&mut self, pieces: &mut Vec<Piece>) -> Result<(), Fault> {
-        self.next_word(pieces);
-        self.need_op(pieces, &["("])?;
-        self.need_string(pieces, Role::Program("ip(...)"))?;
-        self.need_op(pieces, &[")"]).map(drop)
-    }
-
-    /// One or more comparisons, with `and`, `or`, a comma, or nothing between them.
-    fn label_filter(&mut self, pieces: &mut Vec<Piece>, depth: usize) -> Result<(), Fault> {
-        if depth > MOST_PARENTHESES {
-            return Err(self.unexpected("too many parentheses are open"));
-        }
-        loop {
-            if self.take_op(pieces, &["("]).is_some() {
-                self.label_filter(pieces, depth + 1)?;
-                self.need_op(pieces, &[")"])?;
-            } else {
-                self.comparison(pieces)?;
-            }
-            let joined = self.take_op(pieces, &[","]).is_some()
-                || self.take_word(pieces, "and")
-                || self.take_word(pieces, "or");
-            if !joined && !self.peek().is_some_and(|token| token.kind == Kind::Word || token.source == "(") {
-                return Ok(());
-            }
-        }
-    }
-
-    fn comparison(&mut self, pieces: &mut Vec<Piece>) -> Result<(), Fault> {
-        let at = self.peek().map_or(self.end, |token| token.at);
-        let label = self.need_label(pieces)?;
-        let operators = ["=", "==", "!=", "=~", "!~", ">", ">=", "<", "<="];
-        let Some(operator) = self.take_op(pieces, &operators) else {
-            let hint = "stages are json, logfmt, unpack, regexp, pattern, line_format, label_format, decolorize, drop, keep, and comparisons";
-            return Err(fault(
-                at,
-                format!("{label} is neither a stage nor the beginning of a comparison"),
-                Some(hint),
-            ));
-        };
-        if self.is_string() {
-            if matches!(operator, "==" | ">" | ">=" | "<" | "<=") {
-                return Err(self.unexpected(&format!("{operator} compares with a number")));
-            }
-            let value = self.need_string(pieces, role_of(operator))?;
-            self.own_errors |= label == ERROR && !(operator == "=" && value.is_empty());
-            return Ok(());
-        }
-        self.own_errors |= label == ERROR;
-        self.numeric = true;
-        if self.sees("ip") && matches!(operator, "=" | "!=") {
-            return self.address(pieces);
-        }
-        if matches!(operator, "=~" | "!~") {
-            return Err(self.unexpected("expected a string in double quotes"));
-        }
-        let number = self.take(pieces, |token| token.kind == Kind::Number);
-        number.map(drop).ok_or_else(|| self.unexpected("expected a string in double quotes or a number"))
-    }
 }
 
-fn role_of(operator: &str) -> Role {
+pub(super) fn role_of(operator: &str) -> Role {
     if operator.ends_with('~') { Role::Pattern } else { Role::Text }
 }
 

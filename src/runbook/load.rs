@@ -1,9 +1,242 @@
-//! (comes with the loading)
-use super::Runbook;
-/// Reads one.
+//! From paths to runbooks. Every file is read before anything is said, so that all faults of all files are reported at once; as long as
+//! there is one, there are no runbooks at all: half of the rules is not what their authors meant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::names::Names;
+use super::read::{API_VERSION, Draft, KIND, draft};
+use super::{Hash, Mode, Runbook};
+use crate::yaml::{Document, Faults, Place, parse, read_file};
+
+/// The runbooks, and what their authors should know.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// In the order in which they are asked whether they answer an alert: that of the paths given, file names and documents.
+    pub runbooks: Vec<Arc<Runbook>>,
+    /// Which file each name comes from.
+    pub files: BTreeMap<String, PathBuf>,
+    /// What is strange and yet can be used.
+    pub warnings: Faults,
+}
+
+/// Reads runbooks from files and folders. Of a folder, the files `*.yaml` and `*.yml` in it, not those of the folders in it: scenarios
+/// and tests lie there. Without `vars` there is no configuration, every `${vars.NAME}` is believed, and one warning says so.
 ///
 /// # Errors
-/// Faults.
-pub fn read_one(_text: &str) -> Result<Runbook, String> {
-    Err(String::new())
+/// Everything that is wrong with any of the files, and then the warnings, too.
+pub fn load(
+    paths: &[PathBuf],
+    vars: Option<&BTreeMap<String, String>>,
+    time_scale: u32,
+) -> Result<Loaded, Faults> {
+    let mut faults = Faults::new();
+    let mut believed = BTreeSet::new();
+    let mut found: Vec<(PathBuf, Draft)> = Vec::new();
+    for file in files(paths, &mut faults) {
+        let mut of_file = Faults::new();
+        if let Some(text) = read_file(&file, &mut of_file) {
+            let documents = parse(&text, &mut of_file);
+            if documents.is_empty() && !of_file.any() {
+                let hint = format!("a runbook begins with `apiVersion: {API_VERSION}` and `kind: {KIND}`");
+                of_file.whole(None, "there is no document in the file; expected a runbook", Some(hint));
+            }
+            for document in documents {
+                let (draft, of_document) = version(&document, vars, time_scale, &mut of_file);
+                believed.extend(of_document);
+                check_others(&file, &draft, &found, &mut of_file);
+                found.push((file.clone(), draft));
+            }
+        }
+        faults.take_in(Some(&file), of_file);
+    }
+    if !believed.is_empty() {
+        let names: Vec<_> = believed.iter().map(|name| format!("${{vars.{name}}}")).collect();
+        faults.warn_whole(
+            format!("without a configuration nobody knows whether these exist: {}", names.join(", ")),
+            Some("name the configuration with --config".to_owned()),
+        );
+    }
+    if faults.any() {
+        return Err(faults);
+    }
+    let mut loaded = Loaded { warnings: faults, ..Loaded::default() };
+    for (file, draft) in found {
+        if let Some(runbook) = draft.runbook {
+            loaded.files.insert(runbook.name.clone(), file);
+            loaded.runbooks.push(Arc::new(runbook));
+        }
+    }
+    Ok(loaded)
+}
+
+/// Reads one version of a runbook again from its [`source`](Runbook::source), as the journal keeps it.
+///
+/// # Errors
+/// What this release can not read of it; an older release wrote it.
+pub fn read_one(source: &str) -> Result<Runbook, Faults> {
+    let mut faults = Faults::new();
+    let source: Source = match serde_json::from_str(source) {
+        Ok(source) => source,
+        Err(error) => {
+            faults.whole(
+                None,
+                format!("not a kept runbook: {error}; expected one that runbookd wrote"),
+                None,
+            );
+            return Err(faults);
+        }
+    };
+    read_text(&source.document, Some(&source.vars), source.time_scale)
+}
+
+/// Reads the one runbook in a text.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_text(
+    text: &str,
+    vars: Option<&BTreeMap<String, String>>,
+    time_scale: u32,
+) -> Result<Runbook, Faults> {
+    let mut faults = Faults::new();
+    let mut runbooks = Vec::new();
+    for document in parse(text, &mut faults) {
+        runbooks.extend(version(&document, vars, time_scale, &mut faults).0.runbook);
+    }
+    let mut sorted = Faults::new();
+    sorted.take_in(None, faults);
+    match (runbooks.pop(), runbooks.is_empty()) {
+        (Some(runbook), true) if !sorted.any() => Ok(runbook),
+        _ => {
+            if !sorted.any() {
+                sorted.whole(None, "the text does not hold one runbook; expected exactly one", None);
+            }
+            Err(sorted)
+        }
+    }
+}
+
+/// What the journal keeps of a runbook: all that its meaning depends on, and nothing else.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    document: String,
+    vars: BTreeMap<String, String>,
+    time_scale: u32,
+}
+
+/// Reads a document and gives the runbook its hash; also the variables that were believed.
+fn version(
+    document: &Document,
+    vars: Option<&BTreeMap<String, String>>,
+    time_scale: u32,
+    faults: &mut Faults,
+) -> (Draft, BTreeSet<String>) {
+    let mut names = Names::new(vars);
+    let mut draft = draft(&document.root, &mut names, time_scale, faults);
+    if let Some(runbook) = &mut draft.runbook {
+        let source = Source {
+            document: document.text.clone(),
+            vars: runbook.vars.clone(),
+            time_scale: runbook.time_scale,
+        };
+        // Strings and numbers are always JSON, and a BTreeMap always comes in the same order.
+        runbook.source = serde_json::to_string(&source).unwrap_or_default();
+        let digest = Sha256::digest(runbook.source.as_bytes());
+        runbook.hash = Hash(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+    }
+    (draft, names.believed)
+}
+
+/// Checks a runbook against those before it: the name, and whether one of them answers everything that this one would.
+fn check_others(file: &Path, draft: &Draft, before: &[(PathBuf, Draft)], faults: &mut Faults) {
+    let at = |other: &Path, place: Place| {
+        if other == file { format!("line {}", place.line) } else { format!("{}:{place}", other.display()) }
+    };
+    if let Some((name, place)) = &draft.name {
+        let twin = before.iter().find_map(|(other, draft)| {
+            draft.name.as_ref().filter(|(twin, _)| twin == name).map(|(_, place)| at(other, *place))
+        });
+        if let Some(twin) = twin {
+            faults.add(
+                *place,
+                format!(
+                    "another runbook has the name {name:?} already, in {twin}; expected a name of its own"
+                ),
+                Some("limits and incidents are counted by name".to_owned()),
+            );
+        }
+    }
+    let Some(runbook) = &draft.runbook else { return };
+    let ours: BTreeSet<String> = runbook.alerts.iter().map(ToString::to_string).collect();
+    let hides = |earlier: &Runbook| {
+        !earlier.goes_on
+            && earlier.mode != Mode::Off
+            && earlier.alerts.iter().all(|matcher| ours.contains(&matcher.to_string()))
+    };
+    for (other, earlier) in before {
+        if let Some(earlier_runbook) = earlier.runbook.as_ref().filter(|earlier| hides(earlier)) {
+            faults.warn(
+                draft.alerts,
+                format!(
+                    "{:?} never answers anything: {:?} in {} answers all of it first",
+                    runbook.name,
+                    earlier_runbook.name,
+                    at(other, earlier.alerts)
+                ),
+                Some(format!(
+                    "put `continue: true` into {:?}, or give it another matcher",
+                    earlier_runbook.name
+                )),
+            );
+            return;
+        }
+    }
+}
+
+/// The files that the paths stand for, in order, each once.
+fn files(paths: &[PathBuf], faults: &mut Faults) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        match in_folder(path) {
+            Ok(found) if found.is_empty() => {
+                let hint = "name the folder that holds the runbooks";
+                let message = "there is no *.yaml file in the folder; expected runbooks";
+                faults.whole(Some(path), message, Some(hint.to_owned()));
+            }
+            Ok(found) => files.extend(found),
+            Err(error) => faults.whole(
+                Some(path),
+                format!("the folder can not be read: {error}; expected runbooks in it"),
+                None,
+            ),
+        }
+    }
+    let mut seen = BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    files
+}
+
+fn in_folder(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        // Kubernetes mounts a ConfigMap as links beside hidden folders, and editors leave hidden files behind.
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if is_yaml && !is_hidden && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }

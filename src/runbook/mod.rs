@@ -3,6 +3,13 @@
 //! Plain data. `load` reads them from YAML and knows where everything stood; nothing here does I/O but that.
 
 pub mod load;
+mod names;
+mod probes;
+mod read;
+mod steps;
+mod template;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Labels, Matcher};
 use crate::logql::LogQuery;
+
+pub use template::{Part, Template, TemplateFault};
 
 /// How far automation may go. The lowest of the daemon's ceiling, the namespace's, the runbook's and the step's counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,7 +58,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// SHA-256 of a runbook's text with its variables, in hexadecimal: open incidents keep the version they began with.
+/// SHA-256 of a runbook's [`source`](Runbook::source), in hexadecimal: open incidents keep the version they began with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Hash(pub String);
@@ -59,8 +68,11 @@ pub struct Hash(pub String);
 pub struct Runbook {
     /// Its name, unique among the runbooks.
     pub name: String,
-    /// Of the text and the variables it was read with.
+    /// Of `source`.
     pub hash: Hash,
+    /// The document's text with the variables that it names and the time scale: all that [`load::read_one`] needs to read this version
+    /// again, whatever became of the file and the configuration.
+    pub source: String,
     /// One sentence for people.
     pub summary: String,
     /// The most that this runbook may do.
@@ -169,40 +181,6 @@ impl fmt::Display for Threshold {
             Self::AtLeast(least) => write!(f, "at least {least}"),
             Self::AtMost(most) => write!(f, "at most {most}"),
         }
-    }
-}
-
-/// Text with `${...}` placeholders, read and checked when the runbook is loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    /// The pieces in order.
-    pub parts: Vec<Part>,
-}
-
-/// A piece of a [`Template`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// As it stands.
-    Text(String),
-    /// The path of a `${...}`.
-    Placeholder(String),
-}
-
-impl Template {
-    /// The text with every placeholder replaced.
-    ///
-    /// # Errors
-    /// The first path that has no value, or an empty one: empty never means all.
-    pub fn with(&self, value_of: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-        self.parts
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => Ok(text.clone()),
-                Part::Placeholder(path) => {
-                    value_of(path).filter(|value| !value.is_empty()).ok_or_else(|| path.clone())
-                }
-            })
-            .collect()
     }
 }
 

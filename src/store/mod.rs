@@ -14,6 +14,13 @@
 //! 9. A sink's pace is a lease in the store.
 //! 10. One SQL text for every database; ids are made by the program.
 
+mod chain;
+mod chance;
+#[doc(hidden)]
+pub mod model;
+mod prepared;
+pub mod sqlite;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +33,14 @@ use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::permit::{Asked, Permit};
 use crate::incident::{Event, IncidentId, Outcome, Recorded};
 use crate::runbook::Hash;
+
+pub use sqlite::{OpenError, Sqlite};
+
+/// The readers of the journal that are told of every event: an append marks its incident for each of them.
+pub const SINKS: [&str; 1] = ["slack"];
+
+/// How many alerts one event keeps whole; of more it keeps the number.
+pub const ALERTS_PER_EVENT: usize = 500;
 
 /// How many alerts that no runbook answered are kept.
 pub const UNANSWERED_KEPT: u32 = 1_000;
@@ -100,6 +115,7 @@ pub struct Claim {
 
 /// What the guards made of a wanted effect.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub enum Committed {
     /// The intent is on disk; here is the permit.
     Granted(Recorded, Permit),
@@ -165,6 +181,9 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// An event that has a way of its own into the journal, or that does not fit its permit.
+    #[error("{0} is not written this way")]
+    NotThisWay(String),
     /// Too many writes are waiting.
     #[error("too many writes are waiting for the journal")]
     Overloaded,
@@ -253,4 +272,22 @@ pub trait Store: Send + Sync + 'static {
     async fn writable(&self) -> Result<(), StoreError>;
     /// Changes after every commit that touched an incident, the pause or a sink.
     fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// Not [`Event::Opened`], which only an alert can cause, and not an intent, which needs the guards.
+fn only_appended(event: &Event) -> Result<(), StoreError> {
+    match event {
+        Event::Opened(_) | Event::EffectIntended { .. } | Event::EffectRegranted { .. } => {
+            Err(StoreError::NotThisWay(format!("`{}`", event.name())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Only what a person says.
+fn only_said(event: &Event) -> Result<(), StoreError> {
+    match event {
+        Event::Approved { .. } | Event::Declined { .. } => Ok(()),
+        _ => Err(StoreError::NotThisWay(format!("`{}`", event.name()))),
+    }
 }

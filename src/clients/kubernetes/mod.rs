@@ -6,6 +6,8 @@
 mod connect;
 mod deployment;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use k8s_openapi::api::apps::v1 as apps;
+use kube::client::AuthError;
 use kube::core::Resource as _;
 use kube::core::params::{GetParams, Patch, PatchParams};
 use serde_json::json;
@@ -50,6 +53,8 @@ pub struct Kubernetes(Arc<Inner>);
 struct Inner {
     client: kube::Client,
     server: http::Uri,
+    /// How long one request may take.
+    timeout: Duration,
     deployments: Questions<Deployment>,
     /// Part of every question, so that one asked after a write never shares the answer to one asked before it.
     writes: AtomicU64,
@@ -71,6 +76,7 @@ impl Kubernetes {
         Ok(Self(Arc::new(Inner {
             client,
             server,
+            timeout: DEFAULT_TIMEOUT,
             deployments: Questions::new(AT_ONCE),
             writes: AtomicU64::new(0),
         })))
@@ -116,7 +122,16 @@ impl Kubernetes {
                 Ok(body) => {
                     let object: apps::Deployment =
                         serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
-                    return Ok(Deployment::from(&object));
+                    let found = Deployment::from(&object);
+                    // Almost every field may be missing in an answer, so `{}` would be a deployment, too.
+                    if found.namespace != namespace || found.name != name || found.uid.is_empty() {
+                        return Err(CallError::new(
+                            call,
+                            Reason::ServerError,
+                            "the answer is another object",
+                        ));
+                    }
+                    return Ok(found);
                 }
                 Err(error) => {
                     let patient = error.retry_after.is_none_or(|wait| wait <= AGAIN.1);
@@ -184,8 +199,8 @@ impl Kubernetes {
             let body = body.collect_bytes().await.map_err(|error| broken(call, &error))?;
             Ok::<_, CallError>((head, body.to_vec()))
         };
-        let (head, body) = tokio::time::timeout(DEFAULT_TIMEOUT, whole).await.map_err(|_| {
-            CallError::new(call, Reason::Timeout, &format!("no whole answer within {DEFAULT_TIMEOUT:?}"))
+        let (head, body) = tokio::time::timeout(self.0.timeout, whole).await.map_err(|_| {
+            CallError::new(call, Reason::Timeout, &format!("no whole answer within {:?}", self.0.timeout))
         })??;
         if head.status.is_success() {
             return Ok(body);
@@ -219,24 +234,33 @@ fn without_object(said: &str) -> String {
 
 /// The error that a broken or missing connection is.
 fn broken(call: &str, error: &kube::Error) -> CallError {
-    let sources =
-        || std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
-    let unconnected = sources().any(|error| {
-        error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
-    });
-    let timed_out = sources().any(|error| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
-    });
-    let reason = match error {
-        // The credentials could not be had, so nothing was sent.
-        kube::Error::Auth(_) => Reason::Denied,
-        _ if unconnected => Reason::Unreachable,
-        _ if timed_out => Reason::Timeout,
-        _ => Reason::ServerError,
+    let sources = || error::sources(error);
+    if let Some(error) = sources().find_map(|error| error.downcast_ref::<AuthError>()) {
+        // Without credentials nothing was sent.
+        return CallError::new(call, Reason::Denied, &no_credentials(error));
+    }
+    let connecting = |error: &hyper_util::client::legacy::Error| error.is_connect();
+    let late = |error: &std::io::Error| error.kind() == std::io::ErrorKind::TimedOut;
+    // The order matters: a time-out while connecting is both, and nothing was sent then.
+    let reason = if sources().any(|error| error.downcast_ref().is_some_and(connecting)) {
+        Reason::Unreachable
+    } else if sources().any(|error| error.downcast_ref().is_some_and(late)) {
+        Reason::Timeout
+    } else {
+        Reason::ServerError
     };
     CallError::new(call, reason, &error::chain(error))
+}
+
+/// Why there are no credentials. A kubeconfig's command and its output can hold a token, so both are left out.
+fn no_credentials(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { out, .. } => format!("the command for credentials failed: {}", out.status),
+        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
+            "the command for credentials printed something else".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 fn deployments(namespace: &str) -> kube::core::Request {

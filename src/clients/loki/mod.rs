@@ -3,14 +3,17 @@
 //! Only reads. The tenant comes from the settings and never from a query's author, because `A|B` joins tenants. An empty answer stays
 //! empty: what it means (no such lines, or no lines at all) is for the caller to find out with a second question.
 
-use std::collections::BTreeMap;
+mod answer;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
+
+pub use answer::{Line, Sample};
 
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, Secret, http_client};
 
@@ -42,26 +45,6 @@ impl Settings {
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), tenant: None, bearer: None, timeout: DEFAULT_TIMEOUT }
     }
-}
-
-/// One number of an instant query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// The labels it is for; empty after a `sum` without `by`.
-    pub labels: BTreeMap<String, String>,
-    /// The number.
-    pub value: f64,
-}
-
-/// One log line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// When it was written.
-    pub at: Timestamp,
-    /// Its stream's labels, and the fields that the query parsed.
-    pub labels: BTreeMap<String, String>,
-    /// The line. Hostile input: it can hold anything.
-    pub text: String,
 }
 
 /// A Loki.
@@ -125,7 +108,7 @@ impl Loki {
         let call = "ask Loki for a count";
         let time = at.as_nanosecond().to_string();
         let body = self.get(call, "/loki/api/v1/query", &[("query", query), ("time", &time)]).await?;
-        samples(&body).map_err(|what| CallError::unreadable(call, &*what))
+        answer::samples(&body).map_err(|what| CallError::unreadable(call, &*what))
     }
 
     /// The newest lines of a log query from `start` up to `end`, newest first over all its streams; at most `limit`, and at most 5000.
@@ -150,7 +133,7 @@ impl Loki {
             ("direction", "backward"),
         ];
         let body = self.get(call, "/loki/api/v1/query_range", &pairs).await?;
-        lines(&body).map_err(|what| CallError::unreadable(call, &*what))
+        answer::lines(&body).map_err(|what| CallError::unreadable(call, &*what))
     }
 
     /// Whether Loki answers us.
@@ -194,64 +177,4 @@ impl Loki {
         // Errors are text/plain.
         Err(CallError::of_answer(call, status, &headers, &String::from_utf8_lossy(&body)))
     }
-}
-
-type Unreadable = Box<dyn std::error::Error>;
-
-#[derive(Deserialize)]
-struct Answer {
-    data: Data,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
-enum Data {
-    Vector(Vec<Point>),
-    Streams(Vec<Stream>),
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Point {
-    metric: BTreeMap<String, String>,
-    value: (Value, String),
-}
-
-#[derive(Deserialize)]
-struct Stream {
-    stream: BTreeMap<String, String>,
-    /// Time, line, and since Loki 3 sometimes an object of structured metadata.
-    values: Vec<Vec<Value>>,
-}
-
-fn samples(body: &[u8]) -> Result<Vec<Sample>, Unreadable> {
-    let Data::Vector(points) = serde_json::from_slice::<Answer>(body)?.data else {
-        return Err("it is not a vector".into());
-    };
-    points
-        .into_iter()
-        .map(|point| Ok(Sample { labels: point.metric, value: point.value.1.parse()? }))
-        .collect()
-}
-
-fn lines(body: &[u8]) -> Result<Vec<Line>, Unreadable> {
-    let Data::Streams(streams) = serde_json::from_slice::<Answer>(body)?.data else {
-        return Err("it is not a list of streams".into());
-    };
-    let mut lines = Vec::new();
-    for Stream { stream, values } in streams {
-        for value in values {
-            let [Value::String(at), Value::String(text), ..] = value.as_slice() else {
-                return Err("a line has no time or no text".into());
-            };
-            lines.push(Line {
-                at: Timestamp::from_nanosecond(at.parse()?)?,
-                labels: stream.clone(),
-                text: text.clone(),
-            });
-        }
-    }
-    lines.sort_by_key(|line| std::cmp::Reverse(line.at));
-    Ok(lines)
 }

@@ -1,0 +1,271 @@
+//! The API's answers and bodies as types, for the daemon that writes them and the commands that read them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alert;
+use crate::incident::event::Leg;
+use crate::incident::ledger::Pause;
+use crate::incident::outcome::StepResult;
+use crate::incident::plan::{Plan, Target};
+use crate::incident::{Incident, Recorded, Stage};
+use crate::runbook::{Hash, Mode, Runbook};
+use crate::store::{Summary, Unanswered};
+
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    /// A sentence with what to do.
+    pub error: String,
+}
+
+/// `GET /api/v1/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's release.
+    pub version: String,
+    /// Set while a person has stopped all effects.
+    pub paused: Option<Pause>,
+    /// How many incidents are open.
+    pub incidents_open: usize,
+    /// The most that any runbook may do.
+    pub ceiling: Mode,
+    /// The runbooks that are loaded, in the order in which they are matched.
+    pub runbooks: Vec<LoadedRunbook>,
+}
+
+/// A runbook that is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedRunbook {
+    /// Its name.
+    pub name: String,
+    /// One sentence for people.
+    pub summary: String,
+    /// The most that it may do.
+    pub mode: Mode,
+    /// Its version.
+    pub hash: Hash,
+}
+
+impl From<&Runbook> for LoadedRunbook {
+    fn from(runbook: &Runbook) -> Self {
+        Self {
+            name: runbook.name.clone(),
+            summary: runbook.summary.clone(),
+            mode: runbook.mode,
+            hash: runbook.hash.clone(),
+        }
+    }
+}
+
+/// `GET /api/v1/incidents`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incidents {
+    /// Given back as `?since=`, with `&wait=30s`, it asks for an answer once anything has changed.
+    pub change: u64,
+    /// Newest first.
+    pub incidents: Vec<Listed>,
+}
+
+/// An incident in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// What the journal says about it in short.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// What it is about now, such as "verifying"; "closed" at its end.
+    pub stage: String,
+}
+
+/// `GET /api/v1/incidents/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IncidentView {
+    /// What the journal says about it in short; the outcome stands here.
+    pub summary: Summary,
+    /// What it is about now.
+    pub stage: String,
+    /// Why it is there, or why it ended so.
+    pub why: Option<String>,
+    /// Whether Alertmanager no longer hears of any of its alerts.
+    pub resolved: bool,
+    /// Without a decision by then it is closed.
+    pub deadline: Option<Timestamp>,
+    /// Its alerts as they stand.
+    pub alerts: Vec<AlertView>,
+    /// How many alerts it has beside those.
+    pub more_alerts: u64,
+    /// Its targets, in order.
+    pub legs: Vec<LegView>,
+    /// What a person is asked to approve.
+    pub asking: Option<Asking>,
+    /// Its events, in order: all of them, or those after `?after=`.
+    pub events: Vec<Recorded>,
+}
+
+/// An alert of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertView {
+    /// As it came last.
+    pub alert: Alert,
+    /// Whether Alertmanager no longer hears of it.
+    pub resolved: bool,
+}
+
+/// A target of an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LegView {
+    /// The object.
+    pub target: Target,
+    /// The values that chose it.
+    pub each: BTreeMap<String, String>,
+    /// How affected it is.
+    pub figure: f64,
+    /// Whether it is worked on now.
+    pub current: bool,
+    /// How its last step ended.
+    pub result: Option<StepResult>,
+    /// Why nothing was needed.
+    pub skipped: Option<String>,
+}
+
+/// What a person is asked to approve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asking {
+    /// What would be done, in full.
+    pub plan: Plan,
+    /// Names what is judged; an approval has to say it.
+    pub judged: Hash,
+    /// After this moment nobody can approve.
+    pub expires: Timestamp,
+}
+
+/// `GET /api/v1/unanswered`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnansweredAlerts {
+    /// Newest first.
+    pub unanswered: Vec<Unanswered>,
+}
+
+/// The body of `POST /api/v1/pause` and of `.../decline`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithReason {
+    /// Who says it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The body of `POST /api/v1/resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// Who says it.
+    pub by: String,
+}
+
+/// What `POST /api/v1/resume` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// What was paused, if anything.
+    pub was: Option<Pause>,
+}
+
+/// The body of `POST /api/v1/incidents/{id}/approve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    /// Who says it.
+    pub by: String,
+    /// What they looked at: [`Asking::judged`].
+    pub judged: Hash,
+}
+
+impl IncidentView {
+    /// What is shown of an incident.
+    #[must_use]
+    pub fn of(summary: Summary, incident: Incident, events: Vec<Recorded>) -> Self {
+        let resolved = incident.resolved();
+        let why = why(&incident);
+        let current = incident.leg;
+        let legs = incident.legs.into_iter().enumerate().map(|(position, state)| {
+            let Leg { target, each, figure } = state.leg;
+            let current = position == current && summary.closed_at.is_none();
+            LegView { target, each, figure, current, result: state.result, skipped: state.skipped }
+        });
+        let asking = match &incident.stage {
+            Stage::Asking { plan, judged, expires } => {
+                Some(Asking { plan: plan.clone(), judged: judged.clone(), expires: *expires })
+            }
+            _ => None,
+        };
+        Self {
+            stage: incident.stage.name().to_owned(),
+            why,
+            resolved,
+            deadline: Some(incident.opened.deadline),
+            alerts: incident
+                .alerts
+                .into_values()
+                .map(|state| AlertView { alert: state.alert, resolved: state.resolved })
+                .collect(),
+            more_alerts: incident.more.0,
+            legs: legs.collect(),
+            asking,
+            events,
+            summary,
+        }
+    }
+
+    /// What is shown of an incident whose events do not make one: it is left alone, and a person should look.
+    #[must_use]
+    pub fn left_alone(summary: Summary, why: String, events: Vec<Recorded>) -> Self {
+        Self {
+            summary,
+            stage: LEFT_ALONE.to_owned(),
+            why: Some(why),
+            resolved: false,
+            deadline: None,
+            alerts: Vec::new(),
+            more_alerts: 0,
+            legs: Vec::new(),
+            asking: None,
+            events,
+        }
+    }
+}
+
+/// The stage of an incident whose journal can not be followed.
+pub const LEFT_ALONE: &str = "left alone";
+
+fn why(incident: &Incident) -> Option<String> {
+    match &incident.stage {
+        Stage::Closed(closed) => Some(closed.why.clone()),
+        Stage::Declined { why } | Stage::Ending { why, .. } | Stage::StepEnded { why, .. } => {
+            Some(why.clone())
+        }
+        Stage::Begin { failed: Some((_, _, why)) } => Some(why.clone()),
+        Stage::Refused { .. } => {
+            let no: Vec<String> = incident
+                .refusals
+                .iter()
+                .map(|refusal| format!("{}: {} ({})", refusal.guard, refusal.saw, refusal.limit))
+                .collect();
+            Some(no.join("; "))
+        }
+        Stage::Asking { plan, .. } => Some(plan.says.clone()),
+        Stage::Intended(effect)
+        | Stage::Unclear { effect, .. }
+        | Stage::NotDone { effect, .. }
+        | Stage::Following { effect, .. }
+        | Stage::Verifying { effect, .. } => Some(effect.plan.says.clone()),
+        Stage::Confirm { .. }
+        | Stage::StoodBack { .. }
+        | Stage::ChooseLegs
+        | Stage::Begin { failed: None }
+        | Stage::Planned(_) => None,
+    }
+    .filter(|why| !why.is_empty())
+}

@@ -1,0 +1,331 @@
+//! The Kubernetes client against recorded answers of a real API server, and a rollout's states.
+
+use std::io::Write as _;
+
+use k8s_openapi::api::apps::v1 as apps;
+use serde_json::{Value, json};
+
+use super::super::wire::{Reply, Wire};
+use super::*;
+
+async fn at(url: &str) -> Kubernetes {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "secret-token"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    });
+    file.write_all(config.to_string().as_bytes()).unwrap();
+    let settings = Settings { kubeconfig: Some(file.path().to_owned()), context: None };
+    Kubernetes::connect(&settings).await.unwrap()
+}
+
+async fn with(replies: Vec<Reply>) -> (Kubernetes, Wire) {
+    let wire = Wire::start(replies).await;
+    (at(&wire.url).await, wire)
+}
+
+fn data(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/tests/data/kubernetes/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn object(generation: i64, status: &Value) -> apps::Deployment {
+    serde_json::from_value(json!({
+        "metadata": {"name": "chat-api", "generation": generation},
+        "spec": {"replicas": 2, "selector": {}, "template": {}},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_real_rollout_is_followed_as_kubectl_does() {
+    let told: Vec<_> = data("rollout-restart-progress.jsonl")
+        .lines()
+        .map(|line| {
+            let seen: Value = serde_json::from_str(line).unwrap();
+            match rollout_of(&object(seen["generation"].as_i64().unwrap(), &seen["status"])) {
+                Rollout::Complete { ready } => format!("complete, {ready} ready"),
+                Rollout::InProgress { what, .. } => what,
+                Rollout::Failed { what } => what,
+            }
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "the change of the spec has not been observed yet",
+            "1 of 2 new pods have been created",
+            "1 of 2 new pods have been created",
+            "1 old pods are still to be stopped",
+            "1 old pods are still to be stopped",
+            "1 old pods are still to be stopped",
+            "complete, 2 ready",
+            "complete, 2 ready",
+        ]
+    );
+}
+
+#[test]
+fn a_rollout_that_made_no_progress_has_failed_although_its_pods_are_available() {
+    let conditions = json!([
+        {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"},
+        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "ReplicaSet \"x\" has timed out progressing."},
+    ]);
+    let mut status = json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2, "availableReplicas": 2, "conditions": conditions});
+    let expected = "the rollout exceeded its progress deadline: ReplicaSet \"x\" has timed out progressing.";
+    assert_eq!(rollout_of(&object(2, &status)), Rollout::Failed { what: expected.to_owned() });
+    // A newer change that was not observed yet makes the condition one of the change before.
+    assert!(matches!(rollout_of(&object(3, &status)), Rollout::InProgress { .. }));
+    // New pods that exist but do not become available.
+    status = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1});
+    let expected = Rollout::InProgress {
+        updated: 2,
+        available: 1,
+        desired: 2,
+        what: "1 of 2 new pods are available".to_owned(),
+    };
+    assert_eq!(rollout_of(&object(2, &status)), expected);
+}
+
+#[test]
+fn a_deployment_without_status_is_not_complete() {
+    let object: apps::Deployment = serde_json::from_value(
+        json!({"metadata": {"generation": 1}, "spec": {"selector": {}, "template": {}}}),
+    )
+    .unwrap();
+    assert!(matches!(rollout_of(&object), Rollout::InProgress { desired: 1, .. }));
+}
+
+#[tokio::test]
+async fn a_deployment_is_read_as_the_server_has_it() {
+    let (cluster, wire) = with(vec![Reply::json(&data("deployment-chat-api.json"))]).await;
+    let deployment = cluster.deployment("samosachaat-prod", "chat-api").await.unwrap();
+    assert_eq!(deployment.uid, "ce7980ca-4745-4228-a8c2-c6a18c344597");
+    assert_eq!((deployment.generation, deployment.replicas, deployment.paused), (2, 2, false));
+    assert_eq!(deployment.restarted_at.as_deref(), Some("2026-11-22T18:45:00Z"));
+    assert_eq!(deployment.progress_deadline, Duration::from_secs(600));
+    assert_eq!(deployment.images, ["example/chat-api:1"]);
+    assert_eq!(deployment.controller, None);
+    let seen = &wire.seen()[0];
+    assert_eq!(
+        (seen.method.as_str(), seen.uri.as_str()),
+        ("GET", "/apis/apps/v1/namespaces/samosachaat-prod/deployments/chat-api")
+    );
+    assert_eq!(seen.headers["authorization"], "Bearer secret-token");
+    assert!(cluster.is_loopback() && cluster.server().starts_with(&wire.url));
+}
+
+#[tokio::test]
+async fn an_operators_deployment_names_its_controller() {
+    let mut object: Value = serde_json::from_str(&data("deployment-chat-api.json")).unwrap();
+    object["metadata"]["ownerReferences"] = json!([
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"},
+        {"apiVersion": "x/v1", "kind": "WebApp", "name": "shop", "uid": "2", "controller": true},
+    ]);
+    object["spec"]["paused"] = json!(true);
+    let (cluster, _wire) = with(vec![Reply::json(&object.to_string())]).await;
+    let deployment = cluster.deployment("samosachaat-prod", "chat-api").await.unwrap();
+    assert_eq!(deployment.controller.as_deref(), Some("WebApp/shop"));
+    assert!(deployment.paused);
+}
+
+#[tokio::test]
+async fn a_restart_is_the_patch_that_kubectl_sends_with_the_uid_as_its_condition() {
+    let (cluster, wire) = with(vec![Reply::recorded("kubernetes/patch-restart.txt")]).await;
+    cluster.restart_deployment("samosachaat-prod", "chat-api", "u-1", "2026-11-22T19:00:00Z").await.unwrap();
+    let seen = wire.seen();
+    assert_eq!(seen.len(), 1);
+    let (path, query) = seen[0].uri.split_once('?').unwrap();
+    assert_eq!(
+        (seen[0].method.as_str(), path),
+        ("PATCH", "/apis/apps/v1/namespaces/samosachaat-prod/deployments/chat-api")
+    );
+    let mut query: Vec<_> = query.split('&').filter(|pair| !pair.is_empty()).collect();
+    query.sort_unstable();
+    assert_eq!(query, ["fieldManager=runbookd", "fieldValidation=Strict"]);
+    assert_eq!(seen[0].headers["content-type"], "application/strategic-merge-patch+json");
+    assert_eq!(
+        serde_json::from_str::<Value>(&seen[0].body).unwrap(),
+        json!({
+            "metadata": {"uid": "u-1"},
+            "spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-22T19:00:00Z"}}}},
+        })
+    );
+}
+
+#[tokio::test]
+async fn every_recorded_refusal_of_a_write_has_its_reason_and_is_sent_once() {
+    for (file, reason, said) in [
+        ("patch-wrong-uid-422.txt", Reason::Conflict, "field is immutable"),
+        ("patch-restart-stale-rv-409.txt", Reason::Conflict, "the object has been modified"),
+        ("rbac-denied-restart-403.txt", Reason::Denied, "cannot patch resource"),
+        ("unauth-bad-token.txt", Reason::Denied, "Unauthorized"),
+        ("get-404.txt", Reason::NotFound, "deployments.apps \"nope\" not found"),
+        ("apf-429.txt", Reason::RateLimited, "Too many requests"),
+        ("wrong-content-type-415.txt", Reason::ClientError, ""),
+        ("patch-env-unknown-container-422.txt", Reason::ClientError, "image: Required value"),
+    ] {
+        let (cluster, wire) = with(vec![Reply::recorded(&format!("kubernetes/{file}"))]).await;
+        let error = cluster.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+        assert_eq!(error.reason, reason, "{file}: {error}");
+        assert!(error.message.contains(said), "{file}: {error}");
+        assert_eq!(error.call, "restart deployment/web in shop");
+        assert_eq!(error.retry_after, (file == "apf-429.txt").then_some(Duration::from_secs(1)), "{file}");
+        assert_eq!(wire.seen().len(), 1, "{file}");
+        assert!(!error.to_string().contains("secret-token"));
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_fate_is_open_is_never_sent_again() {
+    for (status, reason) in [(500, Reason::ServerError), (503, Reason::ServerError), (504, Reason::Timeout)] {
+        let (cluster, wire) = with(vec![Reply::error(status, "upstream failed")]).await;
+        let error = cluster.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+        assert_eq!((error.reason, error.reason.surely_without_effect()), (reason, false));
+        assert_eq!(error.message, format!("HTTP {status}: upstream failed"));
+        assert_eq!(wire.seen().len(), 1);
+    }
+    let broken =
+        at(&Wire::breaking().await).await.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+    assert_eq!(broken.reason, Reason::ServerError, "{broken}");
+    let nowhere =
+        at(&Wire::nowhere().await).await.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+    assert_eq!(nowhere.reason, Reason::Unreachable, "{nowhere}");
+    assert!(nowhere.reason.surely_without_effect() && nowhere.message.contains("refused"), "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_a_timeout() {
+    let (mut cluster, _wire) = with(vec![Reply::Hang]).await;
+    Arc::get_mut(&mut cluster.0).unwrap().timeout = Duration::from_millis(200);
+    let error = cluster.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+    assert_eq!(error.reason, Reason::Timeout);
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_never_sent() {
+    let (cluster, wire) = with(Vec::new()).await;
+    for (namespace, name) in [
+        ("shop", "../secrets/x"),
+        ("shop", ""),
+        ("", "web"),
+        ("a/b", "web"),
+        ("a.b", "web"),
+        ("shop", "web?x"),
+    ] {
+        let error = cluster.restart_deployment(namespace, name, "u", "t").await.unwrap_err();
+        assert_eq!(error.reason, Reason::ClientError);
+        assert_eq!(cluster.deployment(namespace, name).await.unwrap_err().reason, Reason::ClientError);
+    }
+    for (uid, time) in [("", "t"), ("u", "")] {
+        assert_eq!(
+            cluster.restart_deployment("shop", "web", uid, time).await.unwrap_err().reason,
+            Reason::ClientError
+        );
+    }
+    assert!(wire.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_question_is_asked_again_while_the_server_is_busy() {
+    let busy = Reply::error(503, "starting");
+    let (cluster, wire) =
+        with(vec![busy.clone(), busy.clone(), Reply::json(&data("deployment-chat-api.json"))]).await;
+    assert!(cluster.deployment("samosachaat-prod", "chat-api").await.is_ok());
+    assert_eq!(wire.seen().len(), 3);
+
+    let (cluster, wire) =
+        with(vec![Reply::Answer(429, vec![("Retry-After".to_owned(), "60".to_owned())], String::new())])
+            .await;
+    let error = cluster.deployment("shop", "web").await.unwrap_err();
+    assert_eq!((error.reason, error.retry_after), (Reason::RateLimited, Some(Duration::from_secs(60))));
+    assert_eq!(wire.seen().len(), 1);
+
+    let (cluster, wire) = with(vec![Reply::recorded("kubernetes/get-ns-404.txt")]).await;
+    assert_eq!(cluster.deployment("nope", "x").await.unwrap_err().reason, Reason::NotFound);
+    assert_eq!(wire.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_question_after_a_write_never_shares_the_answer_to_one_before_it() {
+    // The first question hangs; the one after the write must be sent all the same.
+    let object = data("deployment-chat-api.json");
+    let (cluster, wire) = with(vec![Reply::Hang, Reply::json("{}"), Reply::json(&object)]).await;
+    let first = tokio::spawn({
+        let cluster = cluster.clone();
+        async move { cluster.deployment("samosachaat-prod", "chat-api").await }
+    });
+    while wire.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    cluster.restart_deployment("samosachaat-prod", "chat-api", "u", "t").await.unwrap();
+    assert!(cluster.deployment("samosachaat-prod", "chat-api").await.is_ok());
+    assert_eq!(
+        wire.seen().iter().map(|seen| seen.method.as_str()).collect::<Vec<_>>(),
+        ["GET", "PATCH", "GET"]
+    );
+    first.abort();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_something_else_is_no_deployment() {
+    for answer in ["<html>", "{}", &data("deployment-chat-api.json")] {
+        let (cluster, _wire) = with(vec![Reply::json(answer)]).await;
+        assert_eq!(cluster.deployment("shop", "web").await.unwrap_err().reason, Reason::ServerError);
+    }
+}
+
+#[tokio::test]
+async fn the_values_in_an_object_do_not_come_into_a_message() {
+    let (cluster, _wire) = with(vec![Reply::recorded("kubernetes/unknown-field-strict.txt")]).await;
+    let error = cluster.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+    assert_eq!(
+        error.message,
+        "HTTP 422: \"\" is invalid: patch: Invalid value: (the object): strict decoding error: unknown field \"spec.replcas\""
+    );
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_cannot_be_used_says_which_and_what_to_do() {
+    let settings =
+        Settings { kubeconfig: Some("/nowhere/kubeconfig".into()), context: Some("prod".to_owned()) };
+    let error = Kubernetes::connect(&settings).await.unwrap_err().to_string();
+    assert!(error.contains("the kubeconfig /nowhere/kubeconfig, context \"prod\""), "{error}");
+    assert!(error.contains("No such file") && error.contains("name a kubeconfig and a context"), "{error}");
+}
+
+async fn connect_error(kubeconfig: &str) -> String {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(kubeconfig.as_bytes()).unwrap();
+    let settings = Settings { kubeconfig: Some(file.path().to_owned()), context: None };
+    Kubernetes::connect(&settings).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn an_unusable_kubeconfig_does_not_show_what_stands_in_it() {
+    let broken =
+        "apiVersion: v1\nkind: Config\nusers:\n- name: u\n  user:\n    token: secret-token\n  - : [}\n";
+    let error = connect_error(broken).await;
+    assert!(error.contains("no YAML of a kubeconfig at line 7") && !error.contains("secret"), "{error}");
+
+    let plugin = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "echo secret-token; exit 3"],
+            "interactiveMode": "Never",
+        }}}],
+    });
+    let error = connect_error(&plugin.to_string()).await;
+    assert!(error.ends_with("the command for credentials failed: exit status: 3"), "{error}");
+}
+
+#[tokio::test]
+async fn the_api_server_is_reached_by_its_version() {
+    let (cluster, wire) = with(vec![Reply::recorded("kubernetes/version.txt")]).await;
+    cluster.ping().await.unwrap();
+    assert_eq!(wire.seen()[0].uri, "/version");
+}

@@ -1,0 +1,170 @@
+//! The webhook: what Alertmanager posts is matched and written to the journal, and only then answered with 2xx.
+//!
+//! Alertmanager tries a 5xx again at once and anything else not before the next group interval, so everything
+//! that can pass (overload, journal down, shutting down) is a 503. It does not know the pipeline: it writes to the
+//! journal, and the pipeline reads from it.
+
+mod answer;
+mod matching;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::routing::post;
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info, warn};
+
+use self::answer::Answer;
+use crate::alert::Notification;
+use crate::clients::Secret;
+use crate::metrics::Metrics;
+use crate::runbook::Runbook;
+use crate::store::{Intake, Receipt, Store, StoreError, Unanswered};
+
+/// The path that `alertmanager.yml` names.
+pub const PATH: &str = "/api/v1/alerts/webhook";
+/// How many notifications are read at once; the next one is told to come again.
+const AT_ONCE: usize = 64;
+/// The journal has this long. Alertmanager itself gives up after its flush deadline, and tries again.
+const COMMIT_WITHIN: Duration = Duration::from_secs(8);
+
+/// What the webhook needs.
+pub struct Receiver {
+    /// Where alerts go.
+    pub store: Arc<dyn Store>,
+    /// Which runbooks answer, in their order.
+    pub runbooks: Vec<Arc<Runbook>>,
+    /// What Alertmanager must show. None only on loopback.
+    pub token: Option<Secret>,
+    /// The largest body, in bytes.
+    pub body_limit: usize,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// True from the moment at which nothing new is taken in.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+struct Desk {
+    receiver: Receiver,
+    places: Semaphore,
+}
+
+/// The webhook's route.
+pub fn router(receiver: Receiver) -> Router {
+    let desk = Arc::new(Desk { receiver, places: Semaphore::new(AT_ONCE) });
+    Router::new().route(PATH, post(webhook)).with_state(desk)
+}
+
+async fn webhook(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Body) -> Response {
+    let timer = desk.receiver.metrics.webhook_seconds.start_timer();
+    let answer = take(&desk, &headers, body).await.unwrap_or_else(|answer| answer);
+    timer.observe_duration();
+    desk.receiver.metrics.notifications.with_label_values(&[answer.word()]).inc();
+    answer.into()
+}
+
+async fn take(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Answer, Answer> {
+    let receiver = &desk.receiver;
+    if *receiver.shutdown.borrow() {
+        return Err(Answer::Unavailable("runbookd is shutting down".to_owned()));
+    }
+    if let Some(token) = &receiver.token {
+        let shown = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "));
+        if !shown.is_some_and(|shown| token.matches(shown)) {
+            warn!("A notification without the right Bearer token was turned away");
+            return Err(Answer::Unauthorized);
+        }
+    }
+    let Ok(_place) = desk.places.try_acquire() else {
+        return Err(Answer::Unavailable("too many notifications at once".to_owned()));
+    };
+    let limit = receiver.body_limit;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit as u64) {
+        return Err(too_large(limit));
+    }
+    let body = to_bytes(body, limit).await.map_err(|error| {
+        // axum wraps the cause; over the limit is told apart from a connection that broke.
+        if std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("limit")) {
+            too_large(limit)
+        } else {
+            Answer::BadRequest(format!("the body could not be read: {error}"))
+        }
+    })?;
+    let notification = Notification::parse(&body).map_err(|error| {
+        warn!("A notification can not be read: {error}");
+        Answer::BadRequest(error.to_string())
+    })?;
+    let refused = notification.refused.len();
+    let intake = self::intake(receiver, notification);
+    let unanswered = intake.unanswered.len() - refused;
+    crate::crash::here("intake-before-commit");
+    match tokio::time::timeout(COMMIT_WITHIN, receiver.store.take_in(intake)).await {
+        Ok(Ok(receipt)) => {
+            crate::crash::here("intake-after-commit");
+            count(&receiver.metrics, &receipt, unanswered, refused);
+            for id in &receipt.opened {
+                info!(incident.id = %id, "Opened");
+            }
+            Ok(Answer::Accepted { receipt, unanswered, refused })
+        }
+        Ok(Err(StoreError::Overloaded)) => Err(Answer::Unavailable(StoreError::Overloaded.to_string())),
+        Ok(Err(error)) => {
+            error!(%error, "A notification could not be journaled; Alertmanager is told to come again");
+            Err(Answer::Unavailable(error.to_string()))
+        }
+        Err(_) => {
+            error!("The journal took too long; Alertmanager is told to come again");
+            Err(Answer::Unavailable("the journal took too long".to_owned()))
+        }
+    }
+}
+
+/// The notification as it goes into the journal: matched, and the alerts that could not be read beside it.
+fn intake(receiver: &Receiver, notification: Notification) -> Intake {
+    if notification.truncated > 0 {
+        warn!(
+            group = notification.group_key,
+            "Alertmanager cut {} alerts off the notification: targets may be missing (`max_alerts`)",
+            notification.truncated
+        );
+    }
+    let mut intake = matching::matched(&receiver.runbooks, notification.alerts);
+    intake.truncated = notification.truncated;
+    intake.unanswered.extend(notification.refused.into_iter().map(|refused| {
+        warn!("alerts[{}] is refused: {}", refused.position, refused.reason);
+        Unanswered {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            alert: refused.text,
+            refused: true,
+            reason: refused.reason,
+        }
+    }));
+    intake
+}
+
+fn too_large(limit: usize) -> Answer {
+    warn!("A notification over {limit} bytes was turned away; set `max_alerts: 1000` in alertmanager.yml");
+    Answer::TooLarge(limit)
+}
+
+fn count(metrics: &Metrics, receipt: &Receipt, unanswered: usize, refused: usize) {
+    for (word, number) in [
+        ("opened", receipt.opened.len()),
+        ("joined", receipt.joined),
+        ("resolved", receipt.resolved),
+        ("repeated", receipt.repeated),
+        ("unanswered", unanswered),
+        ("refused", refused),
+    ] {
+        metrics.alerts.with_label_values(&[word]).inc_by(number as u64);
+    }
+}

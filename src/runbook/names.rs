@@ -1,0 +1,146 @@
+//! What a runbook may refer to in placeholders: the alert's labels, the configuration's `vars:`, and the value that `each:` goes through.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Template;
+use crate::yaml::{Faults, Field, Place, did_you_mean};
+
+/// The names that one document may use, and those that it does.
+#[derive(Debug)]
+pub(super) struct Names<'v> {
+    /// The configuration's `vars:`; none when there is no configuration, and then every name is believed.
+    vars: Option<&'v BTreeMap<String, String>>,
+    /// The label of `each:`.
+    each: Option<String>,
+    /// The variables that were named.
+    pub(super) used: BTreeMap<String, String>,
+    /// The variables that were believed.
+    pub(super) believed: BTreeSet<String>,
+}
+
+/// Where a placeholder stands, which decides what is known there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// In a question that is asked before the targets are known.
+    Alert,
+    /// In what concerns one target.
+    Target,
+    /// In what is the same for every alert.
+    Installation,
+}
+
+impl<'v> Names<'v> {
+    pub(super) const fn new(vars: Option<&'v BTreeMap<String, String>>) -> Self {
+        Self { vars, each: None, used: BTreeMap::new(), believed: BTreeSet::new() }
+    }
+
+    /// From here on `${each.LABEL}` is known.
+    pub(super) fn set_each(&mut self, label: &str) {
+        self.each = Some(label.to_owned());
+    }
+
+    /// Reads a text with placeholders, and checks each of them.
+    pub(super) fn template(
+        &mut self,
+        field: Field<'_>,
+        scope: Scope,
+        faults: &mut Faults,
+    ) -> Option<Template> {
+        let scalar = field.text(faults)?;
+        match Template::parse(&scalar.text) {
+            Ok(template) => {
+                for (path, at) in template.placeholders() {
+                    self.check(path, scope, scalar.place_of(at), faults);
+                }
+                Some(template)
+            }
+            Err(wrong) => {
+                for fault in wrong {
+                    faults.add(scalar.place_of(fault.at), fault.message, Some(EXAMPLES.to_owned()));
+                }
+                None
+            }
+        }
+    }
+
+    /// Notes that a placeholder is used, and whether there is such a thing.
+    pub(super) fn check(&mut self, path: &str, scope: Scope, place: Place, faults: &mut Faults) {
+        let (root, name) = path.split_once('.').unwrap_or((path, ""));
+        match (root, scope) {
+            ("vars", _) if !name.is_empty() => self.variable(name, place, faults),
+            ("labels", Scope::Alert | Scope::Target) if is_label(name) => {}
+            ("each", Scope::Target) => self.each_value(name, place, faults),
+            ("each", Scope::Alert) => faults.add(
+                place,
+                format!("`${{{path}}}` is not known here; expected labels or vars, as `confirm` is asked before there are targets"),
+                Some("count by the label instead (`count_by:`): every value is then held against the threshold on its own".to_owned()),
+            ),
+            (_, Scope::Installation) => faults.add(
+                place,
+                format!("`${{{path}}}` is not known here; expected `${{vars.NAME}}`"),
+                Some("only what is the same for every alert can stand here".to_owned()),
+            ),
+            (_, Scope::Alert | Scope::Target) => faults.add(
+                place,
+                format!("`${{{path}}}` is no placeholder; expected `${{labels.NAME}}`, `${{vars.NAME}}` or `${{each.LABEL}}`"),
+                Some(EXAMPLES.to_owned()),
+            ),
+        }
+    }
+
+    fn variable(&mut self, name: &str, place: Place, faults: &mut Faults) {
+        let Some(vars) = self.vars else {
+            self.believed.insert(name.to_owned());
+            return;
+        };
+        match vars.get(name) {
+            Some(value) => {
+                self.used.insert(name.to_owned(), value.clone());
+            }
+            None => {
+                let hint = did_you_mean(name, vars.keys().map(String::as_str)).map_or_else(
+                    || format!("add `vars: {{{name}: ...}}` to the configuration"),
+                    |near| format!("did you mean `${{vars.{near}}}`?"),
+                );
+                faults.add(
+                    place,
+                    format!(
+                        "`vars.{name}` does not exist; expected a name from `vars:` of the configuration"
+                    ),
+                    Some(hint),
+                );
+            }
+        }
+    }
+
+    fn each_value(&self, name: &str, place: Place, faults: &mut Faults) {
+        match &self.each {
+            Some(label) if label == name => {}
+            Some(label) => faults.add(
+                place,
+                format!("`${{each.{name}}}` does not exist; expected the label that `each` goes through"),
+                Some(format!("did you mean `${{each.{label}}}`?")),
+            ),
+            None => faults.add(
+                place,
+                format!("`${{each.{name}}}` without `each`; expected `each: PROBE.{name}` in `targets`"),
+                Some(format!("`each: PROBE.{name}` names a probe of `confirm` with `count_by: {name}`")),
+            ),
+        }
+    }
+}
+
+const EXAMPLES: &str = "such as `${labels.namespace}` (a label of the alert), `${vars.namespace}` (of the configuration) or `${each.app}`";
+
+/// Whether this can be the name of a label, in Prometheus' classic syntax.
+pub(super) fn is_label(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Whether this can be the name of a runbook or a probe: it stands in messages, in metrics and in `each: PROBE.LABEL`.
+pub(super) fn is_name(name: &str) -> bool {
+    name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}

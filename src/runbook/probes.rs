@@ -1,0 +1,133 @@
+//! Reads probes and thresholds: `confirm:`, the probes of a diagnosis, and what both share with `verify:`.
+
+use std::time::Duration;
+
+use super::names::{Names, Scope, is_label, is_name};
+use super::{LokiProbe, Named, Probe, Threshold};
+use crate::logql::LogQuery;
+use crate::yaml::{Faults, Field, Fields};
+
+/// Loki itself refuses a range above 30 days and one hour.
+const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
+
+/// What other parts of the document must know of a probe, also when something else in it is wrong.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) name: String,
+    pub(super) count_by: Option<String>,
+}
+
+/// Reads a map of probes; what can not be read is missing from the first list and present in the second.
+pub(super) fn probes(
+    field: Field<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> (Vec<Named>, Vec<Known>) {
+    let mut named = Vec::new();
+    let mut known = Vec::new();
+    let example = "confirm: {pool_errors: {loki: '{app=\"web\"} |= \"error\"', window: 5m, at_least: 5}}";
+    for entry in field.map(example, faults).unwrap_or_default() {
+        if !is_name(entry.name) {
+            let message =
+                format!("{:?} can not be a probe's name; expected letters, digits, `_` and `-`", entry.name);
+            faults.add(entry.key, message, None);
+        }
+        let (probe, count_by) = probe(entry, scope, names, scale, faults);
+        known.push(Known { name: entry.name.to_owned(), count_by });
+        named.extend(probe.map(|probe| Named { name: entry.name.to_owned(), probe }));
+    }
+    (named, known)
+}
+
+fn probe(
+    entry: Field<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> (Option<Probe>, Option<String>) {
+    let Some(mut fields) = Fields::of(entry.node, "the probe", faults) else { return (None, None) };
+    let query = fields
+        .need("loki", "loki: '{app=\"web\"} |= \"error\"'", faults)
+        .and_then(|field| query(field, scope, names, faults));
+    let window = fields.need("window", "window: 5m", faults).and_then(|field| window(field, scale, faults));
+    let count_by = fields.get("count_by").and_then(|field| {
+        let scalar = field.text(faults)?;
+        if is_label(&scalar.text) {
+            return Some(scalar.text.clone());
+        }
+        field.wrong("expected the name of one label: letters, digits and `_`", None, faults);
+        None
+    });
+    let threshold = threshold(&mut fields, faults);
+    fields.end(faults);
+    let probe = match (query, window, threshold) {
+        (Some(query), Some(window), Some(threshold)) => {
+            Some(Probe::Loki(LokiProbe { query, window, count_by: count_by.clone(), threshold }))
+        }
+        _ => None,
+    };
+    (probe, count_by)
+}
+
+/// How far a question looks back.
+pub(super) fn window(field: Field<'_>, scale: u32, faults: &mut Faults) -> Option<Duration> {
+    let why = "Loki answers for 30 days at most";
+    field.duration_up_to(LONGEST_WINDOW, why, faults).map(|window| window / scale)
+}
+
+fn query(field: Field<'_>, scope: Scope, names: &mut Names<'_>, faults: &mut Faults) -> Option<LogQuery> {
+    let scalar = field.text(faults)?;
+    match LogQuery::parse(&scalar.text) {
+        Ok(query) => {
+            for (path, at) in query.placeholders() {
+                names.check(path, scope, scalar.place_of(at), faults);
+            }
+            Some(query)
+        }
+        Err(wrong) => {
+            for fault in wrong {
+                faults.add(
+                    scalar.place_of(fault.at),
+                    format!("in the LogQL query: {}", fault.message),
+                    fault.hint,
+                );
+            }
+            None
+        }
+    }
+}
+
+/// Exactly one of `at_least` and `at_most`.
+pub(super) fn threshold(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Threshold> {
+    match (fields.get("at_least"), fields.get("at_most")) {
+        (Some(field), None) => {
+            let number = field.whole(0, faults)?;
+            if number == 0 {
+                let hint = "`at_least: 1` for any line, `at_most: 0` for none";
+                field.wrong("expected at least 1, as 0 always holds", Some(hint.to_owned()), faults);
+                return None;
+            }
+            Some(Threshold::AtLeast(number))
+        }
+        (None, Some(field)) => field.whole(0, faults).map(Threshold::AtMost),
+        (Some(_), Some(second)) => {
+            faults.add(
+                second.key,
+                "`at_least` and `at_most` together; expected one of them",
+                Some("remove one of the two".to_owned()),
+            );
+            None
+        }
+        (None, None) => {
+            faults.add(
+                fields.place,
+                "there is neither `at_least` nor `at_most`; expected one of them",
+                Some("add `at_least: 5` or `at_most: 0`".to_owned()),
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Reads one document into a runbook, and checks everything that can be known from the document alone.
+
+use std::time::Duration;
+
+use super::names::{Names, Scope, is_label, is_name};
+use super::probes::{Known, probes};
+use super::steps::{expect_known, steps};
+use super::{Each, Escalate, Limits, Mode, Part, Rate, Runbook, Targets, Template};
+use crate::alert::Matcher;
+use crate::yaml::{Faults, Field, Fields, Node, Place};
+
+/// What every document says of itself.
+pub(super) const API_VERSION: &str = "runbookd.dev/v1";
+/// The kind of document that holds a runbook.
+pub(super) const KIND: &str = "Runbook";
+
+/// The ledger, which the limits are counted in, keeps this much.
+const LEDGER: Duration = Duration::from_hours(7 * 24);
+const WHY_LEDGER: &str = "the journal keeps what was done for 7d";
+
+/// A runbook without what identifies its version, and what others must know of it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// The runbook; none when something is wrong with it.
+    pub(super) runbook: Option<Runbook>,
+    /// Its name and where that stood, also when something is wrong.
+    pub(super) name: Option<(String, Place)>,
+    /// Where its matchers stood.
+    pub(super) alerts: Place,
+}
+
+/// Reads a document; `scale` divides its durations.
+pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut Faults) -> Draft {
+    let scale = scale.max(1);
+    let before = faults.count();
+    let mut draft = Draft { runbook: None, name: None, alerts: root.place };
+    let Some(mut fields) = Fields::of(root, "the runbook", faults) else { return draft };
+    if !is_runbook(&mut fields, faults) {
+        return draft;
+    }
+    let name = fields.need("name", "name: database-pool-exhaustion", faults).and_then(|field| {
+        let name = field.string(faults)?;
+        if !is_name(&name) {
+            let expected = "expected letters, digits, `-` and `_`, at most 63";
+            field.wrong(expected, None, faults);
+            return None;
+        }
+        draft.name = Some((name.clone(), field.place()));
+        Some(name)
+    });
+    let example = "summary: one sentence for the person who is told";
+    let summary = fields.need("summary", example, faults).and_then(|field| field.string(faults));
+    let mode = match fields.get("mode") {
+        Some(field) => field.word(&Mode::ALL, Mode::as_str, faults),
+        None => Some(Mode::Shadow),
+    };
+    let example = "alerts: ['alertname=\"High5xxRate\"']";
+    let alerts = fields.need("alerts", example, faults).and_then(|field| {
+        draft.alerts = field.place();
+        alerts(field, faults)
+    });
+    let goes_on = fields.get("continue").map_or(Some(false), |field| field.boolean(faults));
+    let group_by = match fields.get("group_by") {
+        Some(field) => group_by(field, faults),
+        None => Some(vec!["alertname".to_owned(), "namespace".to_owned()]),
+    };
+    let (confirm, known) = match fields.need("confirm", "confirm: {pool_errors: {loki: ...}}", faults) {
+        Some(field) => {
+            let (confirm, known) = probes(field, Scope::Alert, names, scale, faults);
+            if known.is_empty() && matches!(field.node.found().as_str(), "empty" | "a map") {
+                let hint = "nothing is done without evidence: name at least one probe";
+                field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
+            }
+            (confirm, known)
+        }
+        None => (Vec::new(), Vec::new()),
+    };
+    let confirm_within_field = fields.get("confirm_within");
+    let confirm_within =
+        confirm_within_field.map_or(Some(Duration::from_mins(2)), |field| field.duration_or_zero(faults));
+    let deadline =
+        fields.get("deadline").map_or(Some(Duration::from_hours(1)), |field| field.duration(faults));
+    if let (Some(field), Some(within), Some(deadline)) = (confirm_within_field, confirm_within, deadline)
+        && within > deadline
+    {
+        field.wrong(
+            "expected less than `deadline`",
+            Some("the incident is closed by then".to_owned()),
+            faults,
+        );
+    }
+    let example = "targets: {deployment: \"${labels.deployment}\"}";
+    let targets =
+        fields.need("targets", example, faults).and_then(|field| targets(field, &known, names, faults));
+    let example = "steps: [{remediate: restart the pods, restart: {}, verify: ...}]";
+    let steps =
+        fields.need("steps", example, faults).map(|field| steps(field, mode, &known, names, scale, faults));
+    let limits = limits(fields.get("limits"), scale, faults);
+    let escalate = match fields.get("escalate") {
+        Some(field) => escalate(field, names, faults),
+        None => Some(Escalate::default()),
+    };
+    fields.end(faults);
+    if faults.count() > before {
+        return draft;
+    }
+    draft.runbook = (|| {
+        Some(Runbook {
+            name: name?,
+            hash: super::Hash(String::new()),
+            source: String::new(),
+            summary: summary?,
+            mode: mode?,
+            alerts: alerts?,
+            goes_on: goes_on?,
+            group_by: group_by?,
+            confirm,
+            confirm_within: confirm_within? / scale,
+            deadline: deadline? / scale,
+            targets: targets?,
+            steps: steps?,
+            limits: limits?,
+            escalate: escalate?,
+            vars: names.used.clone(),
+            time_scale: scale,
+        })
+    })();
+    draft
+}
+
+/// Whether the document says that it is a runbook. Another kind or version has other fields: their faults would say nothing.
+fn is_runbook(fields: &mut Fields<'_>, faults: &mut Faults) -> bool {
+    let mut is_ours = true;
+    for (name, only) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+        let field = fields.need(name, &format!("{name}: {only}"), faults);
+        let is_this =
+            |field: Field<'_>, faults: &mut Faults| field.word(&[only], |word| word, faults).is_some();
+        is_ours &= field.is_none_or(|field| is_this(field, faults));
+    }
+    is_ours
+}
+
+fn alerts(field: Field<'_>, faults: &mut Faults) -> Option<Vec<Matcher>> {
+    let items = field.list("alerts: ['alertname=\"High5xxRate\"']", faults)?;
+    let written = items.len();
+    if items.is_empty() {
+        let hint = "empty never means all; name the alert, such as `'alertname=\"High5xxRate\"'`";
+        field.wrong("expected at least one matcher", Some(hint.to_owned()), faults);
+        return None;
+    }
+    let mut matchers = Vec::new();
+    for item in items {
+        let Some(scalar) = item.text(faults) else { continue };
+        match Matcher::parse(&scalar.text) {
+            Ok(matcher) => matchers.push(matcher),
+            Err(error) => faults.add(
+                scalar.place_of(error.at),
+                format!("in the matcher {:?}: {}", crate::text::cut(&scalar.text, 60), error.message),
+                Some("one matcher an item, as in Alertmanager: 'alertname=\"High5xxRate\"'".to_owned()),
+            ),
+        }
+    }
+    if matchers.len() == written && matchers.iter().all(Matcher::holds_for_nothing) {
+        faults.add(
+            field.place(),
+            "every matcher also holds for an alert without that label; expected one that names what is answered",
+            Some("add the alert's name: 'alertname=\"High5xxRate\"'".to_owned()),
+        );
+    }
+    Some(matchers)
+}
+
+fn group_by(field: Field<'_>, faults: &mut Faults) -> Option<Vec<String>> {
+    let items = field.list("group_by: [alertname, namespace]", faults)?;
+    if items.is_empty() {
+        let hint = "leave it out for [alertname, namespace]";
+        field.wrong(
+            "expected at least one label, else all alerts are one incident",
+            Some(hint.to_owned()),
+            faults,
+        );
+    }
+    let mut labels: Vec<String> = Vec::new();
+    for item in items {
+        let Some(label) = item.string(faults) else { continue };
+        if !is_label(&label) {
+            item.wrong("expected the name of a label: letters, digits and `_`", None, faults);
+        } else if labels.contains(&label) {
+            item.wrong("expected each label once", None, faults);
+        } else {
+            labels.push(label);
+        }
+    }
+    Some(labels)
+}
+
+fn targets(field: Field<'_>, known: &[Known], names: &mut Names<'_>, faults: &mut Faults) -> Option<Targets> {
+    let mut fields = Fields::of(field.node, "`targets`", faults)?;
+    let each = fields.get("each").map(|field| each(field, known, names, faults));
+    let namespace = match fields.get("namespace") {
+        Some(field) => names.template(field, Scope::Target, faults),
+        None => Some(Template { parts: vec![Part::Placeholder("labels.namespace".to_owned())] }),
+    };
+    let deployment = fields
+        .need("deployment", "deployment: \"${labels.deployment}\"", faults)
+        .and_then(|field| names.template(field, Scope::Target, faults));
+    fields.end(faults);
+    let each = match each {
+        Some(each) => Some(each?),
+        None => None,
+    };
+    Some(Targets { each, namespace: namespace?, deployment: deployment? })
+}
+
+fn each(field: Field<'_>, known: &[Known], names: &mut Names<'_>, faults: &mut Faults) -> Option<Each> {
+    let text = field.string(faults)?;
+    let Some((probe, label)) = text.split_once('.') else {
+        let hint = "the probe and the label that it counts by, such as pool_errors.app";
+        field.wrong("expected `PROBE.LABEL`", Some(hint.to_owned()), faults);
+        return None;
+    };
+    // Known from here on even when something is wrong with it, so that one mistake is one fault.
+    names.set_each(label);
+    let counted = expect_known(field, probe, known, faults)?;
+    if counted.count_by.as_deref() == Some(label) {
+        return Some(Each { probe: probe.to_owned(), label: label.to_owned() });
+    }
+    let (message, hint) = match &counted.count_by {
+        Some(other) => (
+            format!("`{probe}` counts by {other:?}; expected `{probe}.{other}`"),
+            format!("write `each: {probe}.{other}`, or change its `count_by`"),
+        ),
+        None => (
+            format!("`{probe}` does not count by {label:?}; expected a probe with `count_by: {label}`"),
+            format!("add `count_by: {label}` to it"),
+        ),
+    };
+    faults.add(field.place(), message, Some(hint));
+    None
+}
+
+fn limits(field: Option<Field<'_>>, scale: u32, faults: &mut Faults) -> Option<Limits> {
+    let mut cooldown = Some(Duration::from_mins(15));
+    let mut rate = Some((3, Duration::from_hours(1)));
+    if let Some(field) = field {
+        let mut fields = Fields::of(field.node, "`limits`", faults)?;
+        if let Some(field) = fields.get("cooldown") {
+            cooldown = field.duration_up_to(LEDGER, WHY_LEDGER, faults);
+        }
+        if let Some(field) = fields.get("rate") {
+            rate = field.rate(LEDGER, WHY_LEDGER, faults);
+        }
+        fields.end(faults);
+    }
+    let (count, per) = rate?;
+    Some(Limits { cooldown: cooldown? / scale, rate: Rate { count, per: per / scale } })
+}
+
+fn escalate(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Option<Escalate> {
+    let mut fields = Fields::of(field.node, "`escalate`", faults)?;
+    let slack = fields.get("slack").map(|field| {
+        let template = names.template(field, Scope::Installation, faults)?;
+        // Without a configuration the channel stays as it was written, for whoever reads it.
+        let written = field.string(faults)?;
+        let value_of = |path: &str| names.used.get(path.strip_prefix("vars.")?).cloned();
+        Some(template.with(value_of).unwrap_or(written))
+    });
+    fields.end(faults);
+    match slack {
+        Some(slack) => Some(Escalate { slack: Some(slack?) }),
+        None => Some(Escalate::default()),
+    }
+}

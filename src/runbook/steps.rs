@@ -1,0 +1,214 @@
+//! Reads the steps of a runbook: remediations with their verification, and diagnoses.
+
+use std::time::Duration;
+
+use super::names::{Names, Scope};
+use super::probes::{Known, probes, threshold, window};
+use super::{Action, Check, Mode, Step, StepKind, Verify};
+use crate::yaml::{Faults, Field, Fields, did_you_mean};
+
+/// Reads `steps:`.
+pub(super) fn steps(
+    field: Field<'_>,
+    mode: Option<Mode>,
+    known: &[Known],
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut remediates = false;
+    let Some(items) = field.list("steps: [{remediate: restart the pods, restart: {}, verify: ...}]", faults)
+    else {
+        return steps;
+    };
+    for item in items {
+        let Some(mut fields) = Fields::of(item.node, "the step", faults) else { continue };
+        match (fields.get("remediate"), fields.get("diagnose")) {
+            (Some(title), None) => {
+                remediates = true;
+                steps.extend(remediation(title, fields, mode, known, scale, faults));
+            }
+            (None, Some(title)) => {
+                let title = title.string(faults);
+                let example = "probes: {slow_queries: {loki: ..., window: 5m, at_least: 1}}";
+                let probes = fields
+                    .need("probes", example, faults)
+                    .map(|field| probes(field, Scope::Target, names, scale, faults).0);
+                fields.end(faults);
+                if let (Some(title), Some(probes)) = (title, probes) {
+                    steps.push(Step { title, mode: None, kind: StepKind::Diagnose(probes) });
+                }
+            }
+            (Some(_), Some(second)) => faults.add(
+                second.key,
+                "`remediate` and `diagnose` in one step; expected one of them",
+                Some("begin a new step with `- `".to_owned()),
+            ),
+            (None, None) => faults.add(
+                fields.place,
+                "the step has neither `remediate` nor `diagnose`; expected one of them, with what it does in a few words",
+                Some("begin it with `- remediate: restart the pods`".to_owned()),
+            ),
+        }
+    }
+    if !remediates {
+        faults.add(
+            field.place(),
+            "no step remediates anything; expected at least one `remediate`",
+            Some("a runbook that should only look is one with `mode: shadow`".to_owned()),
+        );
+    }
+    steps
+}
+
+fn remediation(
+    title: Field<'_>,
+    mut fields: Fields<'_>,
+    runbook: Option<Mode>,
+    known: &[Known],
+    scale: u32,
+    faults: &mut Faults,
+) -> Option<Step> {
+    let title = title.string(faults);
+    let mode = fields.get("mode").and_then(|field| {
+        let mode = field.word(&Mode::ALL, Mode::as_str, faults)?;
+        if let Some(runbook) = runbook.filter(|runbook| mode > *runbook) {
+            faults.warn(
+                field.place(),
+                format!("the step's mode {mode} is above the runbook's, {runbook}, and changes nothing; expected a lower one"),
+                Some("the lowest mode counts".to_owned()),
+            );
+        }
+        Some(mode)
+    });
+    let mut actions = Vec::new();
+    for action in Action::ALL {
+        if let Some(field) = fields.get(action.as_str()) {
+            // No action has options yet.
+            if let Some(options) = Fields::of(field.node, "the action", faults) {
+                options.end(faults);
+            }
+            actions.push((field, action));
+        }
+    }
+    if actions.is_empty() {
+        let words: Vec<_> = Action::ALL.iter().map(|action| format!("`{}: {{}}`", action.as_str())).collect();
+        faults.add(
+            fields.place,
+            format!("the step does nothing; expected one action: {}", words.join(", ")),
+            Some(format!("add {}", words.first().map_or("", String::as_str))),
+        );
+    }
+    for (second, _) in actions.iter().skip(1) {
+        let hint = "write two steps: the next begins when the one before it did not help";
+        faults.add(second.key, "a second action in one step; expected one", Some(hint.to_owned()));
+    }
+    let example = "verify: {within: 5m, hold: 1m, all: [{probe: NAME, at_most: 0}, {rollout: complete}]}";
+    let verify = fields.need("verify", example, faults).and_then(|field| verify(field, known, scale, faults));
+    fields.end(faults);
+    let action = actions.first().map(|(_, action)| *action)?;
+    Some(Step { title: title?, mode, kind: StepKind::Remediate { action, verify: verify? } })
+}
+
+fn verify(field: Field<'_>, known: &[Known], scale: u32, faults: &mut Faults) -> Option<Verify> {
+    let mut fields = Fields::of(field.node, "`verify`", faults)?;
+    let within = fields.need("within", "within: 5m", faults).and_then(|field| field.duration(faults));
+    let hold_field = fields.need("hold", "hold: 1m", faults);
+    let hold = hold_field.and_then(|field| field.duration(faults));
+    if let (Some(within), Some(hold), Some(field)) = (within, hold, hold_field)
+        && hold > within
+    {
+        field.wrong(
+            "expected at most as much as `within`, or no answer ever counts",
+            Some("`hold` is for how long it must be good, `within` how long is waited for that".to_owned()),
+            faults,
+        );
+    }
+    let all_field = fields.need("all", "all: [{rollout: complete}]", faults);
+    let mut all = Vec::new();
+    if let Some(field) = all_field
+        && let Some(items) = field.list("all: [{probe: NAME, at_most: 0}, {rollout: complete}]", faults)
+    {
+        if items.is_empty() {
+            let hint = "such as `{rollout: complete}`";
+            field.wrong(
+                "expected at least one condition, as none would always hold",
+                Some(hint.to_owned()),
+                faults,
+            );
+        }
+        for item in items {
+            all.extend(check(item, known, scale, faults));
+        }
+    }
+    fields.end(faults);
+    Some(Verify { within: within? / scale, hold: hold? / scale, all })
+}
+
+fn check(item: Field<'_>, known: &[Known], scale: u32, faults: &mut Faults) -> Option<Check> {
+    let mut fields = Fields::of(item.node, "the condition", faults)?;
+    let check = match (fields.get("probe"), fields.get("rollout")) {
+        (Some(probe), None) => {
+            let again = again(probe, &mut fields, known, scale, faults);
+            fields.end(faults);
+            return again;
+        }
+        (None, Some(rollout)) => {
+            rollout.word(&["complete"], |word| word, faults).map(|_| Check::RolloutComplete)
+        }
+        (Some(_), Some(second)) => {
+            let message = "`probe` and `rollout` in one condition; expected one of them";
+            faults.add(second.key, message, Some("write two items".to_owned()));
+            return None;
+        }
+        (None, None) => {
+            let message = "the condition has neither `probe` nor `rollout`; expected one of them";
+            let hint = "such as `{probe: NAME, at_most: 0}` or `{rollout: complete}`";
+            faults.add(fields.place, message, Some(hint.to_owned()));
+            return None;
+        }
+    };
+    fields.end(faults);
+    check
+}
+
+fn again(
+    probe: Field<'_>,
+    fields: &mut Fields<'_>,
+    known: &[Known],
+    scale: u32,
+    faults: &mut Faults,
+) -> Option<Check> {
+    let name = probe.string(faults);
+    let threshold = threshold(fields, faults);
+    let window: Option<Option<Duration>> = match fields.get("window") {
+        Some(field) => window(field, scale, faults).map(Some),
+        None => Some(None),
+    };
+    let name = name?;
+    expect_known(probe, &name, known, faults)?;
+    Some(Check::Again { probe: name, threshold: threshold?, window: window? })
+}
+
+/// The probe of this name in `confirm`; a fault when there is none.
+pub(super) fn expect_known<'k>(
+    field: Field<'_>,
+    name: &str,
+    known: &'k [Known],
+    faults: &mut Faults,
+) -> Option<&'k Known> {
+    let found = known.iter().find(|known| known.name == name);
+    if found.is_none() {
+        let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
+        let hint = did_you_mean(name, names.iter().copied())
+            .map(|word| format!("did you mean `{word}`?"))
+            .or_else(|| (!names.is_empty()).then(|| format!("there are: {}", names.join(", "))));
+        faults.add(
+            field.place(),
+            format!("there is no probe {name:?} in `confirm`; expected the name of one"),
+            hint,
+        );
+    }
+    found
+}

@@ -1,0 +1,177 @@
+//! Pods: created, ready after a while, asked to stop, gone.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Cluster, Happening, HappeningKind, Name, ReplicaSet, START};
+use crate::sandbox::chance::Chance;
+use crate::sandbox::state::Pace;
+
+/// A pod. Whether its connections ran dry belongs to it: a new pod is a new process.
+#[derive(Debug, Clone)]
+pub(in crate::sandbox) struct Pod {
+    pub(in crate::sandbox) name: String,
+    pub(in crate::sandbox) namespace: String,
+    /// The deployment and container that it belongs to.
+    pub(in crate::sandbox) service: String,
+    pub(in crate::sandbox) uid: String,
+    pub(in crate::sandbox) version: u64,
+    pub(in crate::sandbox) owner: String,
+    pub(in crate::sandbox) owner_uid: String,
+    pub(in crate::sandbox) created: Timestamp,
+    pub(in crate::sandbox) ready_at: Timestamp,
+    pub(in crate::sandbox) ready_since: Option<Timestamp>,
+    /// Its probe never succeeds.
+    pub(in crate::sandbox) broken: bool,
+    pub(in crate::sandbox) stopping_since: Option<Timestamp>,
+    pub(in crate::sandbox) gone_at: Option<Timestamp>,
+    pub(in crate::sandbox) ip: String,
+    /// `metadata` and `spec` of the template that it was made from.
+    pub(in crate::sandbox) template: Value,
+    pub(in crate::sandbox) dry: bool,
+    /// When its connections will have run dry.
+    pub(in crate::sandbox) dry_at: Option<Timestamp>,
+}
+
+impl Pod {
+    pub(in crate::sandbox) fn key(&self) -> Name {
+        (self.namespace.clone(), self.name.clone())
+    }
+
+    /// Whether it takes requests.
+    pub(in crate::sandbox) fn serves(&self) -> bool {
+        self.ready_since.is_some() && self.stopping_since.is_none()
+    }
+
+    /// Its pool size, as its environment says; `SQLAlchemy`'s own default is 5.
+    pub(in crate::sandbox) fn pool_size(&self) -> u32 {
+        let env = self.template.pointer("/spec/containers/0/env").and_then(Value::as_array);
+        env.into_iter()
+            .flatten()
+            .find(|entry| entry["name"] == "SQLALCHEMY_POOL_SIZE")
+            .and_then(|entry| entry["value"].as_str()?.parse().ok())
+            .unwrap_or(5)
+    }
+
+    /// When it next changes by itself.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        match (self.gone_at, self.ready_since) {
+            (Some(gone), _) => Some(gone),
+            (None, None) if !self.broken => Some(self.ready_at),
+            (None, None | Some(_)) => None,
+        }
+    }
+}
+
+/// A pod, as a test looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// Its uid, which no other pod ever has.
+    pub uid: String,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Whether it was asked to stop.
+    pub stopping: bool,
+    /// Whether its connection pool is exhausted.
+    pub exhausted: bool,
+}
+
+impl From<&Pod> for PodView {
+    fn from(pod: &Pod) -> Self {
+        Self {
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            ready: pod.ready_since.is_some(),
+            stopping: pod.stopping_since.is_some(),
+            exhausted: pod.dry,
+        }
+    }
+}
+
+impl Cluster {
+    pub(super) fn advance_pods(&mut self, now: Timestamp, happenings: &mut Vec<Happening>) {
+        let before = self.pods.len();
+        self.pods.retain(|_, pod| pod.gone_at.is_none_or(|gone| gone > now));
+        if self.pods.len() != before {
+            self.next_version();
+        }
+        for pod in self.pods.values_mut() {
+            let waits = pod.ready_since.is_none() && pod.stopping_since.is_none();
+            if waits && !pod.broken && pod.ready_at <= now {
+                pod.ready_since = Some(pod.ready_at);
+                self.version += 1;
+                pod.version = self.version;
+                happenings.push(happening(pod, pod.ready_at, HappeningKind::Started));
+            }
+        }
+    }
+
+    pub(super) fn create_pod(&mut self, set: &ReplicaSet, now: Timestamp, pace: Pace, chance: &mut Chance) {
+        let version = self.next_version();
+        self.next_ip += 1;
+        let pod = Pod {
+            name: format!("{}-{}", set.name, chance.suffix()),
+            namespace: set.namespace.clone(),
+            service: set.deployment.clone(),
+            uid: chance.uid(),
+            version,
+            owner: set.name.clone(),
+            owner_uid: set.uid.clone(),
+            created: now,
+            ready_at: pace.after(now, START),
+            ready_since: None,
+            broken: self.broken.contains(&(set.namespace.clone(), set.deployment.clone())),
+            stopping_since: None,
+            gone_at: None,
+            ip: format!("10.244.{}.{}", self.next_ip / 250 % 250, self.next_ip % 250 + 1),
+            template: set.template.clone(),
+            dry: false,
+            dry_at: None,
+        };
+        self.pods.insert(pod.key(), pod);
+    }
+
+    /// Creates and stops pods until each replica set has what it wants, and counts what it has.
+    pub(super) fn advance_replica_sets(
+        &mut self,
+        now: Timestamp,
+        pace: Pace,
+        chance: &mut Chance,
+        happenings: &mut Vec<Happening>,
+    ) {
+        let names: Vec<Name> = self.replica_sets.keys().cloned().collect();
+        for name in names {
+            let Some(mut set) = self.replica_sets.get(&name).cloned() else { continue };
+            let mut active: Vec<Pod> =
+                self.pods_of(&set.uid).filter(|pod| pod.stopping_since.is_none()).cloned().collect();
+            // Those that are not ready go first, then the youngest.
+            active.sort_by_key(|pod| (pod.ready_since.is_some(), std::cmp::Reverse(pod.created)));
+            for _ in active.len()..set.replicas {
+                self.create_pod(&set, now, pace, chance);
+            }
+            for pod in active.iter().take(active.len().saturating_sub(set.replicas)) {
+                self.delete_pod(&pod.key(), now, pace);
+                happenings.push(happening(pod, now, HappeningKind::Stopping));
+            }
+            let counts = self.count(&set.uid);
+            if counts != set.counts || set.observed != set.generation {
+                set.counts = counts;
+                set.observed = set.generation;
+                set.version = self.next_version();
+                self.replica_sets.insert(name, set);
+            }
+        }
+    }
+}
+
+fn happening(pod: &Pod, at: Timestamp, kind: HappeningKind) -> Happening {
+    Happening {
+        pod: pod.name.clone(),
+        namespace: pod.namespace.clone(),
+        service: pod.service.clone(),
+        at,
+        kind,
+    }
+}

@@ -1,0 +1,172 @@
+//! The Kubernetes API server: the verbs and kinds that the clients use, and the real server's errors for all others.
+
+mod events;
+mod patch;
+mod resource;
+mod selector;
+mod status;
+mod validate;
+mod write;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::server::{Answer, Received};
+use super::state::State;
+use resource::{Resource, Route, Target};
+use status::Failure;
+
+const USER: &str = "system:serviceaccount:samosachaat-prod:runbookd";
+
+/// Answers a request, and applies it.
+pub(super) fn answer(state: &mut State, received: &Received, now: Timestamp) -> Answer {
+    let route = Route::of(&received.path);
+    if let Err(denied) = authenticate(&state.options.kube_token, received, &route) {
+        return denied.into();
+    }
+    let answer = match route {
+        Route::Version => Answer::new(200, "application/json", version()),
+        Route::Health => Answer::text(200, "ok"),
+        Route::AccessReview => access_review(received),
+        Route::Target(target) => serve(state, received, &target, now).unwrap_or_else(Into::into),
+        Route::UnknownResource => Failure::no_such_resource().into(),
+        Route::UnknownGroup => Answer::text(404, "404 page not found\n"),
+    };
+    answer.with("Cache-Control", "no-cache, private").with("Audit-Id", "00000000-0000-4000-a000-000000000000")
+}
+
+/// What a client is answered that may not write.
+pub(super) fn refusal(received: &Received) -> Answer {
+    match Route::of(&received.path) {
+        Route::Target(target) => target.forbidden(USER, verb(received, &target)).into(),
+        _ => Failure::no_such_resource().into(),
+    }
+}
+
+fn authenticate(token: &str, received: &Received, route: &Route) -> Result<(), Failure> {
+    match received.header("authorization") {
+        Some(given) if given.strip_prefix("Bearer ") == Some(token) => Ok(()),
+        Some(_) => Err(Failure::unauthorized()),
+        None => match route {
+            Route::Version | Route::Health => Ok(()),
+            Route::Target(target) => Err(target.forbidden("system:anonymous", verb(received, target))),
+            Route::AccessReview | Route::UnknownResource | Route::UnknownGroup => {
+                Err(Failure::forbidden_path(&received.path, &received.method.to_lowercase()))
+            }
+        },
+    }
+}
+
+/// The verb of a request, as roles name it.
+fn verb(received: &Received, target: &Target) -> &'static str {
+    match (received.method.as_str(), &target.name) {
+        ("GET" | "HEAD", Some(_)) => "get",
+        ("GET" | "HEAD", None) => "list",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
+        ("DELETE", Some(_)) => "delete",
+        ("DELETE", None) => "deletecollection",
+        _ => "",
+    }
+}
+
+fn serve(state: &mut State, received: &Received, target: &Target, now: Timestamp) -> Result<Answer, Failure> {
+    match (received.method.as_str(), &target.name, target.subresource.as_deref()) {
+        ("GET", None, None) => list(state, received, target),
+        ("GET", Some(name), None) => {
+            let object = resource::find(&state.cluster, target, name)?;
+            Ok(json_answer(200, &object))
+        }
+        ("GET", Some(name), Some("scale")) if target.resource.plural == "deployments" => {
+            let deployment = resource::find(&state.cluster, target, name)?;
+            Ok(json_answer(200, &write::scale_of(&deployment)))
+        }
+        ("PATCH", Some(name), subresource @ (None | Some("scale"))) if target.resource.patchable => {
+            write::patch(state, received, target, name, subresource.is_some(), now)
+        }
+        ("DELETE", Some(name), None) if target.resource.plural == "pods" => {
+            write::delete_pod(state, received, target, name, now)
+        }
+        ("POST", None, None) if target.resource.plural == "events" && target.namespace.is_some() => {
+            events::create(state, received, target, now)
+        }
+        // There are no kubelets to ask, but the server looks for the pod first.
+        ("GET", Some(name), Some("log")) if target.resource.plural == "pods" => {
+            resource::find(&state.cluster, target, name)?;
+            Err(Failure::no_kubelet(name))
+        }
+        ("POST" | "PUT" | "PATCH" | "DELETE", _, None) => Err(Failure::method_not_allowed()),
+        _ => Err(Failure::no_such_resource()),
+    }
+}
+
+fn list(state: &State, received: &Received, target: &Target) -> Result<Answer, Failure> {
+    let Resource { kind, .. } = target.resource;
+    let labels = selector::labels(received.param("labelSelector").unwrap_or_default())?;
+    let fields = selector::fields(received.param("fieldSelector").unwrap_or_default())?;
+    let mut items: Vec<Value> = resource::all(&state.cluster, target.resource, target.namespace.as_deref())
+        .into_iter()
+        .filter(|object| labels.iter().all(|requirement| requirement.holds(&object["metadata"]["labels"])))
+        .filter(|object| fields.iter().all(|requirement| requirement.holds(object)))
+        .collect();
+    let mut metadata = json!({"resourceVersion": state.cluster.version().to_string()});
+    let limit =
+        received.param("limit").and_then(|limit| limit.parse::<usize>().ok()).filter(|limit| *limit > 0);
+    let start = received.param("continue").and_then(|token| token.parse::<usize>().ok()).unwrap_or(0);
+    items.drain(..start.min(items.len()));
+    if let Some(limit) = limit
+        && items.len() > limit
+    {
+        metadata["continue"] = json!((start + limit).to_string());
+        metadata["remainingItemCount"] = json!(items.len() - limit);
+        items.truncate(limit);
+    }
+    let body = json!({
+        "kind": format!("{kind}List"),
+        "apiVersion": target.resource.api_version(),
+        "metadata": metadata,
+        "items": items,
+    });
+    Ok(json_answer(200, &body))
+}
+
+fn access_review(received: &Received) -> Answer {
+    if received.method != "POST" {
+        return Failure::method_not_allowed().into();
+    }
+    let Ok(body) = serde_json::from_slice::<Value>(&received.body) else {
+        return Failure::unrecognized("SelfSubjectAccessReview", &received.body).into();
+    };
+    let answer = json!({
+        "kind": "SelfSubjectAccessReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "metadata": {"managedFields": []},
+        "spec": body["spec"],
+        "status": {"allowed": true, "reason": "RBAC: allowed by RoleBinding \"runbookd\""},
+    });
+    json_answer(201, &answer)
+}
+
+fn json_answer(status: u16, body: &Value) -> Answer {
+    Answer::new(status, "application/json", body.to_string())
+}
+
+fn version() -> String {
+    let version = json!({
+        "major": "1",
+        "minor": "36",
+        "emulationMajor": "1",
+        "emulationMinor": "36",
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "35",
+        "gitVersion": "v1.36.2",
+        "gitCommit": "98b35193b2ac7a23a673325f5e9b830ecd5ba406",
+        "gitTreeState": "clean",
+        "buildDate": "2026-08-21T00:00:00Z",
+        "goVersion": "go1.26.6",
+        "compiler": "gc",
+        "platform": "linux/amd64",
+    });
+    format!("{version:#}")
+}

@@ -1,0 +1,228 @@
+//! The whole state of the world behind one lock, the requests that came in, and the task that lets its time run.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, watch};
+
+use super::alertmanager::{self, Alerts};
+use super::chance::Chance;
+use super::cluster::{Cluster, Happening};
+use super::loki::Logs;
+use super::server::{Answer, Received, Reply, Request};
+use super::services::Services;
+use super::slack::{self, Slack};
+use super::trouble::{System, Trouble, Troubles};
+use super::{Options, kubernetes, loki};
+use crate::clock;
+
+/// The longest time between two looks of the controllers; a write wakes them sooner, as a watch would.
+const TICK: Duration = Duration::from_millis(200);
+/// The shortest, so that a client can see that `observedGeneration` lags.
+const REST: Duration = Duration::from_millis(20);
+const REQUESTS_KEPT: usize = 20_000;
+
+/// How much faster than real time the world's durations pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace(u32);
+
+impl Pace {
+    /// How long `duration` of the world takes in real time.
+    pub(super) fn real(self, duration: Duration) -> SignedDuration {
+        SignedDuration::try_from(duration / self.0.max(1)).unwrap_or(SignedDuration::MAX)
+    }
+
+    /// The moment in real time that is `duration` of the world after `at`.
+    pub(super) fn after(self, at: Timestamp, duration: Duration) -> Timestamp {
+        at.checked_add(self.real(duration)).unwrap_or(Timestamp::MAX)
+    }
+
+    pub(super) fn factor(self) -> u32 {
+        self.0.max(1)
+    }
+}
+
+/// Everything the world is.
+pub(super) struct State {
+    pub(super) options: Options,
+    pub(super) pace: Pace,
+    pub(super) chance: Chance,
+    pub(super) cluster: Cluster,
+    pub(super) services: Services,
+    pub(super) logs: Logs,
+    pub(super) slack: Slack,
+    pub(super) alerts: Alerts,
+    pub(super) troubles: Troubles,
+    pub(super) requests: VecDeque<Request>,
+}
+
+/// The state with what is needed to share it.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    version: watch::Sender<u64>,
+    poke: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(options: Options) -> Self {
+        let now = clock::now();
+        let pace = Pace(options.pace);
+        let mut chance = Chance::new(options.seed);
+        let (cluster, happenings) = Cluster::samosachaat(now, pace, &mut chance);
+        let mut state = State {
+            pace,
+            chance,
+            cluster,
+            services: Services::new(now),
+            logs: Logs::default(),
+            slack: Slack::new(now),
+            alerts: Alerts::new(options.alertmanager_to.clone()),
+            troubles: Troubles::default(),
+            requests: VecDeque::new(),
+            options,
+        };
+        if state.options.traffic {
+            state.write_happenings(&happenings);
+        }
+        Self { state: Mutex::new(state), version: watch::Sender::new(0), poke: Notify::new() }
+    }
+
+    /// The state. A task that panicked under the lock does not take the world with it.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, wakes the controllers and whoever waits for a change.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.poke.notify_one();
+        self.announce();
+        result
+    }
+
+    pub(super) fn announce(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Answers a request, or does what the trouble in force says; and keeps the request in any case.
+    pub(super) fn reply(&self, system: System, write: bool, path: String, received: &Received) -> Reply {
+        let reply = {
+            let mut state = self.lock();
+            let now = clock::now();
+            let reply = state.reply(system, write, received, now);
+            let status = match &reply {
+                Reply::Answer(answer) => Some(answer.status),
+                Reply::Cut | Reply::Hang => None,
+            };
+            if state.requests.len() == REQUESTS_KEPT {
+                state.requests.pop_front();
+            }
+            let body = String::from_utf8_lossy(&received.body).into_owned();
+            state.requests.push_back(Request {
+                system,
+                method: received.method.clone(),
+                path,
+                body,
+                status,
+                at: now,
+            });
+            reply
+        };
+        if write {
+            self.poke.notify_one();
+        }
+        self.announce();
+        reply
+    }
+}
+
+impl State {
+    fn reply(&mut self, system: System, write: bool, received: &Received, now: Timestamp) -> Reply {
+        match self.troubles.strike(system, write) {
+            None => Reply::Answer(self.answer(system, received, now)),
+            Some(Trouble::Down) => Reply::Cut,
+            Some(Trouble::Hang) => Reply::Hang,
+            Some(Trouble::CutAfterApply) => {
+                self.answer(system, received, now);
+                Reply::Cut
+            }
+            Some(Trouble::RefuseWrites403) => Reply::Answer(kubernetes::refusal(received)),
+            Some(Trouble::Status(status, text)) => {
+                let json = text.starts_with('{');
+                Reply::Answer(if json {
+                    Answer::new(status, "application/json", text)
+                } else {
+                    Answer::text(status, text)
+                })
+            }
+            Some(Trouble::RateLimited { retry_after }) => {
+                let answer = match system {
+                    System::Kubernetes => Answer::text(429, "Too many requests, please try again later.\n"),
+                    System::Loki => Answer::text(429, "too many outstanding requests"),
+                    System::Slack => slack::not_ok(429, "ratelimited"),
+                    System::Alertmanager => Answer::text(429, "Too Many Requests\n"),
+                };
+                Reply::Answer(answer.with("Retry-After", retry_after.as_secs().max(1).to_string()))
+            }
+            Some(Trouble::NotOk(error)) => Reply::Answer(slack::not_ok(200, error)),
+        }
+    }
+
+    fn answer(&mut self, system: System, received: &Received, now: Timestamp) -> Answer {
+        match system {
+            System::Kubernetes => kubernetes::answer(self, received, now),
+            System::Loki => loki::answer(&mut self.logs, received, now),
+            System::Slack => self.slack.answer(&self.options, received, now),
+            System::Alertmanager => alertmanager::answer(&mut self.alerts, self.pace, received, now),
+        }
+    }
+
+    /// Lets the world go on until `now`. True when something is still moving, so that the next look should come soon.
+    fn advance(&mut self, now: Timestamp) -> bool {
+        let (moved, happenings) = self.cluster.advance(now, self.pace, &mut self.chance);
+        self.write_happenings(&happenings);
+        self.services.advance(
+            now,
+            self.pace,
+            self.options.traffic,
+            &mut self.chance,
+            &mut self.cluster,
+            &mut self.logs,
+        );
+        for name in self.services.names() {
+            let ratio = self.services.ratio_5xx(name, now, self.pace);
+            self.alerts.evaluate_5xx(name, ratio, now, self.pace);
+        }
+        moved
+    }
+
+    fn write_happenings(&mut self, happenings: &[Happening]) {
+        for happening in happenings {
+            self.services.write_happening(happening, &mut self.chance, &mut self.logs);
+        }
+    }
+}
+
+/// Lets the world's time run, for ever.
+pub(super) async fn run(shared: Arc<Shared>) {
+    loop {
+        let (moved, due) = {
+            let mut state = shared.lock();
+            let now = clock::now();
+            let moved = state.advance(now);
+            (moved, state.cluster.next_due(now))
+        };
+        shared.announce();
+        let wait = if moved { REST } else { due.map_or(TICK, |due| due.clamp(REST, TICK)) };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.poke.notified() => tokio::time::sleep(REST).await,
+        }
+    }
+}

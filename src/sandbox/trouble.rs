@@ -1,0 +1,80 @@
+//! Troubles between a client and a healthy world: servers that are down, hang, refuse, or cut the line after the deed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One of the systems that the sandbox plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum System {
+    /// The Kubernetes API server.
+    Kubernetes,
+    /// Loki.
+    Loki,
+    /// Slack's Web API.
+    Slack,
+    /// Alertmanager's API. What it sends is not disturbed here: the receiver can refuse it.
+    Alertmanager,
+}
+
+/// What goes wrong between a client and a system.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trouble {
+    /// The connection is closed without an answer; nothing is applied.
+    Down,
+    /// Every request is answered with this status and text; nothing is applied.
+    Status(u16, String),
+    /// No answer comes, and nothing is applied.
+    Hang,
+    /// A write to Kubernetes is applied; then the connection is closed without an answer. Reads are answered.
+    CutAfterApply,
+    /// Kubernetes refuses every write with 403, as when a role binding was taken away. Reads are answered.
+    RefuseWrites403,
+    /// 429 with `Retry-After`, as each system words it.
+    RateLimited {
+        /// Given in whole seconds, at least 1.
+        retry_after: Duration,
+    },
+    /// Slack answers 200 with `ok: false` and this error. Other systems are not disturbed.
+    NotOk(&'static str),
+}
+
+impl Trouble {
+    /// Whether it strikes this request. Troubles of writes leave reads alone, and are not used up by them.
+    fn strikes(&self, system: System, write: bool) -> bool {
+        match self {
+            Self::CutAfterApply | Self::RefuseWrites403 => system == System::Kubernetes && write,
+            Self::NotOk(_) => system == System::Slack,
+            Self::Down | Self::Status(..) | Self::Hang | Self::RateLimited { .. } => true,
+        }
+    }
+}
+
+/// The troubles in force.
+#[derive(Debug, Default)]
+pub(super) struct Troubles(BTreeMap<System, (Trouble, Option<u32>)>);
+
+impl Troubles {
+    /// Sets or ends the trouble of a system; `times` limits it to so many requests.
+    pub(super) fn set(&mut self, system: System, trouble: Option<Trouble>, times: Option<u32>) {
+        match trouble {
+            Some(trouble) if times != Some(0) => self.0.insert(system, (trouble, times)),
+            Some(_) | None => self.0.remove(&system),
+        };
+    }
+
+    /// The trouble that strikes the next request, which uses it up by one.
+    pub(super) fn strike(&mut self, system: System, write: bool) -> Option<Trouble> {
+        let (trouble, times) = self.0.get_mut(&system)?;
+        if !trouble.strikes(system, write) {
+            return None;
+        }
+        let trouble = trouble.clone();
+        if let Some(left) = times {
+            *left -= 1;
+            if *left == 0 {
+                self.0.remove(&system);
+            }
+        }
+        Some(trouble)
+    }
+}

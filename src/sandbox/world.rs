@@ -1,0 +1,315 @@
+//! The handle with which a test or the demo breaks the world, looks at it, and waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::alertmanager::AlertmanagerTarget;
+use super::cluster::{NAMESPACE, Name, PodView};
+use super::loki::LogLine;
+use super::server::Request;
+use super::services::{PoolFault, nanoseconds, service_stream};
+use super::slack::Thread;
+use super::state::Shared;
+use super::trouble::{System, Trouble};
+use crate::clock;
+
+/// A cheap handle on the world of a [`super::Sandbox`]. It outlives the servers, so that a test can look afterwards.
+#[derive(Clone)]
+pub struct World {
+    shared: Arc<Shared>,
+}
+
+fn named(deployment: &str) -> Name {
+    (NAMESPACE.to_owned(), deployment.to_owned())
+}
+
+impl World {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    // What breaks it.
+
+    /// Exhausts the connection pools of a service: its requests fail, it logs why, and its 5xx ratio grows.
+    pub fn exhaust_pool(&self, service: &str, fault: PoolFault) {
+        self.shared.change(|state| state.services.exhaust(service, fault, &mut state.cluster, clock::now()));
+    }
+
+    /// Takes the cause of [`Self::exhaust_pool`] away.
+    pub fn relieve_pool(&self, service: &str) {
+        self.shared.change(|state| state.services.relieve(service, &mut state.cluster));
+    }
+
+    /// From now on the deployment's new pods never become ready; its next rollout fails at the progress deadline.
+    pub fn break_rollouts(&self, deployment: &str) {
+        self.shared.change(|state| state.cluster.broken.insert(named(deployment)));
+    }
+
+    /// Ends [`Self::break_rollouts`]: the pods that were not ready become so.
+    pub fn mend_rollouts(&self, deployment: &str) {
+        self.shared.change(|state| {
+            state.cluster.broken.remove(&named(deployment));
+            let now = clock::now();
+            for pod in state.cluster.pods.values_mut().filter(|pod| pod.service == deployment && pod.broken) {
+                (pod.broken, pod.ready_at) = (false, now);
+            }
+        });
+    }
+
+    /// Pauses or resumes a deployment's rollouts. False when there is no such deployment; so with all of these.
+    pub fn pause_deployment(&self, deployment: &str, paused: bool) -> bool {
+        self.edit(deployment, "kubectl-rollout", |deployment| {
+            if paused {
+                deployment["spec"]["paused"] = json!(true);
+            } else if let Some(spec) = deployment["spec"].as_object_mut() {
+                spec.remove("paused");
+            }
+        })
+    }
+
+    /// Deletes a deployment with everything that it owns.
+    pub fn delete_deployment(&self, deployment: &str) -> bool {
+        self.shared
+            .change(|state| state.cluster.delete_deployment(&named(deployment), clock::now(), state.pace))
+    }
+
+    /// What a person's `kubectl rollout restart` does.
+    pub fn hand_restart(&self, deployment: &str) -> bool {
+        let at = clock::now().to_string();
+        self.edit(deployment, "kubectl-rollout", |deployment| {
+            deployment["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] =
+                json!(at);
+        })
+    }
+
+    /// What a person's `kubectl scale` does.
+    pub fn set_replicas(&self, deployment: &str, replicas: u32) -> bool {
+        self.edit(deployment, "kubectl", |deployment| deployment["spec"]["replicas"] = json!(replicas))
+    }
+
+    /// Changes a deployment in any way, in the name of `manager`.
+    pub fn edit(&self, deployment: &str, manager: &str, edit: impl FnOnce(&mut Value)) -> bool {
+        self.shared
+            .change(|state| state.cluster.edit_deployment(&named(deployment), manager, clock::now(), edit))
+    }
+
+    /// Deletes a pod, as `kubectl delete pod` does; its replica set makes a new one.
+    pub fn delete_pod(&self, pod: &str) -> bool {
+        self.shared.change(|state| state.cluster.delete_pod(&named(pod), clock::now(), state.pace))
+    }
+
+    /// Puts a deployment under Argo CD's self-healing: what is changed from now on, is put back after 5 s of the world.
+    pub fn self_heal(&self, deployment: &str) -> bool {
+        self.shared.change(|state| state.cluster.heal_to_present(&named(deployment), clock::now()))
+    }
+
+    /// Puts a `HorizontalPodAutoscaler` into the cluster, which puts replicas outside of its bounds back after 15 s of
+    /// the world. It has no metrics, and so it scales for no other reason.
+    pub fn put_autoscaler(&self, deployment: &str, min: u32, max: u32) {
+        self.shared.change(|state| {
+            let uid = state.chance.uid();
+            state.cluster.store_other("horizontalpodautoscalers", json!({
+                "metadata": {"name": deployment, "namespace": NAMESPACE, "uid": uid,
+                             "creationTimestamp": Timestamp::from_second(clock::now().as_second()).unwrap_or_default().to_string()},
+                "spec": {"scaleTargetRef": {"kind": "Deployment", "name": deployment, "apiVersion": "apps/v1"},
+                         "minReplicas": min, "maxReplicas": max,
+                         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}]},
+                "status": {"currentReplicas": min, "desiredReplicas": min, "currentMetrics": null, "conditions": []},
+            }));
+        });
+    }
+
+    /// Puts a `PodDisruptionBudget` into the cluster.
+    pub fn put_disruption_budget(&self, deployment: &str, max_unavailable: u32) {
+        self.shared.change(|state| {
+            let uid = state.chance.uid();
+            let healthy = state.cluster.pods_of_deployment(&named(deployment)).filter(|pod| pod.serves()).count();
+            state.cluster.store_other("poddisruptionbudgets", json!({
+                "metadata": {"name": deployment, "namespace": NAMESPACE, "uid": uid, "generation": 1,
+                             "creationTimestamp": Timestamp::from_second(clock::now().as_second()).unwrap_or_default().to_string()},
+                "spec": {"selector": {"matchLabels": {"app.kubernetes.io/name": deployment}}, "maxUnavailable": max_unavailable},
+                "status": {"observedGeneration": 1, "disruptionsAllowed": max_unavailable, "currentHealthy": healthy,
+                           "desiredHealthy": healthy.saturating_sub(usize::try_from(max_unavailable).unwrap_or(0)),
+                           "expectedPods": healthy, "conditions": []},
+            }));
+        });
+    }
+
+    /// Puts a trouble between the clients and a system, or takes it away.
+    pub fn disturb(&self, system: System, trouble: Option<Trouble>) {
+        self.shared.change(|state| state.troubles.set(system, trouble, None));
+    }
+
+    /// Like [`Self::disturb`], for the next `times` requests that it strikes.
+    pub fn disturb_next(&self, system: System, trouble: Trouble, times: u32) {
+        self.shared.change(|state| state.troubles.set(system, Some(trouble), Some(times)));
+    }
+
+    /// The log shipper of a service died, or is well again: no lines at all while it is dead.
+    pub fn silence_logs(&self, service: &str, silent: bool) {
+        self.shared.change(|state| toggle(&mut state.services.silent, service, silent));
+    }
+
+    /// The service writes malformed JSON lines among its own, or stops that.
+    pub fn garble_logs(&self, service: &str, garbled: bool) {
+        self.shared.change(|state| toggle(&mut state.services.garbled, service, garbled));
+    }
+
+    /// Adds a line to the stream of a service, with the present time.
+    pub fn push_log(&self, service: &str, line: &str) {
+        self.push_log_at(service, line, clock::now());
+    }
+
+    /// Adds a line to the stream of a service, with any time.
+    pub fn push_log_at(&self, service: &str, line: &str, at: Timestamp) {
+        self.shared.change(|state| state.logs.push(&service_stream(service), nanoseconds(at), line));
+    }
+
+    /// Makes an alert with these labels and annotations fire until [`Self::resolve_alert`]. Returns its fingerprint.
+    pub fn fire_alert(&self, labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> String {
+        self.shared.change(|state| state.alerts.fire(labels, annotations, clock::now(), state.pace))
+    }
+
+    /// Resolves an alert that [`Self::fire_alert`] made fire.
+    pub fn resolve_alert(&self, labels: &[(&str, &str)]) {
+        self.shared.change(|state| state.alerts.resolve(labels, clock::now(), state.pace));
+    }
+
+    /// Silences an alert, or ends that: it goes on firing, and its receiver is told nothing of it.
+    pub fn silence_alert(&self, labels: &[(&str, &str)], silenced: bool) {
+        self.shared.change(|state| state.alerts.silence(labels, silenced));
+    }
+
+    /// Kills the Alertmanager and starts it again: it forgets what it has said, and says all of it again.
+    pub fn restart_alertmanager(&self) {
+        self.shared.change(|state| state.alerts.forget(clock::now(), state.pace));
+    }
+
+    /// Sets where the Alertmanager posts to.
+    pub fn send_alerts_to(&self, target: Option<AlertmanagerTarget>) {
+        self.shared.change(|state| state.alerts.target = target);
+    }
+
+    // What can be seen of it.
+
+    /// Every request that any server received, oldest first; the newest 20,000 are kept.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.lock().requests.iter().cloned().collect()
+    }
+
+    /// The requests that could have changed the cluster.
+    #[must_use]
+    pub fn writes(&self) -> Vec<Request> {
+        self.shared.lock().requests.iter().filter(|request| request.is_kubernetes_write()).cloned().collect()
+    }
+
+    /// The messages of Slack with their replies, as people would read them, oldest first.
+    #[must_use]
+    pub fn slack_threads(&self) -> Vec<Thread> {
+        self.shared.lock().slack.threads()
+    }
+
+    /// A deployment as the API serves it.
+    #[must_use]
+    pub fn deployment(&self, deployment: &str) -> Option<Value> {
+        self.shared.lock().cluster.deployments.get(&named(deployment)).cloned()
+    }
+
+    /// Whether a deployment has only pods of its present template, all ready, and none that is stopping.
+    #[must_use]
+    pub fn rollout_complete(&self, deployment: &str) -> bool {
+        self.deployment(deployment).is_some_and(|deployment| {
+            let status = &deployment["status"];
+            let wanted = &deployment["spec"]["replicas"];
+            status["observedGeneration"] == deployment["metadata"]["generation"]
+                && ["replicas", "updatedReplicas", "availableReplicas"]
+                    .iter()
+                    .all(|field| status[field] == *wanted)
+                && status["terminatingReplicas"] == 0
+        })
+    }
+
+    /// The reason of a deployment's `Progressing` condition.
+    #[must_use]
+    pub fn progress(&self, deployment: &str) -> Option<String> {
+        let deployment = self.deployment(deployment)?;
+        let conditions = deployment["status"]["conditions"].as_array()?;
+        let progressing = conditions.iter().find(|condition| condition["type"] == "Progressing")?;
+        Some(progressing["reason"].as_str()?.to_owned())
+    }
+
+    /// The pods of a deployment, stopping ones included.
+    #[must_use]
+    pub fn pods(&self, deployment: &str) -> Vec<PodView> {
+        self.shared.lock().cluster.pods_of_deployment(&named(deployment)).map(PodView::from).collect()
+    }
+
+    /// The events that were created in the cluster, as `v1` serves them.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        let state = self.shared.lock();
+        state.cluster.others.get("events").into_iter().flat_map(|events| events.values().cloned()).collect()
+    }
+
+    /// The log lines of a service, oldest first.
+    #[must_use]
+    pub fn logs(&self, service: &str) -> Vec<LogLine> {
+        self.shared.lock().logs.of_app(service)
+    }
+
+    /// The share of a service's requests that failed in the last minute; none when there were none.
+    #[must_use]
+    pub fn ratio_5xx(&self, service: &str) -> Option<f64> {
+        let state = self.shared.lock();
+        state.services.ratio_5xx(service, clock::now(), state.pace)
+    }
+
+    /// The labels of the alerts that fire now, in the Alertmanager's own order.
+    #[must_use]
+    pub fn firing(&self) -> Vec<std::collections::BTreeMap<String, String>> {
+        self.shared.lock().alerts.firing(clock::now())
+    }
+
+    /// How many notifications the webhook receiver took, with any 2xx.
+    #[must_use]
+    pub fn notifications_delivered(&self) -> u64 {
+        self.shared.lock().alerts.delivered
+    }
+
+    // What waits for it.
+
+    /// Waits until something has changed: a request came, the world moved on, or somebody broke it.
+    pub async fn changed(&self) {
+        // The sender lives as long as this handle does.
+        let _ = self.shared.changes().changed().await;
+    }
+
+    /// Waits until `condition` holds; looks again after every change. False when it did not within `limit`.
+    pub async fn until(&self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
+        let mut changes = self.shared.changes();
+        let waited = async {
+            while !condition(self) {
+                let _ = changes.changed().await;
+            }
+        };
+        tokio::time::timeout(limit, waited).await.is_ok()
+    }
+
+    /// How long `duration` of the world takes in real time.
+    #[must_use]
+    pub fn real(&self, duration: Duration) -> Duration {
+        self.shared.lock().pace.real(duration).max(SignedDuration::ZERO).unsigned_abs()
+    }
+}
+
+fn toggle(set: &mut std::collections::BTreeSet<String>, name: &str, on: bool) {
+    if on {
+        set.insert(name.to_owned());
+    } else {
+        set.remove(name);
+    }
+}

@@ -1,0 +1,69 @@
+//! What is on disk about the alerts that came last, so that a notification that changes nothing costs no
+//! transaction. Filled at the start and after commits only; this process is the journal's only writer.
+//! It never answers anything but "nothing changes", and nothing that limits are counted from.
+
+use std::collections::HashMap;
+
+use super::super::Receipt;
+use super::super::prepared::{Entry, Prepared};
+
+/// How many alerts are known in each of the two halves.
+const HALF: usize = 50_000;
+
+/// An alert's last episode, as it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Learned {
+    pub(super) fingerprint: String,
+    pub(super) starts_at: i64,
+    /// None: it is open.
+    pub(super) ends_at: Option<i64>,
+    /// The runbooks that answer it.
+    pub(super) answered: Vec<String>,
+}
+
+/// Two halves: when the young one is full it becomes the old one, and the old one is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    young: HashMap<String, Episode>,
+    old: HashMap<String, Episode>,
+}
+
+#[derive(Debug)]
+struct Episode {
+    starts_at: i64,
+    ends_at: Option<i64>,
+    answered: Vec<String>,
+}
+
+impl Known {
+    /// How many alerts it can know.
+    pub(super) const MOST: usize = 2 * HALF;
+
+    pub(super) fn learn(&mut self, learned: impl IntoIterator<Item = Learned>) {
+        for Learned { fingerprint, starts_at, ends_at, answered } in learned {
+            if self.young.len() >= HALF && !self.young.contains_key(&fingerprint) {
+                self.old = std::mem::take(&mut self.young);
+            }
+            self.young.insert(fingerprint, Episode { starts_at, ends_at, answered });
+        }
+    }
+
+    /// The receipt of a notification that changes nothing, whatever the order of its alerts.
+    pub(super) fn nothing_changes(&self, prepared: &Prepared) -> Option<Receipt> {
+        let nothing =
+            prepared.unanswered.is_empty() && prepared.alerts.iter().all(|entry| self.repeats(entry));
+        nothing.then(|| Receipt { repeated: prepared.alerts.len(), ..Receipt::default() })
+    }
+
+    fn repeats(&self, entry: &Entry) -> bool {
+        let fingerprint = entry.fingerprint();
+        let Some(episode) = self.young.get(fingerprint).or_else(|| self.old.get(fingerprint)) else {
+            return false;
+        };
+        match (entry.ends_at, episode.ends_at) {
+            (None, None) => entry.by.iter().all(|by| episode.answered.contains(&by.runbook)),
+            (None | Some(_), Some(over)) => entry.starts_at <= over,
+            (Some(ends_at), None) => ends_at < episode.starts_at,
+        }
+    }
+}

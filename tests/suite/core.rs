@@ -1,0 +1,630 @@
+//! The pure core against the promises: random histories of several incidents over one ledger and one world, with
+//! a crash between any two events. Every choice of the world is a byte, so that a failure shrinks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use runbookd::alert::{Alert, Labels, Status};
+use runbookd::clock::{after, before};
+use runbookd::guard::{self, Policy, Question};
+use runbookd::incident::decide::FRESH;
+use runbookd::incident::event::{EffectResult, Found, Leg, Observation, Opened};
+use runbookd::incident::evidence::{Evidence, Verdict};
+use runbookd::incident::ledger::{Attempt, InFlight, Ledger, Pause};
+use runbookd::incident::outcome::StepResult;
+use runbookd::incident::permit::Wanted;
+use runbookd::incident::plan::{Change, Circumstances, Kind, Plan, Target};
+use runbookd::incident::refusal::{Guard, Refusal};
+use runbookd::incident::{
+    Effect, Event, Incident, IncidentId, Moment, Next, OperationId, Outcome, Recorded, Stage, decide,
+};
+use runbookd::logql::LogQuery;
+use runbookd::runbook::{
+    Action, Check, Each, Escalate, Hash, Limits, LokiProbe, Mode, Named, Probe, Rate, Runbook, Step,
+    StepKind, Targets, Template, Threshold, Verify,
+};
+
+const NAMESPACE: &str = "shop";
+const SERVICES: [&str; 2] = ["auth", "chat-api"];
+
+fn runbook(name: &str, mode: Mode, steps: usize) -> Runbook {
+    let query = LogQuery::parse(r#"{app=~"auth|chat-api"} |= "pool""#).unwrap();
+    let probe = LokiProbe {
+        query,
+        window: Duration::from_secs(300),
+        count_by: Some("app".to_owned()),
+        threshold: Threshold::AtLeast(5),
+    };
+    let step = |number| Step {
+        title: format!("restart {number}"),
+        mode: None,
+        kind: StepKind::Remediate {
+            action: Action::Restart,
+            verify: Verify {
+                within: Duration::from_secs(300),
+                hold: Duration::from_secs(60),
+                all: vec![Check::RolloutComplete],
+            },
+        },
+    };
+    Runbook {
+        name: name.to_owned(),
+        hash: Hash(name.to_owned()),
+        source: String::new(),
+        summary: String::new(),
+        mode,
+        alerts: Vec::new(),
+        goes_on: false,
+        group_by: Vec::new(),
+        confirm: vec![Named { name: "pool".to_owned(), probe: Probe::Loki(probe) }],
+        confirm_within: Duration::from_secs(120),
+        deadline: Duration::from_secs(3_600),
+        targets: Targets {
+            each: Some(Each { probe: "pool".to_owned(), label: "app".to_owned() }),
+            namespace: Template { parts: Vec::new() },
+            deployment: Template { parts: Vec::new() },
+        },
+        steps: (0..steps).map(step).collect(),
+        limits: Limits {
+            cooldown: Duration::from_secs(900),
+            rate: Rate { count: 3, per: Duration::from_secs(3_600) },
+        },
+        escalate: Escalate::default(),
+        vars: BTreeMap::new(),
+        time_scale: 1,
+    }
+}
+
+fn alert(number: u8) -> Alert {
+    let labels = Labels::from([("alertname", "High5xxRate"), ("n", number.to_string().as_str())]);
+    Alert {
+        status: Status::Firing,
+        fingerprint: labels.fingerprint(),
+        labels,
+        annotations: Labels::default(),
+        starts_at: Timestamp::UNIX_EPOCH,
+        ends_at: None,
+        generator_url: String::new(),
+    }
+}
+
+/// The choices of the world, one byte each; when they are used up, the world is kind and everything ends well.
+struct Choices<'a>(std::slice::Iter<'a, u8>);
+
+impl Choices<'_> {
+    fn more(&self) -> bool {
+        !self.0.as_slice().is_empty()
+    }
+
+    fn of(&mut self, kinds: u8) -> u8 {
+        self.0.next().copied().unwrap_or(0) % kinds
+    }
+}
+
+/// One incident as its process sees it, and as the journal has it.
+struct Case {
+    id: IncidentId,
+    runbook: Arc<Runbook>,
+    journal: Vec<Recorded>,
+    /// What the process holds in memory; a crash loses it.
+    live: Option<Incident>,
+}
+
+/// What really happened to a target.
+struct Write {
+    op: OperationId,
+    took_effect: bool,
+}
+
+struct World<'a> {
+    choices: Choices<'a>,
+    now: Timestamp,
+    policy: Arc<Policy>,
+    pause: Option<Pause>,
+    attempts: Vec<Attempt>,
+    in_flight: Vec<InFlight>,
+    writes: Vec<Write>,
+    cases: Vec<Case>,
+}
+
+impl World<'_> {
+    fn tick(&mut self, seconds: i64) {
+        self.now = after(self.now, Duration::from_secs(u64::try_from(seconds).unwrap()));
+    }
+
+    /// The incident as its process sees it; after a crash it is read from the journal.
+    fn live(&mut self, index: usize) -> Incident {
+        let case = &mut self.cases[index];
+        case.live.get_or_insert_with(|| replay(&case.id, &case.journal)).clone()
+    }
+
+    fn append(&mut self, index: usize, event: Event) {
+        let incident = self.live(index);
+        let recorded = Recorded { seq: incident.seq + 1, at: self.now, event };
+        let moved = incident
+            .clone()
+            .after(&recorded)
+            .unwrap_or_else(|error| panic!("{error}\n{:#?}\n{:#?}", incident.stage, recorded.event));
+        match &recorded.event {
+            Event::StepEnded { op: Some(op), .. } => self.in_flight.retain(|effect| effect.op != *op),
+            Event::Closed { .. } => {
+                let id = incident.id.clone();
+                assert!(
+                    self.in_flight.iter().all(|effect| effect.incident != id),
+                    "an incident is closed with an effect in flight"
+                );
+            }
+            _ => {}
+        }
+        self.cases[index].journal.push(recorded);
+        self.cases[index].live = Some(moved);
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger {
+            now: self.now,
+            pause: self.pause.clone(),
+            in_flight: self.in_flight.clone(),
+            attempts: self.attempts.clone(),
+        }
+    }
+
+    fn evidence(&mut self) -> (Found, Vec<Evidence>) {
+        let unknown = Evidence::unknown("pool", String::new(), "Loki is down".to_owned());
+        let (found, verdict, by) = match self.choices.of(6) {
+            0 | 1 => (Found::Holds, Verdict::Holds, vec![("chat-api", 40.0)]),
+            2 => (Found::Holds, Verdict::Holds, vec![("chat-api", 40.0), ("auth", 9.0)]),
+            3 => (Found::Fails, Verdict::Fails, vec![]),
+            4 => (Found::Unknown, unknown.verdict.clone(), vec![]),
+            _ => (Found::Unknown, Verdict::Quiet { why: String::new() }, vec![]),
+        };
+        let by = by.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect();
+        (found, vec![Evidence { verdict, by, ..unknown }])
+    }
+
+    fn plan(&mut self, incident: &Incident) -> Plan {
+        let target = incident.current_leg().expect("a plan has a target").target.clone();
+        let (paused, replicas) = match self.choices.of(12) {
+            10 => (true, 2),
+            11 => (false, 0),
+            _ => (false, 2),
+        };
+        Plan {
+            action: Action::Restart,
+            uid: "u".to_owned(),
+            says: format!("restart {target}"),
+            target,
+            change: Change {
+                field: "f".to_owned(),
+                before: None,
+                after: self.now.to_string(),
+                judged: "now".to_owned(),
+            },
+            touches: Vec::new(),
+            circumstances: Circumstances { paused, replicas, ..Circumstances::default() },
+            settles_within: Duration::from_secs(660),
+            made_at: self.now,
+        }
+    }
+
+    /// One turn of the loop of one incident, with what the world makes of it. A crash is possible at every place
+    /// at which the real process could die.
+    fn turn(&mut self, index: usize) {
+        let incident = self.live(index);
+        let runbook = Arc::clone(&self.cases[index].runbook);
+        let moment = Moment { now: self.now, paused: self.pause.is_some() };
+        let (leg, step) = (incident.leg, incident.step);
+        match decide(&incident, &runbook, moment) {
+            Next::Nothing => {}
+            Next::Wait(until) => {
+                assert!(until > self.now, "a wait that is over would spin");
+                self.now = until;
+            }
+            Next::Append(event) => self.append(index, event),
+            Next::Confirm => {
+                let (found, answers) = self.evidence();
+                self.append(index, Event::Confirmed { found, answers });
+            }
+            Next::ChooseLegs => {
+                let legs = incident.evidence[0].by.iter().map(|(name, figure)| Leg {
+                    target: Target {
+                        kind: Kind::Deployment,
+                        namespace: NAMESPACE.to_owned(),
+                        name: name.clone(),
+                    },
+                    each: BTreeMap::from([("app".to_owned(), name.clone())]),
+                    figure: *figure,
+                });
+                let legs = legs.collect();
+                self.append(index, Event::LegsChosen { legs });
+            }
+            Next::Diagnose => self.append(index, Event::Diagnosed { leg, step, answers: Vec::new() }),
+            Next::Plan => match self.choices.of(8) {
+                6 => {
+                    let why = "no answer".to_owned();
+                    self.append(index, Event::PlanFailed { leg, step, why, for_good: false });
+                }
+                7 => {
+                    let why = "gone".to_owned();
+                    self.append(index, Event::PlanFailed { leg, step, why, for_good: true });
+                }
+                _ => {
+                    let plan = self.plan(&incident);
+                    self.append(index, Event::Planned { leg, step, plan });
+                }
+            },
+            Next::Commit(wanted) => self.commit(index, &incident, &runbook, *wanted),
+            Next::Observe(effect) => {
+                let found = self.observe(&effect);
+                self.append(index, Event::EffectObserved { op: effect.op, found });
+            }
+            Next::Follow(effect) => {
+                assert!(self.took_effect(&effect.op), "only what happened is followed");
+                let (op, saw) = (effect.op, "seen".to_owned());
+                match self.choices.of(6) {
+                    0..=2 => self.append(index, Event::EffectCompleted { op, saw }),
+                    3 => self.append(index, Event::EffectStalled { op, saw, failed: true }),
+                    4 => self.append(index, Event::EffectStalled { op, saw, failed: false }),
+                    _ => self.tick(30),
+                }
+            }
+            Next::Verify(effect, since) => {
+                let StepKind::Remediate { verify, .. } = &runbook.steps[step].kind else { unreachable!() };
+                assert!(self.now >= after(since, verify.hold), "verify asks before it can look at `hold`");
+                let found = match self.choices.of(4) {
+                    0 | 1 => Found::Holds,
+                    2 => Found::Fails,
+                    _ => Found::Unknown,
+                };
+                self.append(index, Event::Verified { op: effect.op, found, answers: Vec::new() });
+            }
+        }
+    }
+
+    fn commit(&mut self, index: usize, incident: &Incident, runbook: &Arc<Runbook>, wanted: Wanted) {
+        let judged = wanted.plan.judged(&runbook.hash, wanted.step);
+        let approved = incident.approved.as_ref().is_some_and(|(hash, _)| *hash == judged);
+        let question = Question {
+            wanted: wanted.clone(),
+            runbook: Arc::clone(runbook),
+            policy: Arc::clone(&self.policy),
+            held_at: incident.held_at,
+            approved: approved || wanted.again,
+        };
+        let (leg, step) = (wanted.leg, wanted.step);
+        let mode = guard::effective_mode(&question);
+        if mode == Mode::Shadow && !wanted.again {
+            return self.append(index, Event::WouldAct { leg, step, asked: Vec::new() });
+        }
+        match guard::grant(&question, &self.ledger()) {
+            Ok((event, permit)) => {
+                self.check_intent(incident, runbook, &wanted);
+                if matches!(event, Event::EffectIntended { .. }) {
+                    let target = wanted.plan.target.key();
+                    self.attempts.push(Attempt {
+                        op: wanted.op.clone(),
+                        runbook: runbook.name.clone(),
+                        target: target.clone(),
+                        at: self.now,
+                    });
+                    self.in_flight.push(InFlight {
+                        op: wanted.op.clone(),
+                        incident: incident.id.clone(),
+                        target,
+                    });
+                }
+                self.append(index, event);
+                if self.choices.of(8) == 7 {
+                    return self.crash(index); // After the intent, before the call.
+                }
+                let (result, took_effect) = match self.choices.of(8) {
+                    0..=3 => (EffectResult::Applied, true),
+                    4 => (failure(EffectKind::Refused), false),
+                    5 => (failure(EffectKind::NotTaken), false),
+                    6 => (failure(EffectKind::Unclear), true),
+                    _ => (failure(EffectKind::Unclear), false),
+                };
+                self.write(permit.op(), took_effect);
+                drop(permit);
+                if self.choices.of(8) == 7 {
+                    return self.crash(index); // After the call, before its answer is in the journal.
+                }
+                self.append(index, Event::EffectAnswered { op: wanted.op, result });
+            }
+            Err(asked) => {
+                let others: Vec<Refusal> = asked
+                    .refusals()
+                    .iter()
+                    .filter(|refusal| !(refusal.guard == Guard::Mode && mode == Mode::Ask))
+                    .cloned()
+                    .collect();
+                if others.is_empty() {
+                    let expires = after(self.now, Duration::from_secs(1_800));
+                    self.append(index, Event::ApprovalAsked { leg, step, judged, expires });
+                } else {
+                    let until = others.iter().map(|refusal| refusal.until).max().flatten();
+                    self.append(index, Event::Refused { leg, step, refusals: others, until });
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, op: &OperationId, took_effect: bool) {
+        assert!(!self.took_effect(op), "{op} was made again although it had happened");
+        let known = self.cases.iter().flat_map(|case| &case.journal).any(
+            |recorded| matches!(&recorded.event, Event::EffectIntended { op: intended, .. } if intended == op),
+        );
+        assert!(known, "{op} was made without an intent in the journal");
+        self.writes.push(Write { op: op.clone(), took_effect });
+    }
+
+    fn took_effect(&self, op: &OperationId) -> bool {
+        self.writes.iter().any(|write| write.op == *op && write.took_effect)
+    }
+
+    fn observe(&mut self, effect: &Effect) -> Observation {
+        match (self.choices.of(8), self.took_effect(&effect.op)) {
+            (6, _) => Observation::Unseen { why: "no answer".to_owned() },
+            (7, _) => Observation::Ambiguous { saw: "another value".to_owned() },
+            (_, true) => Observation::Done,
+            (_, false) => Observation::NotDone,
+        }
+    }
+
+    /// The process dies: what was in memory is gone, the journal and the world are not.
+    fn crash(&mut self, index: usize) {
+        self.cases[index].live = None;
+    }
+
+    /// What must be so whenever an intent is committed.
+    fn check_intent(&self, incident: &Incident, runbook: &Runbook, wanted: &Wanted) {
+        let target = wanted.plan.target.key();
+        assert!(self.pause.is_none(), "an effect while paused");
+        assert!(self.policy.namespaces.contains_key(NAMESPACE), "an effect outside the allow-list");
+        assert!(self.policy.ceiling >= Mode::Ask && runbook.mode >= Mode::Ask, "an effect above the mode");
+        if self.policy.ceiling.min(runbook.mode) == Mode::Ask && !wanted.again {
+            let judged = wanted.plan.judged(&runbook.hash, wanted.step);
+            assert!(
+                incident.approved.as_ref().is_some_and(|(hash, _)| *hash == judged),
+                "nobody approved this"
+            );
+        }
+        let journal = &self.cases.iter().find(|case| case.id == incident.id).unwrap().journal;
+        let confirmed = journal.iter().rev().find_map(|recorded| match &recorded.event {
+            Event::Confirmed { found, .. } => Some((recorded.at, *found)),
+            _ => None,
+        });
+        let (at, found) = confirmed.expect("an effect without evidence");
+        assert_eq!(found, Found::Holds, "an effect on evidence that does not hold");
+        assert!(after(at, FRESH) >= self.now || incident.step > 0, "an effect on old evidence");
+        assert!(!incident.resolved() || incident.effects > 0, "an effect although every alert has resolved");
+        assert!(!wanted.plan.circumstances.paused && wanted.plan.circumstances.replicas > 0);
+        if wanted.again {
+            return;
+        }
+        assert!(self.in_flight.iter().all(|effect| effect.target != target), "two effects on one target");
+        let recent = |window: Duration| {
+            let since = before(self.now, window);
+            self.attempts.iter().filter(move |attempt| attempt.at > since)
+        };
+        let by_runbook =
+            recent(runbook.limits.rate.per).filter(|attempt| attempt.runbook == runbook.name).count();
+        assert!(by_runbook < runbook.limits.rate.count as usize, "more often than the runbook's rate");
+        assert!(
+            recent(self.policy.rate.per).count() < self.policy.rate.count as usize,
+            "over the global rate"
+        );
+        let others = recent(runbook.limits.cooldown)
+            .filter(|attempt| attempt.target == target && attempt.op.incident() != incident.id)
+            .count();
+        assert_eq!(others, 0, "an effect within the cooldown of the target");
+    }
+
+    /// Something from outside: the webhook, a person, the clock, a crash.
+    fn outside(&mut self, index: usize) {
+        let incident = self.live(index);
+        if incident.closed().is_some() {
+            return;
+        }
+        match self.choices.of(14) {
+            7 => self.append(index, Event::AlertsJoined { alerts: vec![alert(7)], more: 0 }),
+            8 => {
+                let fingerprints = incident.alerts.keys().cloned().collect();
+                self.append(index, Event::AlertsResolved { fingerprints });
+            }
+            9 => {
+                let pause = Pause { reason: "deploy".to_owned(), by: "ana".to_owned(), at: self.now };
+                self.pause = self.pause.take().map_or(Some(pause), |_| None);
+            }
+            10 => self.crash(index),
+            11 => {
+                let minutes = i64::from(self.choices.of(40));
+                self.tick(60 * minutes);
+            }
+            12 | 13 => {
+                if let Stage::Asking { judged, .. } = incident.stage {
+                    let by = "ana".to_owned();
+                    let event = if self.choices.of(3) == 2 {
+                        Event::Declined { by, reason: "not now".to_owned() }
+                    } else {
+                        Event::Approved { by, judged }
+                    };
+                    self.append(index, event);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+enum EffectKind {
+    Refused,
+    NotTaken,
+    Unclear,
+}
+
+fn failure(kind: EffectKind) -> EffectResult {
+    let (reason, message) = ("timeout".to_owned(), "no answer".to_owned());
+    match kind {
+        EffectKind::Refused => EffectResult::Refused { reason, message },
+        EffectKind::NotTaken => EffectResult::NotTaken { reason, message },
+        EffectKind::Unclear => EffectResult::Unclear { reason, message },
+    }
+}
+
+fn replay(id: &IncidentId, journal: &[Recorded]) -> Incident {
+    Incident::replay(id, journal).expect("the journal is always a legal history")
+}
+
+/// What must be so for an incident that has ended.
+fn check_the_end(world: &World<'_>, case: &Case) {
+    let incident = replay(&case.id, &case.journal);
+    if let Some(live) = &case.live {
+        assert_eq!(*live, incident, "an incident is the fold of its events");
+    }
+    let closed = incident.closed().unwrap_or_else(|| {
+        let names: Vec<&str> = case.journal.iter().map(|recorded| recorded.event.name()).collect();
+        let last = &names[names.len().saturating_sub(12)..];
+        panic!("{} does not come to an end, it is {}: {last:?}", case.id, incident.stage.name())
+    });
+    let writes: Vec<&Write> = world.writes.iter().filter(|write| write.op.incident() == case.id).collect();
+    let happened: BTreeSet<&OperationId> =
+        writes.iter().filter(|write| write.took_effect).map(|write| &write.op).collect();
+    let ends: Vec<StepResult> = case
+        .journal
+        .iter()
+        .filter_map(|recorded| match &recorded.event {
+            Event::StepEnded { result, .. } => Some(*result),
+            _ => None,
+        })
+        .collect();
+    match closed.outcome {
+        Outcome::WouldAct
+        | Outcome::NotConfirmed
+        | Outcome::Declined
+        | Outcome::Expired
+        | Outcome::Joined => assert!(happened.is_empty(), "{} with an effect", closed.outcome),
+        Outcome::SelfHealed => assert!(happened.is_empty(), "self_healed with an effect"),
+        Outcome::Recovered => {
+            assert!(!happened.is_empty(), "recovered by nothing");
+            assert_eq!(ends.last(), Some(&StepResult::Recovered), "recovered without a verify that held");
+        }
+        Outcome::Ambiguous => assert_eq!(ends.last(), Some(&StepResult::Ambiguous)),
+        Outcome::NotRecovered | Outcome::Stopped => {
+            assert_eq!(ends.last(), Some(&StepResult::NotRecovered));
+        }
+        Outcome::Inconclusive | Outcome::Blocked | Outcome::Failed => {}
+    }
+    // Unknown never counts as recovered, and never goes on to the next step.
+    let mut verified = None;
+    for recorded in &case.journal {
+        match &recorded.event {
+            Event::Verified { found, .. } => verified = Some(*found),
+            Event::StepEnded { result: StepResult::Recovered, .. } => {
+                assert_eq!(verified, Some(Found::Holds))
+            }
+            Event::StepBegan { step, .. } if *step > 0 => assert_eq!(verified, Some(Found::Fails)),
+            Event::EffectIntended { .. } => verified = None,
+            _ => {}
+        }
+    }
+    if world.policy.ceiling < Mode::Ask || !world.policy.namespaces.contains_key(NAMESPACE) {
+        assert!(writes.is_empty(), "something was called although nothing is allowed");
+    }
+}
+
+fn history(bytes: &[u8]) {
+    let mut choices = Choices(bytes.iter());
+    let mode = |byte: u8| match byte {
+        0..=3 => Mode::Act,
+        4 => Mode::Ask,
+        _ => Mode::Shadow,
+    };
+    let ceiling = mode(choices.of(7));
+    let modes = [mode(choices.of(7)), mode(choices.of(7))];
+    let allowed = if choices.of(12) == 11 {
+        BTreeMap::new()
+    } else {
+        BTreeMap::from([(NAMESPACE.to_owned(), Mode::Act)])
+    };
+    let rate = Rate { count: 4, per: Duration::from_secs(3_600) };
+    let policy = Arc::new(Policy { ceiling, namespaces: allowed, rate });
+    let runbooks = [Arc::new(runbook("pool", modes[0], 2)), Arc::new(runbook("memory", modes[1], 1))];
+    let begin = Timestamp::from_second(1_795_377_000).unwrap();
+    let mut world = World {
+        choices,
+        now: begin,
+        policy,
+        pause: None,
+        attempts: Vec::new(),
+        in_flight: Vec::new(),
+        writes: Vec::new(),
+        cases: Vec::new(),
+    };
+    for number in 0..5u32 {
+        let runbook = Arc::clone(&runbooks[number as usize % 2]);
+        let opened = Opened {
+            runbook: runbook.name.clone(),
+            hash: runbook.hash.clone(),
+            scope: Labels::default(),
+            deadline: after(world.now, runbook.deadline),
+            alerts: vec![alert(0)],
+            more: 0,
+            truncated: 0,
+        };
+        let journal = vec![Recorded { seq: 1, at: world.now, event: Event::Opened(opened) }];
+        world.cases.push(Case {
+            id: IncidentId::new(u64::from(number), number),
+            runbook,
+            journal,
+            live: None,
+        });
+        world.tick(5);
+    }
+    while world.choices.more() {
+        let index = usize::from(world.choices.of(5));
+        world.turn(index);
+        world.outside(index);
+        world.tick(1);
+    }
+    // From wherever they are, all come to an end in a world that is kind, or at their deadlines.
+    world.pause = None;
+    for _ in 0..1_000 {
+        let open: Vec<usize> =
+            (0..world.cases.len()).filter(|index| world.live(*index).closed().is_none()).collect();
+        if open.is_empty() {
+            break;
+        }
+        for index in open {
+            world.turn(index);
+        }
+        world.tick(1);
+    }
+    for case in &world.cases {
+        check_the_end(&world, case);
+    }
+    assert!(world.in_flight.is_empty(), "an effect is forgotten: {:?}", world.in_flight);
+}
+
+fn cases() -> ProptestConfig {
+    #[expect(clippy::disallowed_methods, reason = "the whole check asks for more cases")]
+    let asked = std::env::var("RUNBOOKD_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(2_000), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+    #[test]
+    fn every_history_keeps_the_promises(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        history(&bytes);
+    }
+}
+
+#[test]
+fn a_kind_world_recovers_on_the_first_step() {
+    history(&[]);
+    assert_eq!(SERVICES.len(), 2);
+}
