@@ -9,6 +9,7 @@ mod output;
 pub mod paint;
 pub mod pause;
 pub mod resume;
+pub mod status;
 mod table;
 pub mod timeline;
 

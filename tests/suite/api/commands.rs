@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser};
 use jiff::Timestamp;
-use runbookd::cli::{approve, decline, incidents, pause, resume};
+use runbookd::cli::{approve, decline, incidents, pause, resume, status};
 use runbookd::store::Store as _;
 use tokio::net::TcpListener;
 
@@ -66,6 +66,8 @@ async fn pause_and_resume() {
     let url = serve(&world).await;
     pause::run(given(&url, &["--reason", "load test", "--by", "alice"])).await.unwrap();
     assert_eq!(world.store.paused().await.unwrap().unwrap().reason, "load test");
+    status::run(given(&url, &[])).await.unwrap();
+    status::run(given(&url, &["--output", "json"])).await.unwrap();
     resume::run(given(&url, &[])).await.unwrap();
     assert_eq!(world.store.paused().await.unwrap(), None);
 }

@@ -26,13 +26,13 @@ struct Journal {
 }
 
 /// The journal.
-pub struct Fake {
+pub(super) struct Fake {
     journal: Mutex<Journal>,
     changes: watch::Sender<u64>,
 }
 
 impl Fake {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { journal: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
@@ -41,31 +41,31 @@ impl Fake {
     }
 
     /// Every call fails like this from now on.
-    pub fn break_with(&self, error: StoreError) {
+    pub(super) fn break_with(&self, error: StoreError) {
         self.journal().broken = Some(error);
     }
 
     /// A write never comes back.
-    pub fn hang(&self) {
+    pub(super) fn hang(&self) {
         self.journal().hangs = true;
     }
 
     /// This event comes first when somebody says something: what they answered has moved on.
-    pub fn comes_first(&self, event: Event) {
+    pub(super) fn comes_first(&self, event: Event) {
         self.journal().first.push_back(event);
     }
 
     /// How often something that a person said was appended.
-    pub fn said(&self) -> usize {
+    pub(super) fn said(&self) -> usize {
         self.journal().said
     }
 
-    pub fn keep_unanswered(&self, alert: Unanswered) {
+    pub(super) fn keep_unanswered(&self, alert: Unanswered) {
         self.journal().unanswered.push(alert);
     }
 
     /// Puts an event into the journal.
-    pub fn put(&self, id: &IncidentId, at: Timestamp, event: Event) {
+    pub(super) fn put(&self, id: &IncidentId, at: Timestamp, event: Event) {
         append(&mut self.journal(), id, at, event);
         self.changes.send_modify(|change| *change += 1);
     }
@@ -87,7 +87,11 @@ fn append(journal: &mut Journal, id: &IncidentId, at: Timestamp, event: Event) -
 }
 
 fn summary(id: &IncidentId, events: &[Recorded]) -> Summary {
-    let Event::Opened(opened) = &events[0].event else { panic!("{id} does not begin") };
+    let opened = match &events[0].event {
+        Event::Opened(opened) => Some(opened),
+        _ => None,
+    };
+    let opened = opened.expect("every story begins with an alert");
     let closed = events.iter().find_map(|recorded| match &recorded.event {
         Event::Closed { outcome, .. } => Some((recorded.at, *outcome)),
         _ => None,

@@ -41,7 +41,9 @@ struct Said {
 
 impl Said {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+        let read = serde_json::from_str(&self.text);
+        assert!(read.is_ok(), "not JSON: {} {:?}", self.status, self.text);
+        read.unwrap()
     }
 
     /// The sentence of an error.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use jiff::Timestamp;
 use runbookd::incident::Event;
+use runbookd::store::Unanswered;
 use serde_json::json;
 
 use super::{World, story};
@@ -71,6 +72,22 @@ async fn an_incident_whose_events_make_no_sense_is_shown_and_hides_no_other() {
     assert!(view["why"].as_str().unwrap().contains("can not follow"), "{}", view["why"]);
     assert_eq!(view["events"].as_array().unwrap().len(), 2);
     assert_eq!(world.get("/api/v1/incidents").await.json()["incidents"][0]["stage"], "left alone");
+}
+
+#[tokio::test]
+async fn what_nobody_answered_is_kept_with_its_reason() {
+    let world = World::new();
+    for number in 0..3 {
+        world.store.keep_unanswered(Unanswered {
+            at: story::at(f64::from(number)),
+            alert: r#"{alertname="Watchdog"}"#.to_owned(),
+            refused: false,
+            reason: "no runbook matches".to_owned(),
+        });
+    }
+    let kept = world.get("/api/v1/unanswered?limit=2").await.json()["unanswered"].clone();
+    assert_eq!(kept.as_array().unwrap().len(), 2);
+    assert_eq!(kept[0]["reason"], "no runbook matches");
 }
 
 #[tokio::test]

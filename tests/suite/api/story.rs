@@ -13,17 +13,17 @@ use runbookd::incident::refusal::{Answer, Guard, Refusal};
 use runbookd::incident::{Event, IncidentId, OperationId, Outcome, Recorded};
 use runbookd::runbook::{Action, Hash};
 
-pub fn id() -> IncidentId {
+pub(super) fn id() -> IncidentId {
     "1kfm3x9q02vge".parse().unwrap()
 }
 
 /// The second `second` of the story.
-pub fn at(second: f64) -> Timestamp {
+pub(super) fn at(second: f64) -> Timestamp {
     let begin: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
     begin + SignedDuration::from_secs_f64(second)
 }
 
-pub fn alert(service: &str) -> Alert {
+pub(super) fn alert(service: &str) -> Alert {
     let labels = Labels::from([("alertname", "High5xxRate"), ("namespace", "shop"), ("service", service)]);
     Alert {
         status: Status::Firing,
@@ -36,7 +36,7 @@ pub fn alert(service: &str) -> Alert {
     }
 }
 
-pub fn opened() -> Event {
+pub(super) fn opened() -> Event {
     Event::Opened(Opened {
         runbook: "database-pool".to_owned(),
         hash: Hash("a".repeat(64)),
@@ -48,7 +48,7 @@ pub fn opened() -> Event {
     })
 }
 
-pub fn joined() -> Event {
+pub(super) fn joined() -> Event {
     Event::AlertsJoined { alerts: vec![alert("cart")], more: 0 }
 }
 
@@ -66,7 +66,7 @@ fn target() -> Target {
     Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: "web".to_owned() }
 }
 
-pub fn plan() -> Plan {
+pub(super) fn plan() -> Plan {
     Plan {
         action: Action::Restart,
         target: target(),
@@ -85,12 +85,12 @@ pub fn plan() -> Plan {
     }
 }
 
-pub fn judged() -> Hash {
+pub(super) fn judged() -> Hash {
     plan().judged(&Hash("a".repeat(64)), 0)
 }
 
 /// From the alert to the plan.
-pub fn planned() -> Vec<(f64, Event)> {
+pub(super) fn planned() -> Vec<(f64, Event)> {
     let leg =
         Leg { target: target(), each: BTreeMap::from([("app".to_owned(), "web".to_owned())]), figure: 42.0 };
     vec![
@@ -108,14 +108,14 @@ pub fn planned() -> Vec<(f64, Event)> {
 }
 
 /// From the alert to the question, which expires then.
-pub fn asking(expires: Timestamp) -> Vec<(f64, Event)> {
+pub(super) fn asking(expires: Timestamp) -> Vec<(f64, Event)> {
     let mut events = planned();
     events.push((2.1, Event::ApprovalAsked { leg: 0, step: 0, judged: judged(), expires }));
     events
 }
 
 /// What some guards said; all of them allow, or only the pause does.
-pub fn guards(allow: bool) -> Vec<Answer> {
+pub(super) fn guards(allow: bool) -> Vec<Answer> {
     let answer = |guard, saw: &str, limit: &str, allows| Answer {
         guard,
         saw: saw.to_owned(),
@@ -131,7 +131,7 @@ pub fn guards(allow: bool) -> Vec<Answer> {
 }
 
 /// An incident on which everything is seen once: a refusal, an approval, an effect, a verify, a recovery.
-pub fn whole() -> Vec<(f64, Event)> {
+pub(super) fn whole() -> Vec<(f64, Event)> {
     let op = OperationId::new(&id(), 1);
     let again = || Event::Confirmed {
         found: Found::Holds,
@@ -217,6 +217,6 @@ pub fn whole() -> Vec<(f64, Event)> {
 }
 
 /// The events in their places.
-pub fn recorded(events: Vec<(f64, Event)>) -> Vec<Recorded> {
+pub(super) fn recorded(events: Vec<(f64, Event)>) -> Vec<Recorded> {
     (1..).zip(events).map(|(seq, (second, event))| Recorded { seq, at: at(second), event }).collect()
 }

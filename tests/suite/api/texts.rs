@@ -1,7 +1,7 @@
 //! What people read: the table, the timeline, the plan.
 
 use jiff::Timestamp;
-use runbookd::api::wire::{IncidentView, Incidents, Listed};
+use runbookd::api::wire::{IncidentView, Incidents, Listed, Status};
 use runbookd::cli::incidents::{list, one, unanswered};
 use runbookd::cli::paint::Paint;
 use runbookd::cli::timeline;
@@ -73,6 +73,16 @@ fn the_table_of_what_nobody_answered() {
     1m 30s ago  no runbook matches    {alertname="Watchdog"}
     1m 30s ago  startsAt is missing   {alertname="Watchdog"}
     "#);
+}
+
+#[tokio::test]
+async fn the_status_of_the_daemon() {
+    let world = World::asking(Timestamp::MAX);
+    let pause = serde_json::json!({"by": "alice@laptop", "reason": "load test"});
+    world.post("/api/v1/pause", &pause).await;
+    let mut status: Status = serde_json::from_str(&world.get("/api/v1/status").await.text).unwrap();
+    status.version = "1.2.3".to_owned();
+    insta::assert_snapshot!("status", text(runbookd::cli::status::shown(&status, Paint::PLAIN)));
 }
 
 #[test]
