@@ -29,10 +29,13 @@ pub mod guard;
 
 pub mod act;
 
+pub mod notify;
+
 pub mod pipeline;
 
 // Around it.
 pub mod api;
+pub mod chaos;
 pub mod cli;
 pub mod config;
 pub mod sandbox;

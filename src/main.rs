@@ -1,2 +1,7 @@
-//! Hand-over.
-fn main() {}
+//! Hand-over to the commands.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runbookd::cli::run(std::env::args_os())
+}

@@ -9,7 +9,7 @@ pub fn span(duration: Duration) -> String {
     if milliseconds < 1_000 {
         return format!("{milliseconds} ms");
     }
-    if milliseconds < 10_000 && milliseconds % 1_000 != 0 {
+    if milliseconds < 10_000 && !milliseconds.is_multiple_of(1_000) {
         return format!("{:.1} s", duration.as_secs_f64());
     }
     let seconds = duration.as_secs();

@@ -27,6 +27,12 @@ pub enum Tone {
     Plain,
 }
 
+fn wanted() -> bool {
+    let refused = super::environment("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = super::environment("TERM").is_some_and(|term| term == "dumb");
+    !refused && !dumb
+}
+
 impl Paint {
     /// No colour.
     pub const PLAIN: Self = Self { colour: false };
@@ -36,9 +42,19 @@ impl Paint {
     /// Colour when standard output is a terminal and `NO_COLOR` (<https://no-color.org>) is not set.
     #[must_use]
     pub fn of_stdout() -> Self {
-        let wanted = super::environment("NO_COLOR").is_none_or(|value| value.is_empty());
-        let dumb = super::environment("TERM").is_some_and(|term| term == "dumb");
-        Self { colour: wanted && !dumb && std::io::stdout().is_terminal() }
+        Self { colour: wanted() && std::io::stdout().is_terminal() }
+    }
+
+    /// The same for standard error.
+    #[must_use]
+    pub fn of_stderr() -> Self {
+        Self { colour: wanted() && std::io::stderr().is_terminal() }
+    }
+
+    /// Whether there is colour.
+    #[must_use]
+    pub const fn colours(self) -> bool {
+        self.colour
     }
 
     /// `text` in the colour of `tone`.

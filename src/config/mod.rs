@@ -125,53 +125,47 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(path: Option<&Path>) -> Result<Self, Faults> {
-        Self::load_for(Purpose::Run, path).map(|(config, _)| config)
+        match Self::load_for(Purpose::Run, path) {
+            (Some(config), faults) if !faults.any() => Ok(config),
+            (_, faults) => Err(faults),
+        }
     }
 
-    /// Reads the configuration; what its author should know comes beside it.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn load_for(purpose: Purpose, path: Option<&Path>) -> Result<(Self, Faults), Faults> {
+    /// Reads the configuration and says everything that is wrong with it. Where something is, the rest can still be looked at; there is
+    /// no configuration at all only when it is not YAML.
+    #[must_use]
+    pub fn load_for(purpose: Purpose, path: Option<&Path>) -> (Option<Self>, Faults) {
         let mut faults = Faults::new();
         let text = match path {
             Some(path) => read_file(path, &mut faults),
             None => Some(String::new()),
         };
-        match text {
-            Some(text) => Self::read(&text, path, purpose, &from_environment),
-            None => {
-                let mut all = Faults::new();
-                all.take_in(path, faults);
-                Err(all)
-            }
+        if let Some(text) = text {
+            return Self::read(&text, path, purpose, &from_environment);
         }
+        let mut all = Faults::new();
+        all.take_in(path, faults);
+        (None, all)
     }
 
     /// Reads a text as the configuration file at `path`, with `environment` to look variables up in.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
     pub fn read(
         text: &str,
         path: Option<&Path>,
         purpose: Purpose,
         environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<(Self, Faults), Faults> {
+    ) -> (Option<Self>, Faults) {
         let mut faults = Faults::new();
         let documents = parse(text, &mut faults);
         let mut config = None;
-        if !faults.any() {
+        if !documents.is_empty() || !faults.any() {
             let folder = path.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
             let secrets = secrets::Secrets { folder, purpose, environment };
             config = read::config(&only(&documents, &mut faults), &secrets, &mut faults);
         }
         let mut all = Faults::new();
         all.take_in(path, faults);
-        match config {
-            Some(config) if !all.any() => Ok((config, all)),
-            _ => Err(all),
-        }
+        (config, all)
     }
 }
 

@@ -301,9 +301,9 @@ fn vars(field: Field<'_>, faults: &mut Faults) -> Option<BTreeMap<String, String
     let mut vars = BTreeMap::new();
     for entry in field.map("vars: {oncall_channel: \"#oncall\"}", faults)? {
         check_name(entry.name, entry.key, faults);
-        if let Some(value) = entry.string(faults) {
-            vars.insert(entry.name.to_owned(), value);
-        }
+        // One with a wrong value exists all the same: what names it is not at fault.
+        let value = entry.string(faults).unwrap_or_default();
+        vars.insert(entry.name.to_owned(), value);
     }
     Some(vars)
 }

@@ -1,8 +1,11 @@
+//! The configuration: what its files may say, and that the default file says exactly the defaults.
+
 use super::*;
 
 fn read(text: &str) -> Config {
-    let read = Config::read(text, None, Purpose::Run, &|_| None);
-    read.unwrap_or_else(|faults| panic!("{faults}")).0
+    let (config, faults) = Config::read(text, None, Purpose::Run, &|_| None);
+    assert!(faults.is_empty(), "{faults}");
+    config.unwrap()
 }
 
 #[test]

@@ -143,16 +143,14 @@ fn with_effect(incident: &Incident, runbook: &Runbook, moment: Moment, effect: &
     };
     let deadline = incident.opened.deadline.max(after(effect.intended_at, effect.plan.settles_within));
     match &incident.stage {
-        Stage::Unclear { unseen, .. } => match unseen {
-            None => Next::Observe(effect.clone()),
-            Some((tries, at)) => {
-                if now >= deadline {
-                    let why = "the target could not be looked at, so it is not known whether this was done";
-                    return end(StepResult::Ambiguous, why.to_owned());
-                }
-                at_or_wait(now, again(runbook, *at, *tries), Next::Observe(effect.clone()))
+        Stage::Unclear { unseen: None, .. } => Next::Observe(effect.clone()),
+        Stage::Unclear { unseen: Some((tries, at)), .. } => {
+            if now >= deadline {
+                let why = "the target could not be looked at, so it is not known whether this was done";
+                return end(StepResult::Ambiguous, why.to_owned());
             }
-        },
+            at_or_wait(now, again(runbook, *at, *tries), Next::Observe(effect.clone()))
+        }
         Stage::NotDone { at, .. } => {
             if incident.resolved() {
                 return end(StepResult::Dropped, "it did not happen, and the alert has resolved".to_owned());

@@ -84,7 +84,7 @@ pub enum Then {
     /// The step begins, or begins anew.
     Begin,
     /// The effect, seen not to have happened, is tried again.
-    Regrant(Effect),
+    Regrant(Box<Effect>),
 }
 
 /// An effect on its way.
@@ -219,8 +219,8 @@ const fn effect_of(stage: &Stage) -> Option<&Effect> {
         | Stage::NotDone { effect, .. }
         | Stage::Following { effect, .. }
         | Stage::Verifying { effect, .. }
-        | Stage::Ending { effect, .. }
-        | Stage::Confirm { then: Then::Regrant(effect), .. }
+        | Stage::Ending { effect, .. } => Some(effect),
+        Stage::Confirm { then: Then::Regrant(effect), .. }
         | Stage::Refused { then: Then::Regrant(effect), .. } => Some(effect),
         _ => None,
     }
@@ -440,7 +440,7 @@ impl Incident {
             (stage @ (Stage::Planned(_) | Stage::NotDone { .. }), Event::Refused { refusals, until, .. }) => {
                 self.refusals = refusals;
                 let then = match stage {
-                    Stage::NotDone { effect, .. } => Then::Regrant(effect),
+                    Stage::NotDone { effect, .. } => Then::Regrant(Box::new(effect)),
                     _ => Then::Begin,
                 };
                 Stage::Refused { until, then }
@@ -527,7 +527,7 @@ impl Incident {
         let (tries, since, then) = match stage {
             Stage::Confirm { tries, since, then, .. } => (tries, since, then),
             Stage::Refused { then, .. } => (0, at, then),
-            Stage::NotDone { effect, .. } => (0, at, Then::Regrant(effect)),
+            Stage::NotDone { effect, .. } => (0, at, Then::Regrant(Box::new(effect))),
             Stage::Begin { .. } | Stage::Planned(_) => (0, at, Then::Begin),
             _ => (0, at, Then::ChooseLegs),
         };
@@ -538,7 +538,7 @@ impl Incident {
         match then {
             Then::ChooseLegs => Stage::ChooseLegs,
             Then::Begin => Stage::Begin { failed: None },
-            Then::Regrant(effect) => Stage::NotDone { effect, at },
+            Then::Regrant(effect) => Stage::NotDone { effect: *effect, at },
         }
     }
 

@@ -1,3 +1,5 @@
+//! Runbooks read from their text, and that the shipped one is what it says.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

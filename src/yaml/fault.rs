@@ -47,16 +47,21 @@ pub struct Fault {
     pub hint: Option<String>,
 }
 
+impl Fault {
+    /// `file:line:column:`, as much of it as is known.
+    #[must_use]
+    pub fn position(&self) -> String {
+        let file = self.file.as_ref().map(|file| format!("{}:", file.display())).unwrap_or_default();
+        let place = self.place.map(|place| format!("{place}:")).unwrap_or_default();
+        format!("{file}{place}")
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = &self.file {
-            write!(f, "{}:", file.display())?;
-        }
-        if let Some(place) = self.place {
-            write!(f, "{place}:")?;
-        }
-        if self.file.is_some() || self.place.is_some() {
-            f.write_str(" ")?;
+        let position = self.position();
+        if !position.is_empty() {
+            write!(f, "{position} ")?;
         }
         if self.severity == Severity::Warning {
             f.write_str("warning: ")?;
@@ -117,6 +122,11 @@ impl Faults {
             }
             self.list.push(fault);
         }
+    }
+
+    /// Adds the faults of others behind these, in their order.
+    pub fn append(&mut self, others: Self) {
+        self.list.extend(others.list);
     }
 
     /// All of them.

@@ -1,6 +1,17 @@
 //! All tests of the outside of the crate, in one binary: each test binary links everything anew.
-#![allow(clippy::unwrap_used, reason = "a test may fail by it, wherever in it")]
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
 mod api;
+mod architecture;
 mod core;
+mod docs;
+mod notify;
+mod sandbox_alertmanager;
+mod sandbox_conformance;
+mod sandbox_loki;
+mod sandbox_recordings;
+mod sandbox_slack;
+mod sandbox_wire;
+mod sandbox_world;
 mod store;

@@ -1,0 +1,179 @@
+//! `runbookd serve`: the daemon. Opens the journal, connects the eyes and the hands, and lets the stages run
+//! until SIGTERM or SIGINT; calls that are on their way are finished first.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::paint::Paint;
+use crate::act::Hands;
+use crate::api::wire::LoadedRunbook;
+use crate::api::{self, Api};
+use crate::clients::kubernetes::Kubernetes;
+use crate::clients::loki::Loki;
+use crate::clients::slack::Slack;
+use crate::config::Config;
+use crate::guard::Policy;
+use crate::incident::Incident;
+use crate::incident::refusal::Guard;
+use crate::listen;
+use crate::metrics::Metrics;
+use crate::notify::slack::{PACE, SlackSink};
+use crate::pipeline::{Pipeline, Shelf};
+use crate::probe::Eyes;
+use crate::receive::{self, Receiver};
+use crate::runbook::{Mode, Rate, Runbook, load};
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
+use crate::telemetry;
+
+/// Runs the daemon: takes alerts in, and runs their runbooks.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  runbookd serve --config runbookd.yaml
+  RUNBOOKD_WEBHOOK_TOKEN=... runbookd serve --config runbookd.yaml
+
+Nothing is changed until you raise `ceiling:` above `shadow` and list the namespaces that may be acted on.
+SIGTERM ends it gracefully; after `kill -9` it goes on where it was.")]
+pub struct Serve {
+    /// The configuration file; without one everything has its default.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from starting, in words that say what to do.
+pub async fn run(args: Serve) -> anyhow::Result<ExitCode> {
+    let config = Config::load(args.config.as_deref()).map_err(|faults| anyhow!("{faults}"))?;
+    telemetry::begin(config.log.format, &config.log.level, Paint::of_stderr().colours())
+        .map_err(|error| anyhow!(error))?;
+    let loaded = load::load(&config.rules, Some(&config.vars), config.time_scale)
+        .map_err(|faults| anyhow!("{faults}"))?;
+    for warning in loaded.warnings.iter() {
+        warn!("{warning}");
+    }
+    serve(config, loaded.runbooks).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("can not listen on {}; is another runbookd running?", config.listen))?;
+    let kubernetes = Kubernetes::connect(&config.kubernetes).await?;
+    if config.time_scale > 1 && !kubernetes.is_loopback() {
+        bail!(
+            "`time_scale: {}` makes every wait shorter and is for a sandbox only, and {} is not on loopback; \
+             take it out of the configuration",
+            config.time_scale,
+            kubernetes.server()
+        );
+    }
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.journal).await?);
+    for runbook in &runbooks {
+        store.keep_runbook(&runbook.name, &runbook.hash, &runbook.source).await?;
+    }
+    let policy = Arc::new(paced(config.policy, config.time_scale));
+    let metrics = metrics(&runbooks)?;
+    let (stop, shutdown) = watch::channel(false);
+    let eyes = Eyes::new(Loki::new(&config.loki)?, kubernetes.clone());
+    let shelf = Shelf::new(&runbooks);
+    let channels = channels(&runbooks);
+
+    let router = receive::router(Receiver {
+        store: Arc::clone(&store),
+        runbooks: runbooks.clone(),
+        token: config.webhook.token,
+        body_limit: config.webhook.body_limit,
+        metrics: metrics.clone(),
+        shutdown: shutdown.clone(),
+    })
+    .merge(api::router(Api {
+        store: Arc::clone(&store),
+        metrics: metrics.clone(),
+        token: config.api.token,
+        runbooks: runbooks.iter().map(|runbook| LoadedRunbook::from(runbook.as_ref())).collect(),
+        ceiling: policy.ceiling,
+        shutdown: shutdown.clone(),
+    }))
+    .layer(tower_http::catch_panic::CatchPanicLayer::new());
+
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(listen::serve(listener, router, shutdown.clone()));
+    if let Some(slack) = config.slack {
+        let sink = SlackSink::new(Slack::new(slack.settings)?, slack.channel, channels)
+            .with_pace(PACE / config.time_scale.max(1));
+        tasks.spawn(sink.run(Arc::clone(&store), metrics.clone(), shutdown.clone()));
+    }
+    let pipeline = Arc::new(Pipeline {
+        store,
+        shelf,
+        eyes,
+        hands: Hands::new(kubernetes.clone()),
+        policy: Arc::clone(&policy),
+        approval_within: config.approval_within,
+        owner: format!("{}-{}", std::process::id(), crate::clock::now().as_microsecond()),
+        metrics,
+    });
+    tasks.spawn(pipeline.run(shutdown));
+    announce(&runbooks, &policy, &config.listen.to_string(), &kubernetes.server(), config.time_scale);
+
+    stopped().await?;
+    info!("Shutting down: nothing new is taken in, calls on their way are finished");
+    // Nobody has to be there to hear it.
+    let _ = stop.send(true);
+    while tasks.join_next().await.is_some() {}
+    info!("Stopped");
+    Ok(())
+}
+
+fn metrics(runbooks: &[Arc<Runbook>]) -> anyhow::Result<Metrics> {
+    let names: Vec<&str> = runbooks.iter().map(|runbook| runbook.name.as_str()).collect();
+    Ok(Metrics::new(&names, &Guard::ALL.map(|guard| (guard, true)))?)
+}
+
+/// The limits of the configuration at the pace of the runbooks.
+fn paced(policy: Policy, time_scale: u32) -> Policy {
+    Policy { rate: Rate { per: policy.rate.per / time_scale.max(1), ..policy.rate }, ..policy }
+}
+
+fn channels(runbooks: &[Arc<Runbook>]) -> impl Fn(&Incident) -> Option<String> + Send + Sync + 'static {
+    let channels: std::collections::HashMap<String, String> = runbooks
+        .iter()
+        .filter_map(|runbook| Some((runbook.name.clone(), runbook.escalate.slack.clone()?)))
+        .collect();
+    move |incident| channels.get(&incident.opened.runbook).cloned()
+}
+
+fn announce(runbooks: &[Arc<Runbook>], policy: &Policy, listen: &str, server: &str, time_scale: u32) {
+    for runbook in runbooks {
+        let mode = runbook.mode.min(policy.ceiling);
+        info!(runbook = runbook.name, %mode, "Runbook {} is loaded", runbook.name);
+    }
+    if policy.ceiling <= Mode::Shadow {
+        info!("The ceiling is {}: nothing will be changed", policy.ceiling);
+    }
+    if time_scale > 1 {
+        warn!("Every wait is {time_scale} times shorter than written (`time_scale`)");
+    }
+    info!("Listening on {listen}, watching {server}, guards armed: all {}", Guard::ALL.len());
+}
+
+async fn stopped() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The head of an incident's thread: the one message that is read by everybody. It is edited as the incident moves.
+
+use std::collections::BTreeSet;
+
+use super::markup::{Draft, brief, code, plain, time, took, until};
+use super::words::{answers, change, count_of, done, next, object, outcome, plan_of, standing, touches};
+use crate::clients::slack::Message;
+use crate::incident::outcome::StepResult;
+use crate::incident::{Incident, Recorded, Stage};
+
+/// How many targets and names are listed.
+const SHOWN: usize = 8;
+
+/// The head as it is after `history`, which is everything that has happened to `incident`.
+#[must_use]
+pub fn head(incident: &Incident, history: &[Recorded]) -> Message {
+    let (sign, word) = standing(incident);
+    let runbook = brief(&incident.opened.runbook);
+    let scope = scope(incident);
+    let mut draft = Draft::new(&format!("{sign} {word}: {runbook} ({scope})").replace('`', ""))
+        .header(&format!("{sign} {word}: {runbook}"))
+        .fields(&[format!("*Alert*\n{}", alerts(incident)), format!("*Where*\n{scope}")]);
+    if let Some(summary) = summary(incident) {
+        draft = draft.section(&[format!("> {summary}")]);
+    }
+    if !incident.evidence.is_empty() {
+        let mut lines = vec!["*Found*".to_owned()];
+        lines.extend(answers(&incident.evidence));
+        draft = draft.section(&lines);
+    }
+    draft = draft.section(&targets(incident, history)).section(&now(incident, history));
+    draft.context(&small_print(incident)).message()
+}
+
+fn alerts(incident: &Incident) -> String {
+    let names: BTreeSet<&str> = incident.alerts.values().map(|state| state.alert.name()).collect();
+    let shown: Vec<String> = names.iter().take(3).map(|name| code(name)).collect();
+    let more = match names.len().saturating_sub(3) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let kept = u64::try_from(incident.alerts.len()).unwrap_or(u64::MAX);
+    let all = kept.saturating_add(incident.more.0);
+    let over = incident.alerts.values().filter(|state| state.resolved).count();
+    let over = u64::try_from(over).unwrap_or(u64::MAX).saturating_add(incident.more.1).min(all);
+    let state = match (all, over) {
+        (1, 0) => "firing".to_owned(),
+        (1, _) => "resolved".to_owned(),
+        (_, 0) => format!("{all} alerts, all firing"),
+        (_, _) if over == all => format!("{all} alerts, all resolved"),
+        _ => format!("{all} alerts, {over} resolved"),
+    };
+    let cut_off = match incident.opened.truncated {
+        0 => String::new(),
+        cut_off => format!("; Alertmanager left {cut_off} more out, so targets may be missing"),
+    };
+    format!("{}{more}, {state}{cut_off}", shown.join(", "))
+}
+
+/// The labels that make it one incident; the alert's name stands apart.
+fn scope(incident: &Incident) -> String {
+    let labels: Vec<String> = incident
+        .opened
+        .scope
+        .0
+        .iter()
+        .filter(|(name, _)| *name != "alertname")
+        .take(SHOWN)
+        .map(|(name, value)| format!("{} {}", brief(name), code(value)))
+        .collect();
+    if labels.is_empty() { "everywhere".to_owned() } else { labels.join(", ") }
+}
+
+/// What the author of the alert wrote about it.
+fn summary(incident: &Incident) -> Option<String> {
+    let annotations = incident.alerts.values().map(|state| &state.alert.annotations);
+    let texts = annotations.flat_map(|all| [all.get("summary"), all.get("description")]);
+    texts.map(str::trim).find(|text| !text.is_empty()).map(plain)
+}
+
+/// A line for each target: what was done there, or would be.
+fn targets(incident: &Incident, history: &[Recorded]) -> Vec<String> {
+    if incident.legs.is_empty() {
+        return Vec::new();
+    }
+    let title = if incident.legs.len() == 1 { "*Target*" } else { "*Targets*, worst first" };
+    let mut lines = vec![title.to_owned()];
+    for (position, state) in incident.legs.iter().enumerate().take(SHOWN) {
+        let word = leg(incident, history, position);
+        lines.push(format!("• {}: {word}", object(&state.leg.target)));
+    }
+    if incident.legs.len() > SHOWN {
+        lines.push(format!("… and {}", count_of(incident.legs.len() - SHOWN, "more", "more")));
+    }
+    lines
+}
+
+fn leg(incident: &Incident, history: &[Recorded], position: usize) -> String {
+    let state = &incident.legs[position];
+    let done = plan_of(history, position).map_or("changed", |plan| done(plan.action));
+    if let Some(result) = state.result {
+        let repeated = position == incident.leg && incident.closed().is_none();
+        let word = match result {
+            StepResult::Recovered => format!("{done}, healthy again"),
+            StepResult::NotRecovered if repeated => format!("{done}, no better; the next step follows"),
+            StepResult::NotRecovered => format!("{done}, no better"),
+            StepResult::Inconclusive => format!("{done}, could not be verified"),
+            StepResult::Failed => "the action failed".to_owned(),
+            StepResult::Ambiguous => format!("not known whether it was {done}"),
+            StepResult::Dropped => format!("not {done}"),
+            StepResult::WouldAct => format!("would have been {done}; nothing was changed"),
+        };
+        return word;
+    }
+    if state.skipped.is_some() {
+        return "needs nothing any more".to_owned();
+    }
+    match &incident.stage {
+        Stage::Closed(_) => "nothing done".to_owned(),
+        _ if position > incident.leg => "waits for its turn".to_owned(),
+        Stage::Asking { .. } => format!("to be {done} when you approve"),
+        Stage::Refused { .. } => "held back".to_owned(),
+        Stage::Intended(_) | Stage::Unclear { .. } | Stage::NotDone { .. } => format!("to be {done} now"),
+        Stage::Following { .. } => format!("is being {done}"),
+        Stage::Verifying { .. } => format!("{done}; being checked"),
+        _ => "being looked at".to_owned(),
+    }
+}
+
+/// What happens now, or how it ended; and what the reader does.
+fn now(incident: &Incident, history: &[Recorded]) -> Vec<String> {
+    let at = incident.touched_at;
+    let id = &incident.id;
+    match &incident.stage {
+        Stage::Asking { plan, expires, .. } => {
+            let mut lines =
+                vec![format!("*{}?* Please decide by {}.", sentence(&plan.says), until(*expires, at))];
+            lines.push(change(plan));
+            lines.extend(touches(plan));
+            lines.push(format!("Yes: {}", code(&format!("runbookd approve {id}"))));
+            lines.push(format!("No: {}", code(&format!("runbookd decline {id} --reason \"...\""))));
+            lines
+        }
+        Stage::Refused { until: Some(again), .. } if *again > at => {
+            let guards: Vec<&str> = incident.refusals.iter().map(|refusal| refusal.guard.as_str()).collect();
+            vec![format!("*Held back* by {}; asked again at {}.", guards.join(", "), until(*again, at))]
+        }
+        Stage::StoodBack { until: again } => {
+            vec![format!("*Waiting* behind another incident; it looks again at {}.", until(*again, at))]
+        }
+        Stage::Unclear { .. } => vec![
+            "*Unclear*: the call got no clear answer. The target is looked at before anything else is done."
+                .to_owned(),
+        ],
+        Stage::Closed(closed) => {
+            let acted = incident.effects > 0;
+            let (_, word) = outcome(closed.outcome, acted);
+            let whole = took(incident.opened_at, closed.at);
+            let mut lines = vec![format!(
+                "*{word}* {whole} after the alert came: {}.",
+                plain(closed.why.trim_end_matches('.'))
+            )];
+            lines.push(next(incident, closed.outcome, history));
+            lines
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The plan's own words with a capital letter.
+fn sentence(says: &str) -> String {
+    let says = plain(says);
+    let mut letters = says.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn small_print(incident: &Incident) -> Vec<String> {
+    let mut items = vec![format!("Received {}", time(incident.opened_at))];
+    if incident.closed().is_none() {
+        items.push(format!("gives up at {}", time(incident.opened.deadline)));
+    }
+    items.push(format!("incident {}", code(incident.id.as_str())));
+    items
+}

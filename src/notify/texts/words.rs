@@ -1,0 +1,270 @@
+//! The words that the head and the replies share: where an incident stands, what was found, done and refused, and what a person does next.
+
+use jiff::Timestamp;
+
+use super::markup::{brief, code, plain, time, took, until};
+use crate::incident::event::{EffectResult, Found};
+use crate::incident::evidence::{Evidence, Verdict};
+use crate::incident::plan::{Kind, Plan, Target};
+use crate::incident::refusal::{Answer, Guard, Refusal};
+use crate::incident::{Event, Incident, Outcome, Recorded, Stage};
+use crate::runbook::Action;
+use crate::text::count;
+
+/// A sign and a few plain words for where the incident stands.
+pub(super) fn standing(incident: &Incident) -> (&'static str, &'static str) {
+    let acted = incident.effects > 0;
+    match &incident.stage {
+        Stage::Confirm { .. } if incident.approved.is_some() => ("🔎", "Approved, checking again"),
+        Stage::Confirm { .. } | Stage::ChooseLegs | Stage::Begin { .. } | Stage::Planned(_) => {
+            ("🔎", "Looking into it")
+        }
+        Stage::StoodBack { .. } => ("⏳", "Waiting for another incident"),
+        Stage::Refused { .. } => ("⏳", "Held back"),
+        Stage::Asking { .. } => ("✋", "Needs your approval"),
+        Stage::Declined { .. } => ("🚫", "Declined"),
+        Stage::Intended(effect)
+        | Stage::Unclear { effect, .. }
+        | Stage::NotDone { effect, .. }
+        | Stage::Following { effect, .. } => match effect.plan.action {
+            Action::Restart => ("🔧", "Restarting"),
+        },
+        Stage::Verifying { .. } => ("🩺", "Checking whether it helped"),
+        Stage::Ending { .. } | Stage::StepEnded { .. } => ("🔎", "Deciding what comes next"),
+        Stage::Closed(closed) => outcome(closed.outcome, acted),
+    }
+}
+
+/// A sign and a few plain words for how it ended.
+pub(super) const fn outcome(outcome: Outcome, acted: bool) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Recovered => ("✅", "Recovered"),
+        Outcome::SelfHealed => ("✅", "Went away by itself"),
+        Outcome::NotConfirmed => ("⚪", "Not confirmed, nothing done"),
+        Outcome::Inconclusive if acted => ("❓", "Could not be verified"),
+        Outcome::Inconclusive => ("❓", "Could not be checked, nothing done"),
+        Outcome::WouldAct => ("👀", "Would have acted"),
+        Outcome::Blocked if acted => ("⛔", "Stopped by a limit"),
+        Outcome::Blocked => ("⛔", "Blocked, nothing done"),
+        Outcome::Declined => ("🚫", "Declined"),
+        Outcome::Expired => ("⌛", "Nobody approved in time"),
+        Outcome::Joined => ("✅", "Cured by another incident"),
+        Outcome::NotRecovered => ("🔴", "Not recovered"),
+        Outcome::Failed => ("🔴", "The action failed"),
+        Outcome::Ambiguous => ("🔴", "Unclear what was done"),
+        Outcome::Stopped => ("🟠", "Stopped before the next step"),
+    }
+}
+
+/// What was done, such as "restarted".
+pub(super) const fn done(action: Action) -> &'static str {
+    match action {
+        Action::Restart => "restarted",
+    }
+}
+
+/// What is being done, such as "Restarting".
+pub(super) const fn doing(action: Action) -> &'static str {
+    match action {
+        Action::Restart => "Restarting",
+    }
+}
+
+/// The action as a noun, such as "restart".
+pub(super) const fn noun(action: Action) -> &'static str {
+    match action {
+        Action::Restart => "restart",
+    }
+}
+
+/// `deployment/chat-api` and its namespace, as code.
+pub(super) fn object(target: &Target) -> String {
+    format!("{} in {}", code(&short(target)), code(&target.namespace))
+}
+
+/// `deployment/chat-api`.
+pub(super) fn short(target: &Target) -> String {
+    match target.kind {
+        Kind::Deployment => format!("deployment/{}", target.name),
+    }
+}
+
+/// The answers, one line each, with the verdict where it is not simply "yes".
+pub(super) fn answers(answers: &[Evidence]) -> Vec<String> {
+    const SHOWN: usize = 6;
+    let mut lines: Vec<String> = answers.iter().take(SHOWN).map(answer).collect();
+    if answers.len() > SHOWN {
+        lines.push(format!("… and {} more", count_of(answers.len() - SHOWN, "answer", "answers")));
+    }
+    lines
+}
+
+fn answer(evidence: &Evidence) -> String {
+    let name = code(&evidence.probe);
+    match &evidence.verdict {
+        Verdict::Holds | Verdict::Fails => format!("• {name}: {}", saw(evidence)),
+        Verdict::Unknown { why } => format!("• {name}: *no answer*. {}", plain(why)),
+        Verdict::Quiet { why } => format!("• {name}: *silence*. {}", plain(why)),
+    }
+}
+
+/// The figures and what they were held against, such as "chat-api 42 lines in 5m (threshold: at least 5)".
+fn saw(evidence: &Evidence) -> String {
+    match evidence.saw.rsplit_once("; ") {
+        Some((figures, threshold))
+            if threshold.starts_with("at least ") || threshold.starts_with("at most ") =>
+        {
+            format!("{} (threshold: {})", plain(figures), brief(threshold))
+        }
+        _ => plain(&evidence.saw),
+    }
+}
+
+/// What every guard said, the ones that said no first.
+pub(super) fn guards(asked: &[Answer]) -> Vec<String> {
+    let said = |allows: bool, sign: &'static str| {
+        asked
+            .iter()
+            .filter(move |answer| answer.allows == allows)
+            .map(move |answer| format!("{sign} {}: {}", answer.guard, brief(&answer.saw)))
+    };
+    said(false, "✗").chain(said(true, "✓")).collect()
+}
+
+/// Who said no, what it saw, what it holds that against, and until when.
+pub(super) fn refusal(refusal: &Refusal, now: Timestamp) -> String {
+    let until = match refusal.until {
+        Some(at) if at > now => format!(", until {}", until(at, now)),
+        _ => String::new(),
+    };
+    format!("• *{}*: {} ({}){until}", refusal.guard, plain(&refusal.saw), plain(&refusal.limit))
+}
+
+/// The plan of the last step that had one, on this target.
+pub(super) fn plan_of(history: &[Recorded], wanted: usize) -> Option<&Plan> {
+    history.iter().rev().find_map(|recorded| match &recorded.event {
+        Event::Planned { leg, plan, .. } | Event::EffectIntended { leg, plan, .. } if *leg == wanted => {
+            Some(plan)
+        }
+        _ => None,
+    })
+}
+
+/// The object's surroundings as they were read for the plan.
+pub(super) fn circumstances(plan: &Plan) -> String {
+    let surroundings = &plan.circumstances;
+    let mut words = vec![count(u64::from(surroundings.replicas), "replica", "replicas")];
+    words.push(if surroundings.paused { "*paused*" } else { "not paused" }.to_owned());
+    words.push(match &surroundings.rollout_in_progress {
+        Some(what) => format!("a rollout is under way: {}", plain(what)),
+        None => "no rollout under way".to_owned(),
+    });
+    if let Some(controller) = &surroundings.controller {
+        words.push(format!("controlled by {}", code(controller)));
+    }
+    words.join(", ")
+}
+
+/// `field: before → after`.
+pub(super) fn change(plan: &Plan) -> String {
+    let before = plan.change.before.as_deref().map_or_else(|| "not set".to_owned(), code);
+    format!("{}: {before} → {}", code(&plan.change.field), code(&plan.change.after))
+}
+
+/// What else happens, each a line.
+pub(super) fn touches(plan: &Plan) -> Vec<String> {
+    plan.touches.iter().take(5).map(|what| format!("• {}", plain(what))).collect()
+}
+
+/// What the person who reads this does next.
+pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) -> String {
+    let target = incident.current_leg().map(|leg| &leg.target);
+    let verb = plan_of(history, incident.leg).map_or("action", |plan| noun(plan.action));
+    let look = target.map_or_else(String::new, |target| format!(" Begin with {}.", status(target)));
+    match outcome {
+        Outcome::Recovered | Outcome::SelfHealed | Outcome::Joined => "Nothing for you to do.".to_owned(),
+        Outcome::NotConfirmed => {
+            "Nothing was changed. If the alert keeps firing, its rule and the runbook's check disagree."
+                .to_owned()
+        }
+        Outcome::WouldAct => {
+            format!("Nothing was changed. If the alert is real, the {verb} is yours to do.{look}")
+        }
+        Outcome::Declined => "Nothing was changed, and nothing more will be tried here.".to_owned(),
+        Outcome::Inconclusive if incident.effects > 0 => {
+            format!(
+                "Please look: whether the {verb} helped is not known, and nothing more will be tried.{look}"
+            )
+        }
+        Outcome::Inconclusive => {
+            "Please look: the alert fires, and what it says could not be checked. Nothing was changed."
+                .to_owned()
+        }
+        Outcome::Blocked if cooling(incident) => format!(
+            "Please look: it came back soon after the last attempt, so another {verb} is unlikely to be the cure.{look}"
+        ),
+        Outcome::Blocked => {
+            format!("Please look: the trouble is confirmed, and nothing more will be tried.{look}")
+        }
+        Outcome::Expired => format!("Please look: nothing was changed, and the alert may still fire.{look}"),
+        Outcome::NotRecovered => {
+            format!("Please look: the {verb} was done and did not help. Nothing more will be tried.{look}")
+        }
+        Outcome::Failed => {
+            format!("Please look: the {verb} did not come to a good end. Nothing more will be tried.{look}")
+        }
+        Outcome::Ambiguous => format!(
+            "Please look: find out whether the {verb} happened before you repeat it. It will not be tried again.{look}"
+        ),
+        Outcome::Stopped => format!(
+            "Please look: the alert has stopped, but the {verb} did not pass its check, so it may come back.{look}"
+        ),
+    }
+}
+
+fn cooling(incident: &Incident) -> bool {
+    incident.refusals.iter().any(|refusal| refusal.guard == Guard::Cooldown)
+}
+
+/// The command that shows how the target is.
+fn status(target: &Target) -> String {
+    code(&format!("kubectl -n {} rollout status {}", target.namespace, short(target)))
+}
+
+/// When what happened, counted from the alert.
+pub(super) fn timeline(incident: &Incident, history: &[Recorded]) -> Vec<String> {
+    let first = |wanted: fn(&Event) -> bool| {
+        history.iter().find(|recorded| wanted(&recorded.event)).map(|recorded| recorded.at)
+    };
+    let since = |at: Timestamp| took(incident.opened_at, at);
+    let mut items = vec![format!("Received {}", time(incident.opened_at))];
+    if let Some(at) = first(|event| matches!(event, Event::Confirmed { found: Found::Holds, .. })) {
+        items.push(format!("confirmed after {}", since(at)));
+    }
+    if let Some(at) = first(|event| matches!(event, Event::ApprovalAsked { .. })) {
+        items.push(format!("asked after {}", since(at)));
+    }
+    if let Some(at) = first(|event| matches!(event, Event::Approved { .. })) {
+        items.push(format!("approved after {}", since(at)));
+    }
+    let applied = |event: &Event| {
+        matches!(event, Event::EffectAnswered { result: EffectResult::Applied, .. })
+            || matches!(event, Event::EffectObserved { found: crate::incident::event::Observation::Done, .. })
+    };
+    if let Some(at) = first(applied) {
+        items.push(format!("acted after {}", since(at)));
+    }
+    if let Some(closed) = incident.closed() {
+        let word = match closed.outcome {
+            Outcome::Recovered => "recovered",
+            _ => "closed",
+        };
+        items.push(format!("{word} after {}", since(closed.at)));
+    }
+    items
+}
+
+/// `3 answers`, of a length.
+pub(super) fn count_of(number: usize, one: &str, many: &str) -> String {
+    count(u64::try_from(number).unwrap_or(u64::MAX), one, many)
+}
