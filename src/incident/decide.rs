@@ -263,6 +263,9 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
             // What ended has its own word.
             Stage::StepEnded { result: Some(StepResult::Failed), .. } | Stage::Declined { .. } => None,
             _ if shadowed => None,
+            _ if incident.kept_away => {
+                closed(Outcome::Joined, "another incident worked on the same target, and the alert resolved")
+            }
             _ => closed(Outcome::SelfHealed, "the alert resolved before anything was done"),
         };
     }
