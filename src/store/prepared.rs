@@ -44,6 +44,11 @@ impl Entry {
         &self.alert.fingerprint.0
     }
 
+    /// It resolved before it began. Nothing follows from that: to end an episode wrongly would lose an alert.
+    pub(super) fn is_nonsense(&self) -> bool {
+        self.ends_at.is_some_and(|ends_at| ends_at < self.starts_at)
+    }
+
     pub(super) const fn fires(&self) -> bool {
         self.ends_at.is_none()
     }

@@ -291,8 +291,9 @@ impl<'t> Taking<'t> {
     }
 
     async fn end(&mut self, end: &[(usize, &'t Entry)]) -> Result<(), sqlx::Error> {
+        let sound: Vec<_> = end.iter().filter(|(_, entry)| !entry.is_nonsense()).collect();
         let rows = ENDS
-            .run(self.connection, end, |query, (_, entry)| {
+            .run(self.connection, &sound, |query, (_, entry)| {
                 query.bind(entry.fingerprint()).bind(1_i64).bind(entry.starts_at).bind(entry.ends_at)
             })
             .await?;

@@ -62,8 +62,9 @@ impl Known {
         };
         match (entry.ends_at, episode.ends_at) {
             (None, None) => entry.by.iter().all(|by| episode.answered.contains(&by.runbook)),
-            (None | Some(_), Some(over)) => entry.starts_at <= over,
-            (Some(ends_at), None) => ends_at < episode.starts_at,
+            (None, Some(over)) => entry.starts_at <= over,
+            (Some(_), Some(over)) => entry.starts_at <= over || entry.is_nonsense(),
+            (Some(ends_at), None) => ends_at < episode.starts_at || entry.is_nonsense(),
         }
     }
 }
