@@ -58,7 +58,8 @@ impl State {
                     receipt.repeated += 1;
                     continue;
                 }
-                None => {}
+                // A late copy of an earlier end does not end it.
+                None => episode.starts_at = episode.starts_at.max(entry.starts_at),
             }
             let number = episode.number;
             let mut acts = false;
@@ -74,7 +75,8 @@ impl State {
         let mut joined = BTreeSet::new();
         for answers in groups.into_values() {
             let by = answers[0].1;
-            let (alerts, more) = kept(answers.iter().map(|(entry, ..)| &entry.alert));
+            let (alerts, more) = kept(answers.iter().map(|(entry, ..)| entry.alert.clone()).collect());
+            let alerts = alerts.collect();
             let open = self.incidents.values().find(|kept| {
                 let summary = &kept.summary;
                 summary.closed_at.is_none() && summary.runbook == by.runbook && summary.scope == by.scope

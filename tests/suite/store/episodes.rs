@@ -16,6 +16,7 @@ on_every_store!(
     a_late_copy_of_an_ended_episode_opens_nothing,
     resolved_before_firing_opens_nothing,
     a_late_resolved_does_not_end_a_newer_episode,
+    a_newer_start_keeps_a_late_end_from_ending_the_episode,
     resolved_ends_the_episode_once,
     a_mixed_group_joins_and_resolves,
     a_group_sent_again_for_one_new_alert_joins_that_alone,
@@ -68,6 +69,13 @@ async fn a_late_resolved_does_not_end_a_newer_episode(store: Shared) {
     store.take_in(intake([firing("a", 10)])).await.unwrap();
     store.take_in(intake([resolved("a", 10, 20)])).await.unwrap();
     store.take_in(intake([firing("a", 30)])).await.unwrap();
+    assert_eq!(store.take_in(intake([resolved("a", 10, 20)])).await.unwrap(), nothing(1));
+    assert_eq!(store.take_in(intake([resolved("a", 30, 40)])).await.unwrap().resolved, 1);
+}
+
+async fn a_newer_start_keeps_a_late_end_from_ending_the_episode(store: Shared) {
+    store.take_in(intake([firing("a", 10)])).await.unwrap();
+    assert_eq!(store.take_in(intake([firing("a", 30)])).await.unwrap(), nothing(1), "the end was not heard");
     assert_eq!(store.take_in(intake([resolved("a", 10, 20)])).await.unwrap(), nothing(1));
     assert_eq!(store.take_in(intake([resolved("a", 30, 40)])).await.unwrap().resolved, 1);
 }
