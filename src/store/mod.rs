@@ -19,6 +19,7 @@ mod chance;
 #[doc(hidden)]
 pub mod model;
 mod prepared;
+mod rules;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -34,6 +35,8 @@ use crate::incident::permit::{Asked, Permit};
 use crate::incident::{Event, IncidentId, Outcome, Recorded};
 use crate::runbook::Hash;
 
+#[doc(hidden)]
+pub use model::Model;
 pub use sqlite::{OpenError, Sqlite};
 
 /// The readers of the journal that are told of every event: an append marks its incident for each of them.
@@ -272,22 +275,4 @@ pub trait Store: Send + Sync + 'static {
     async fn writable(&self) -> Result<(), StoreError>;
     /// Changes after every commit that touched an incident, the pause or a sink.
     fn changes(&self) -> watch::Receiver<u64>;
-}
-
-/// Not [`Event::Opened`], which only an alert can cause, and not an intent, which needs the guards.
-fn only_appended(event: &Event) -> Result<(), StoreError> {
-    match event {
-        Event::Opened(_) | Event::EffectIntended { .. } | Event::EffectRegranted { .. } => {
-            Err(StoreError::NotThisWay(format!("`{}`", event.name())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Only what a person says.
-fn only_said(event: &Event) -> Result<(), StoreError> {
-    match event {
-        Event::Approved { .. } | Event::Declined { .. } => Ok(()),
-        _ => Err(StoreError::NotThisWay(format!("`{}`", event.name()))),
-    }
 }

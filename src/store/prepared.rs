@@ -21,6 +21,8 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) alert: Alert,
+    /// The alert as it stands in an event.
+    pub(super) json: String,
     pub(super) starts_at: i64,
     /// None when it fires.
     pub(super) ends_at: Option<i64>,
@@ -42,6 +44,11 @@ pub(super) struct By {
 impl Entry {
     pub(super) fn fingerprint(&self) -> &str {
         &self.alert.fingerprint.0
+    }
+
+    /// It resolved before it began. Nothing follows from that: to end an episode wrongly would lose an alert.
+    pub(super) fn is_nonsense(&self) -> bool {
+        self.ends_at.is_some_and(|ends_at| ends_at < self.starts_at)
     }
 
     pub(super) const fn fires(&self) -> bool {
@@ -78,7 +85,8 @@ impl Prepared {
                         }
                     })
                     .collect();
-                Entry { starts_at: alert.starts_at.as_microsecond(), alert, ends_at, by }
+                let json = serde_json::to_string(&alert).unwrap_or_default();
+                Entry { starts_at: alert.starts_at.as_microsecond(), json, alert, ends_at, by }
             })
             .collect();
         let mut keys = HashSet::new();
@@ -98,9 +106,29 @@ pub(super) fn unanswered_key(unanswered: &Unanswered) -> String {
 }
 
 /// At most [`ALERTS_PER_EVENT`] alerts, and how many more there were.
-pub(super) fn kept<'a>(alerts: impl ExactSizeIterator<Item = &'a Alert>) -> (Vec<Alert>, u64) {
+pub(super) fn kept<T>(alerts: Vec<T>) -> (impl Iterator<Item = T>, u64) {
     let more = alerts.len().saturating_sub(ALERTS_PER_EVENT);
-    (alerts.take(ALERTS_PER_EVENT).cloned().collect(), u64::try_from(more).unwrap_or(u64::MAX))
+    (alerts.into_iter().take(ALERTS_PER_EVENT), u64::try_from(more).unwrap_or(u64::MAX))
+}
+
+/// The JSON of an event without alerts, with these put in. Nothing else in it can look like the empty list:
+/// inside of a JSON string every quotation mark is escaped, and label values are strings.
+pub(super) fn with_alerts<'a>(
+    event: &Event,
+    alerts: impl Iterator<Item = &'a str>,
+) -> Result<String, serde_json::Error> {
+    const NONE: &str = r#""alerts":[]"#;
+    let empty = serde_json::to_string(event)?;
+    let (before, after) =
+        empty.split_once(NONE).ok_or_else(|| serde::ser::Error::custom("it has no list of alerts"))?;
+    let mut json = format!(r#"{before}"alerts":["#);
+    for (position, alert) in alerts.enumerate() {
+        json.push_str(if position == 0 { "" } else { "," });
+        json.push_str(alert);
+    }
+    json.push(']');
+    json.push_str(after);
+    Ok(json)
 }
 
 /// The event as it will be stored, and as it will be read: what the caller goes on with is what a later
@@ -112,4 +140,45 @@ pub(super) fn written(event: &Event) -> Result<(String, Event), StoreError> {
     let body = serde_json::to_string(event).map_err(unwritable)?;
     let event = serde_json::from_str(&body).map_err(unwritable)?;
     Ok((body, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Fingerprint;
+    use crate::clock::now;
+    use crate::incident::event::Opened;
+
+    #[test]
+    fn alerts_that_were_written_before_stand_as_if_written_with_the_event() {
+        let hostile = Labels::from([("alerts", r#""alerts":[]"#), (r#""alerts":[]"#, "\u{2028}\\\"")]);
+        let alert = Alert {
+            status: Status::Firing,
+            labels: hostile.clone(),
+            annotations: hostile.clone(),
+            starts_at: now(),
+            ends_at: None,
+            generator_url: r#""alerts":[]"#.to_owned(),
+            fingerprint: Fingerprint("1".to_owned()),
+        };
+        let json = serde_json::to_string(&alert).unwrap();
+        for count in 0..3 {
+            let event = |alerts| {
+                Event::Opened(Opened {
+                    runbook: r#""alerts":[]"#.to_owned(),
+                    hash: Hash(r#""alerts":[]"#.to_owned()),
+                    scope: hostile.clone(),
+                    deadline: now(),
+                    alerts,
+                    more: 1,
+                    truncated: 2,
+                })
+            };
+            let whole = event(vec![alert.clone(); count]);
+            let Event::Opened(opened) = whole.clone() else { unreachable!() };
+            let none = Event::Opened(Opened { alerts: Vec::new(), ..opened });
+            let put_in = with_alerts(&none, std::iter::repeat_n(json.as_str(), count)).unwrap();
+            assert_eq!(put_in, serde_json::to_string(&whole).unwrap());
+        }
+    }
 }

@@ -1,17 +1,14 @@
 //! The one dangerous moment: the guards are asked about the ledger inside the transaction that writes the
 //! intent, and the permit waits for the commit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
 use super::super::prepared::written;
-use super::super::{AskGuards, Committed, StoreError};
+use super::super::{AskGuards, Committed, StoreError, rules};
 use super::append::{Place, Wake, append, check};
 use super::{ledger, unavailable};
 use crate::incident::Event;
-use crate::incident::permit::Permit;
 
 /// Asks, and writes what was granted.
 pub(super) async fn commit(
@@ -22,14 +19,11 @@ pub(super) async fn commit(
 ) -> Result<Committed, StoreError> {
     check(connection, &place).await?;
     let ledger = ledger::read(connection, now).await?;
-    // A guard that panics has not said yes, and must not take the journal with it.
-    let asked = catch_unwind(AssertUnwindSafe(|| ask(&ledger)))
-        .map_err(|_| StoreError::Unavailable("a guard panicked; nothing was granted".to_owned()))?;
-    let (event, permit) = match asked {
+    let (event, permit) = match rules::ask(ask, &ledger)? {
         Ok(granted) => granted,
         Err(asked) => return Ok(Committed::Refused(asked)),
     };
-    fits(&place, &event, &permit)?;
+    rules::fits(&place.incident, &event, &permit)?;
     let (body, event) = written(&event)?;
     match &event {
         Event::EffectIntended { op, plan, .. } => {
@@ -63,27 +57,10 @@ pub(super) async fn commit(
             .await
             .map_err(unavailable)?;
             if held.is_none() {
-                return Err(StoreError::NotThisWay(format!(
-                    "a second permit for {}, which is not in flight,",
-                    permit.op()
-                )));
+                return Err(rules::not_in_flight(&permit));
             }
             let done = append(connection, now, &place, event, body, Wake::AsBefore).await?;
             Ok(Committed::Granted(done.recorded, permit))
         }
-    }
-}
-
-/// The event is an intent, and of the same effect as the permit.
-pub(in super::super) fn fits(place: &Place, event: &Event, permit: &Permit) -> Result<(), StoreError> {
-    let fits = match event {
-        Event::EffectIntended { op, plan, .. } => op == permit.op() && plan == permit.plan(),
-        Event::EffectRegranted { op, .. } => op == permit.op(),
-        _ => false,
-    };
-    if fits && permit.op().incident() == place.incident {
-        Ok(())
-    } else {
-        Err(StoreError::NotThisWay(format!("`{}` with a permit for {}", event.name(), permit.op())))
     }
 }

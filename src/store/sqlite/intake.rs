@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::prepared::{By, Entry, Prepared, kept};
+use super::super::prepared::{By, Entry, Prepared, kept, with_alerts};
 use super::super::{Receipt, UNANSWERED_KEPT, chance};
 use super::events::{self, Numbered};
 use super::known::Learned;
@@ -15,13 +15,15 @@ use crate::clock::after;
 use crate::incident::Event;
 use crate::incident::event::Opened;
 
-/// Firing: opens an episode, opens the next one when the last is over and this is later, else leaves it alone.
+/// Firing: opens an episode, or the next one when the last is over and this is later. An open episode keeps the
+/// latest start, so that a late copy of an earlier end does not end it.
 static FIRES: Rows = Rows::insert(
     "INSERT INTO episodes (fingerprint, number, starts_at, ends_at) VALUES",
     4,
     "ON CONFLICT (fingerprint) DO UPDATE SET
         number = CASE WHEN excluded.starts_at > episodes.ends_at THEN episodes.number + 1 ELSE episodes.number END,
-        starts_at = CASE WHEN excluded.starts_at > episodes.ends_at THEN excluded.starts_at ELSE episodes.starts_at END,
+        starts_at = CASE WHEN excluded.starts_at > COALESCE(episodes.ends_at, episodes.starts_at)
+                         THEN excluded.starts_at ELSE episodes.starts_at END,
         ends_at = CASE WHEN excluded.starts_at > episodes.ends_at THEN NULL ELSE episodes.ends_at END
      RETURNING fingerprint, number, starts_at, ends_at",
 );
@@ -255,7 +257,9 @@ impl<'t> Taking<'t> {
             let key = (by.runbook.clone(), by.scope_key.clone());
             let row = by_scope.get(&key).ok_or(sqlx::Error::RowNotFound)?;
             let (incident, seq, at): (String, i64, i64) = (row.try_get(0)?, row.try_get(3)?, row.try_get(4)?);
-            let (alerts, more) = kept(answers.iter().map(|answer| &answer.entry.alert));
+            let (written, more) = kept(answers.iter().map(|answer| answer.entry.json.as_str()).collect());
+            // Their JSON was made outside of the writer.
+            let alerts = Vec::new();
             let event = if incident == *id {
                 self.receipts[of].opened.extend(id.parse());
                 Event::Opened(Opened {
@@ -273,7 +277,8 @@ impl<'t> Taking<'t> {
                 Event::AlertsJoined { alerts, more }
             };
             let previous = row.try_get::<Option<String>, _>(5)?;
-            news.push(Numbered::new(incident, seq, at, &event, previous)?);
+            let body = with_alerts(&event, written).map_err(|error| sqlx::Error::Encode(error.into()))?;
+            news.push(Numbered::written(incident, seq, at, body, previous));
         }
         for of in joined.into_values() {
             self.receipts[of].joined += 1;
@@ -291,8 +296,9 @@ impl<'t> Taking<'t> {
     }
 
     async fn end(&mut self, end: &[(usize, &'t Entry)]) -> Result<(), sqlx::Error> {
+        let sound: Vec<_> = end.iter().filter(|(_, entry)| !entry.is_nonsense()).collect();
         let rows = ENDS
-            .run(self.connection, end, |query, (_, entry)| {
+            .run(self.connection, &sound, |query, (_, entry)| {
                 query.bind(entry.fingerprint()).bind(1_i64).bind(entry.starts_at).bind(entry.ends_at)
             })
             .await?;

@@ -61,9 +61,13 @@ impl Known {
             return false;
         };
         match (entry.ends_at, episode.ends_at) {
-            (None, None) => entry.by.iter().all(|by| episode.answered.contains(&by.runbook)),
-            (None | Some(_), Some(over)) => entry.starts_at <= over,
-            (Some(ends_at), None) => ends_at < episode.starts_at,
+            (None, None) => {
+                entry.starts_at <= episode.starts_at
+                    && entry.by.iter().all(|by| episode.answered.contains(&by.runbook))
+            }
+            (None, Some(over)) => entry.starts_at <= over,
+            (Some(_), Some(over)) => entry.starts_at <= over || entry.is_nonsense(),
+            (Some(ends_at), None) => ends_at < episode.starts_at || entry.is_nonsense(),
         }
     }
 }

@@ -27,7 +27,9 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::{oneshot, watch};
 
 use super::prepared::{Prepared, written};
-use super::{AskGuards, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered};
+use super::{
+    AskGuards, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered, rules,
+};
 use crate::clock;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::{Event, IncidentId, Recorded};
@@ -69,6 +71,20 @@ impl Sqlite {
     pub async fn close(&self) {
         self.readers.close().await;
         self.queue.close().await;
+    }
+
+    /// Makes the file full at this many pages, or takes that back; for the tests.
+    ///
+    /// # Errors
+    /// As for any write.
+    #[doc(hidden)]
+    pub async fn limit_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
+        let pages = pages.unwrap_or(u32::MAX - 1);
+        let query = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}")));
+        self.write(Wakes::No, move |connection, _| {
+            Box::pin(async move { query.execute(connection).await.map(|_| ()).map_err(unavailable) })
+        })
+        .await
     }
 
     async fn write<T, F>(&self, wakes: Wakes, work: F) -> Result<T, StoreError>
@@ -169,7 +185,7 @@ impl Store for Sqlite {
         event: Event,
         wake_at: Option<Timestamp>,
     ) -> Result<Recorded, StoreError> {
-        super::only_appended(&event)?;
+        rules::may_append(&event)?;
         let (body, event) = written(&event)?;
         let place = Place::of(claim, expected);
         self.write(Wakes::Yes, move |connection, now| {
@@ -195,7 +211,7 @@ impl Store for Sqlite {
     }
 
     async fn say(&self, incident: &IncidentId, expected: u64, event: Event) -> Result<Recorded, StoreError> {
-        super::only_said(&event)?;
+        rules::may_say(&event)?;
         let (body, event) = written(&event)?;
         let place = Place { incident: incident.clone(), epoch: None, expected };
         self.write(Wakes::Yes, move |connection, now| {

@@ -114,7 +114,9 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         // Fewer, longer checkpoints: each one waits for the disk twice.
-        .pragma("wal_autocheckpoint", "4000");
+        .pragma("wal_autocheckpoint", "4000")
+        // In KiB: the fingerprints of a storm fall anywhere in the index.
+        .pragma("cache_size", "-32000");
     let mut writer = writing.connect().await.map_err(from_sql)?;
     let found: String =
         sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut writer).await.map_err(from_sql)?;

@@ -125,13 +125,15 @@ pub(super) fn start(
     changes: watch::Sender<u64>,
 ) -> Queue {
     let (queue, jobs) = mpsc::channel(WAITING);
-    let writer = Writer { connection, known, changes };
+    let writer = Writer { connection, alone: false, known, changes };
     tokio::spawn(writer.run(jobs, lock));
     Queue(queue)
 }
 
 struct Writer {
     connection: SqliteConnection,
+    /// The transaction has one job only: it is its own savepoint.
+    alone: bool,
     known: Arc<Mutex<Known>>,
     changes: watch::Sender<u64>,
 }
@@ -229,6 +231,7 @@ impl Writer {
         learned: &mut Vec<Learned>,
     ) -> Result<(), Spoiled> {
         let now = crate::clock::now();
+        self.alone = batch.len() == 1;
         let mut state = self.sql("BEGIN IMMEDIATE").await.map_err(Spoiled);
         let mut notifications: Vec<(Box<Prepared>, oneshot::Sender<_>)> = Vec::new();
         let mut jobs = batch.into_iter().peekable();
@@ -293,12 +296,12 @@ impl Writer {
     ) -> Result<Result<Vec<Receipt>, StoreError>, Spoiled> {
         // An id that is taken already is a matter of chance; the next one is another.
         for last in [false, false, true] {
-            self.sql("SAVEPOINT job").await.map_err(Spoiled)?;
+            self.save().await?;
             let known = learned.len();
             let result = intake::take_in(&mut self.connection, now, these, learned).await;
             match result {
                 Ok(receipts) => {
-                    self.sql("RELEASE job").await.map_err(Spoiled)?;
+                    self.release().await?;
                     return Ok(Ok(receipts));
                 }
                 Err(error) => {
@@ -316,16 +319,29 @@ impl Writer {
     }
 
     async fn step(&mut self, step: &mut dyn Step, now: Timestamp) -> Result<(), Spoiled> {
-        self.sql("SAVEPOINT job").await.map_err(Spoiled)?;
+        self.save().await?;
         match step.run(&mut self.connection, now).await {
-            Ok(()) => self.sql("RELEASE job").await.map_err(Spoiled),
+            Ok(()) => self.release().await,
             Err(error) => self.undo(&error).await,
         }
+    }
+
+    async fn save(&mut self) -> Result<(), Spoiled> {
+        if self.alone { Ok(()) } else { self.sql("SAVEPOINT job").await.map_err(Spoiled) }
+    }
+
+    async fn release(&mut self) -> Result<(), Spoiled> {
+        if self.alone { Ok(()) } else { self.sql("RELEASE job").await.map_err(Spoiled) }
     }
 
     /// Undoes one job. SQLite ends the whole transaction by itself for some errors, such as a full disk: then
     /// there is no savepoint any more, and the error is everybody's.
     async fn undo(&mut self, error: &StoreError) -> Result<(), Spoiled> {
+        if self.alone {
+            // Nobody else's write is lost by this, and it may be undone already.
+            let _ = self.sql("ROLLBACK").await;
+            return self.sql("BEGIN IMMEDIATE").await.map_err(Spoiled);
+        }
         let undone = match self.sql("ROLLBACK TO job").await {
             Ok(()) => self.sql("RELEASE job").await,
             gone => gone,

@@ -1,0 +1,51 @@
+//! Which event comes into the journal which way, the same for every store.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{AskGuards, StoreError};
+use crate::incident::ledger::Ledger;
+use crate::incident::permit::{Asked, Permit};
+use crate::incident::{Event, IncidentId};
+
+/// Not [`Event::Opened`], which only an alert can cause, and not an intent, which needs the guards.
+pub(super) fn may_append(event: &Event) -> Result<(), StoreError> {
+    match event {
+        Event::Opened(_) | Event::EffectIntended { .. } | Event::EffectRegranted { .. } => {
+            Err(StoreError::NotThisWay(format!("`{}`", event.name())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Only what a person says.
+pub(super) fn may_say(event: &Event) -> Result<(), StoreError> {
+    match event {
+        Event::Approved { .. } | Event::Declined { .. } => Ok(()),
+        _ => Err(StoreError::NotThisWay(format!("`{}`", event.name()))),
+    }
+}
+
+/// Asks the guards. One that panics has not said yes, and must not take the journal with it.
+pub(super) fn ask(ask: AskGuards, ledger: &Ledger) -> Result<Result<(Event, Permit), Asked>, StoreError> {
+    catch_unwind(AssertUnwindSafe(|| ask(ledger)))
+        .map_err(|_| StoreError::Unavailable("a guard panicked; nothing was granted".to_owned()))
+}
+
+/// The event is an intent of this incident, and of the same effect as the permit.
+pub(super) fn fits(incident: &IncidentId, event: &Event, permit: &Permit) -> Result<(), StoreError> {
+    let fits = match event {
+        Event::EffectIntended { op, plan, .. } => op == permit.op() && plan == permit.plan(),
+        Event::EffectRegranted { op, .. } => op == permit.op(),
+        _ => false,
+    };
+    if fits && permit.op().incident() == *incident {
+        Ok(())
+    } else {
+        Err(StoreError::NotThisWay(format!("`{}` with a permit for {}", event.name(), permit.op())))
+    }
+}
+
+/// A permit again, for an effect whose target is no longer its own.
+pub(super) fn not_in_flight(permit: &Permit) -> StoreError {
+    StoreError::NotThisWay(format!("a further permit for {}, which is not in flight,", permit.op()))
+}
