@@ -62,11 +62,19 @@ const NARROW: &[(&str, &[&str], &str)] = &[
 
 /// Crates that are used in one place only, below these paths.
 const PLACES: &[(&str, &[&str], &str)] = &[
-    ("anyhow", &["cli/"], "elsewhere an error is one enum per module, so that callers can tell failures apart"),
+    (
+        "anyhow",
+        &["cli/"],
+        "elsewhere an error is one enum per module, so that callers can tell failures apart",
+    ),
     ("backoff", &["retry.rs"], "it is unmaintained (RUSTSEC-2025-0012), and one file can be replaced"),
     ("clap", &["cli/"], "the command line is one way in of several"),
     ("sqlx", &["store/"], "nothing but the store knows that there is a database"),
-    ("kube", &["clients/kubernetes/"], "kube repeats writes unless it is told not to, so one place builds its client"),
+    (
+        "kube",
+        &["clients/kubernetes/"],
+        "kube repeats writes unless it is told not to, so one place builds its client",
+    ),
     (
         "k8s_openapi",
         // The sandbox's API server takes and refuses what the real one's schema would.
@@ -96,7 +104,11 @@ const WORDS: &[(&str, &[&str], &str)] = &[
         &["guard/mod.rs"],
         "only guard/ asks the guards; a permit that was made elsewhere would prove nothing",
     ),
-    (".grant(", &["guard/mod.rs"], "only guard/ makes permits; call `guard::grant` in the closure of `commit_effect`"),
+    (
+        ".grant(",
+        &["guard/mod.rs"],
+        "only guard/ makes permits; call `guard::grant` in the closure of `commit_effect`",
+    ),
     (
         "guard::grant(",
         &["pipeline/perform.rs"],
@@ -149,7 +161,12 @@ fn every_module_has_a_place_and_names_only_what_stands_above_it() {
             continue;
         }
         let Some(place) = place_of(module) else {
-            faults.add(&file, 1, &format!("the module `{module}` has no place"), "add it to ORDER in tests/suite/architecture.rs");
+            faults.add(
+                &file,
+                1,
+                &format!("the module `{module}` has no place"),
+                "add it to ORDER in tests/suite/architecture.rs",
+            );
             continue;
         };
         for (line, path) in file.paths() {
@@ -178,7 +195,12 @@ fn every_module_has_a_place_and_names_only_what_stands_above_it() {
                 && !only.contains(&other)
             {
                 let only = if only.is_empty() { "nothing".to_owned() } else { only.join(", ") };
-                faults.add(&file, line, &format!("`{module}` names `{named}`, and may name only: {only}"), why);
+                faults.add(
+                    &file,
+                    line,
+                    &format!("`{module}` names `{named}`, and may name only: {only}"),
+                    why,
+                );
             }
         }
     }
@@ -192,7 +214,12 @@ fn a_crate_is_used_where_it_belongs() {
         for (name, places, why) in PLACES {
             for line in file.lines_with(&format!("{name}::")) {
                 if !file.is_below(places) {
-                    faults.add(&file, line, &format!("`{name}` is used outside of {}", places.join(", ")), why);
+                    faults.add(
+                        &file,
+                        line,
+                        &format!("`{name}` is used outside of {}", places.join(", ")),
+                        why,
+                    );
                 }
             }
         }
@@ -222,7 +249,12 @@ fn only_act_writes_to_the_cluster() {
         for write in KUBERNETES_WRITES {
             for line in file.lines_with(&format!(".{write}(")) {
                 if !file.is_below(&["act/"]) {
-                    faults.add(&file, line, &format!("`{write}` is called outside of act/"), "an effect is an action: give it a plan, a permit and an observation");
+                    faults.add(
+                        &file,
+                        line,
+                        &format!("`{write}` is called outside of act/"),
+                        "an effect is an action: give it a plan, a permit and an observation",
+                    );
                 }
             }
         }
@@ -249,7 +281,8 @@ fn a_client_is_named_by_the_stage_that_needs_it() {
     for file in sources().iter().filter(|file| !file.is_root()) {
         for (line, path) in file.paths() {
             let [first, client, ..] = path.as_slice() else { continue };
-            let Some((_, who, why)) = CLIENTS.iter().find(|(name, ..)| first == "clients" && name == client) else {
+            let Some((_, who, why)) = CLIENTS.iter().find(|(name, ..)| first == "clients" && name == client)
+            else {
                 continue;
             };
             if !who.contains(&file.module()) {
@@ -283,10 +316,16 @@ fn every_file_says_what_it_is_for_and_none_grows_for_ever() {
     let mut faults = Faults::default();
     for file in sources() {
         if !file.text.starts_with("//!") {
-            faults.add(&file, 1, "the file does not begin with `//!`", "say what it is for, and what it never does");
+            faults.add(
+                &file,
+                1,
+                "the file does not begin with `//!`",
+                "say what it is for, and what it never does",
+            );
         }
         let lines = file.text.lines().count();
-        let most = LONGER.iter().find(|(name, ..)| *name == file.name).map_or(MOST_LINES, |(_, most, _)| *most);
+        let most =
+            LONGER.iter().find(|(name, ..)| *name == file.name).map_or(MOST_LINES, |(_, most, _)| *most);
         if lines > most {
             faults.add(
                 &file,
@@ -304,7 +343,8 @@ fn every_dependency_is_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let page = std::fs::read_to_string(root.join("docs/architecture.md")).unwrap();
-    let (_, list) = page.split_once("\n## Dependencies").expect("docs/architecture.md has a section `## Dependencies`");
+    let (_, list) =
+        page.split_once("\n## Dependencies").expect("docs/architecture.md has a section `## Dependencies`");
     let list = list.split("\n## ").next().unwrap_or_default();
     let mut names = BTreeSet::new();
     let mut wanted = false;
@@ -317,7 +357,10 @@ fn every_dependency_is_explained() {
     }
     assert!(names.contains("tokio"), "the dependencies are found: {names:?}");
     let missing: Vec<_> = names.iter().filter(|name| !list.contains(&format!("`{name}`"))).collect();
-    assert!(missing.is_empty(), "docs/architecture.md, section Dependencies, does not say why there is: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/architecture.md, section Dependencies, does not say why there is: {missing:?}"
+    );
 }
 
 #[test]
@@ -334,7 +377,8 @@ mod tests {
 use crate::store::*;
 "##;
     let file = Source::new("act/restart.rs".to_owned(), text.to_owned());
-    let paths: Vec<String> = file.paths().iter().map(|(line, path)| format!("{line} {}", path.join("::"))).collect();
+    let paths: Vec<String> =
+        file.paths().iter().map(|(line, path)| format!("{line} {}", path.join("::"))).collect();
     let expected = [
         "2 alert::Alert",
         "2 alert::Labels",
@@ -497,7 +541,10 @@ fn tree<'t>(text: &'t str, base: &[String], found: &mut Vec<Vec<String>>) -> &'t
             let before = rest.len();
             rest = tree(rest, base, found).trim_start();
             if let Some(renamed) = rest.strip_prefix("as ") {
-                rest = renamed.trim_start().trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').trim_start();
+                rest = renamed
+                    .trim_start()
+                    .trim_start_matches(|c: char| c.is_alphanumeric() || c == '_')
+                    .trim_start();
             }
             rest = rest.strip_prefix(',').unwrap_or(rest);
             if rest.len() == before {
@@ -512,7 +559,9 @@ fn tree<'t>(text: &'t str, base: &[String], found: &mut Vec<Vec<String>>) -> &'t
         path.push(word.to_owned());
     }
     match rest.strip_prefix("::") {
-        Some(rest) if rest.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '{') => tree(rest, &path, found),
+        Some(rest) if rest.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '{') => {
+            tree(rest, &path, found)
+        }
         Some(rest) => {
             found.push(path);
             rest.strip_prefix('*').unwrap_or(rest)
@@ -533,7 +582,9 @@ fn bare(text: &str) -> String {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if let Some(length) = raw_string(rest).filter(|_| !out.ends_with(|c: char| c.is_alphanumeric() || c == '_')) {
+        } else if let Some(length) =
+            raw_string(rest).filter(|_| !out.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        {
             length
         } else if first == '"' {
             quoted(rest)
