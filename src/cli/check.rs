@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 
+use super::paint::{Paint, Tone, harmless};
 use crate::config::{Config, Purpose};
 use crate::runbook::load::{Loaded, load};
 use crate::runbook::{Runbook, StepKind};
@@ -35,9 +35,9 @@ Examples:
   runbookd check --config runbookd.yaml new/            Other runbooks, with this configuration's vars";
 
 impl Check {
-    /// What is to be said, and the exit code.
+    /// What is to be said, and whether all is well.
     #[must_use]
-    pub fn report(&self, colour: bool) -> (String, ExitCode) {
+    pub fn report(&self, paint: Paint) -> (String, bool) {
         let mut faults = Faults::new();
         let mut config = None;
         if self.config.is_some() {
@@ -62,10 +62,9 @@ impl Check {
             }
         };
         faults.append(loaded.warnings.clone());
-        let ink = Ink { colour };
         let mut text = String::new();
         for fault in faults.iter() {
-            ink.fault(fault, &mut text);
+            write_fault(paint, fault, &mut text);
         }
         if faults.any() {
             let warnings = faults.iter().count() - faults.count();
@@ -74,13 +73,13 @@ impl Check {
                 let _ = write!(text, ", {}", tally(warnings, "warning", "warnings"));
             }
             text.push('\n');
-            return (text, ExitCode::FAILURE);
+            return (text, false);
         }
         for runbook in &loaded.runbooks {
             let file = loaded.files.get(&runbook.name).map(PathBuf::as_path);
-            ink.runbook(file, runbook, &mut text);
+            write_runbook(paint, file, runbook, &mut text);
         }
-        (text, ExitCode::SUCCESS)
+        (text, true)
     }
 }
 
@@ -88,55 +87,40 @@ fn tally(number: usize, one: &str, many: &str) -> String {
     count(u64::try_from(number).unwrap_or(u64::MAX), one, many)
 }
 
-/// Writes, with colour or without.
-struct Ink {
-    colour: bool,
-}
-
-impl Ink {
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    fn fault(&self, fault: &Fault, text: &mut String) {
-        let (code, word) = match fault.severity {
-            Severity::Fault => ("1;31", ""),
-            Severity::Warning => ("1;33", "warning: "),
-        };
-        let position = printable(&fault.position());
-        let space = if position.is_empty() { "" } else { " " };
-        let message = printable(&fault.message);
-        let _ = writeln!(text, "{}{space}{word}{message}", self.paint(code, &position));
-        if let Some(hint) = &fault.hint {
-            let _ = writeln!(text, "  {} {}", self.paint("36", "hint:"), printable(hint));
-        }
-    }
-
-    /// `rules/web.yaml: web (act) answers alertname="Web": restart`
-    fn runbook(&self, file: Option<&Path>, runbook: &Runbook, text: &mut String) {
-        let file = file.map(|file| format!("{}: ", file.display())).unwrap_or_default();
-        let matchers: Vec<_> = runbook.alerts.iter().map(ToString::to_string).collect();
-        let steps: Vec<_> = runbook
-            .steps
-            .iter()
-            .map(|step| match &step.kind {
-                StepKind::Diagnose(_) => "diagnose",
-                StepKind::Remediate { action, .. } => action.as_str(),
-            })
-            .collect();
-        let _ = writeln!(
-            text,
-            "{file}{} ({}) answers {}{}: {}",
-            self.paint("1", &runbook.name),
-            runbook.mode,
-            matchers.join(", "),
-            if runbook.goes_on { " and lets later runbooks answer, too" } else { "" },
-            steps.join(", then ")
-        );
+fn write_fault(paint: Paint, fault: &Fault, text: &mut String) {
+    let (tone, word) = match fault.severity {
+        Severity::Fault => (Tone::Bad, ""),
+        Severity::Warning => (Tone::Wait, "warning: "),
+    };
+    let position = harmless(&fault.position());
+    let space = if position.is_empty() { "" } else { " " };
+    let message = harmless(&fault.message);
+    let _ = writeln!(text, "{}{space}{word}{message}", paint.mark(tone, &position));
+    if let Some(hint) = &fault.hint {
+        let _ = writeln!(text, "  {} {}", paint.mark(Tone::Act, "hint:"), harmless(hint));
     }
 }
 
-/// The text without what would steer a terminal: it repeats what a file holds.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+/// `rules/web.yaml: web (act) answers alertname="Web": restart`
+fn write_runbook(paint: Paint, file: Option<&Path>, runbook: &Runbook, text: &mut String) {
+    let file = file.map(|file| format!("{}: ", harmless(&file.display().to_string()))).unwrap_or_default();
+    let matchers: Vec<_> = runbook.alerts.iter().map(ToString::to_string).collect();
+    let steps: Vec<_> = runbook
+        .steps
+        .iter()
+        .map(|step| match &step.kind {
+            StepKind::Diagnose(_) => "diagnose",
+            StepKind::Remediate { action, .. } => action.as_str(),
+        })
+        .collect();
+    let _ = writeln!(
+        text,
+        "{}{} ({}) answers {}{}: {}",
+        file,
+        paint.mark(Tone::Strong, &runbook.name),
+        runbook.mode,
+        harmless(&matchers.join(", ")),
+        if runbook.goes_on { " and lets later runbooks answer, too" } else { "" },
+        steps.join(", then ")
+    );
 }

@@ -88,10 +88,10 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Check(args) => {
-            let (text, code) = args.report(Paint::of_stdout().colours());
+            let (text, fine) = args.report(Paint::of_stdout());
             let mut out = std::io::stdout().lock();
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            Ok(code)
+            Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Incidents(args) => incidents::run(args).await,
         Command::Pause(args) => pause::run(args).await,

@@ -52,7 +52,8 @@ pub struct Options {
     pub slack_channels: Vec<String>,
     /// Whether Slack refuses more than one message a second and channel. This second is not divided by the pace.
     pub slack_rate_limit: bool,
-    /// Whether the services write ordinary traffic into their logs. The lines of faults are written in any case.
+    /// Whether the services log ordinary traffic, and that they started before the world began. The lines of faults,
+    /// and of pods that start and stop later, are written in any case.
     pub traffic: bool,
 }
 

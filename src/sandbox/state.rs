@@ -83,7 +83,9 @@ impl Shared {
             requests: VecDeque::new(),
             options,
         };
-        state.write_happenings(&happenings);
+        if state.options.traffic {
+            state.write_happenings(&happenings);
+        }
         Self { state: Mutex::new(state), version: watch::Sender::new(0), poke: Notify::new() }
     }
 

@@ -101,7 +101,13 @@ impl World {
         self.shared.change(|state| state.cluster.delete_pod(&named(pod), clock::now(), state.pace))
     }
 
-    /// Puts a `HorizontalPodAutoscaler` into the cluster. It only lies there: it scales nothing.
+    /// Puts a deployment under Argo CD's self-healing: what is changed from now on, is put back after 5 s of the world.
+    pub fn self_heal(&self, deployment: &str) -> bool {
+        self.shared.change(|state| state.cluster.heal_to_present(&named(deployment), clock::now()))
+    }
+
+    /// Puts a `HorizontalPodAutoscaler` into the cluster, which puts replicas outside of its bounds back after 15 s of
+    /// the world. It has no metrics, and so it scales for no other reason.
     pub fn put_autoscaler(&self, deployment: &str, min: u32, max: u32) {
         self.shared.change(|state| {
             let uid = state.chance.uid();
@@ -172,6 +178,16 @@ impl World {
         self.shared.change(|state| state.alerts.resolve(labels, clock::now(), state.pace));
     }
 
+    /// Silences an alert, or ends that: it goes on firing, and its receiver is told nothing of it.
+    pub fn silence_alert(&self, labels: &[(&str, &str)], silenced: bool) {
+        self.shared.change(|state| state.alerts.silence(labels, silenced));
+    }
+
+    /// Kills the Alertmanager and starts it again: it forgets what it has said, and says all of it again.
+    pub fn restart_alertmanager(&self) {
+        self.shared.change(|state| state.alerts.forget(clock::now(), state.pace));
+    }
+
     /// Sets where the Alertmanager posts to.
     pub fn send_alerts_to(&self, target: Option<AlertmanagerTarget>) {
         self.shared.change(|state| state.alerts.target = target);
@@ -230,6 +246,13 @@ impl World {
     #[must_use]
     pub fn pods(&self, deployment: &str) -> Vec<PodView> {
         self.shared.lock().cluster.pods_of_deployment(&named(deployment)).map(PodView::from).collect()
+    }
+
+    /// The events that were created in the cluster, as `v1` serves them.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        let state = self.shared.lock();
+        state.cluster.others.get("events").into_iter().flat_map(|events| events.values().cloned()).collect()
     }
 
     /// The log lines of a service, oldest first.

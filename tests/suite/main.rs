@@ -5,4 +5,12 @@
 mod architecture;
 mod core;
 mod docs;
+mod notify;
+mod sandbox_alertmanager;
+mod sandbox_conformance;
+mod sandbox_loki;
+mod sandbox_recordings;
+mod sandbox_slack;
+mod sandbox_wire;
+mod sandbox_world;
 mod store;

@@ -49,13 +49,16 @@ fn list(alerts: &Alerts, pace: Pace, received: &Received, now: Timestamp) -> Ans
         })
         .map(|(fingerprint, alert)| {
             let ends_at = alert.ends_at.unwrap_or_else(|| pace.after(now, RESOLVE_TIMEOUT));
+            let silenced = alerts.silenced.contains(fingerprint);
+            let silences = if silenced { json!(["5ab43f1c-6c2b-4f6b-9c39-2f3d0c6d0f5e"]) } else { json!([]) };
             json!({
                 "annotations": alert.annotations,
                 "endsAt": millis(ends_at),
                 "fingerprint": fingerprint,
                 "receivers": [{"name": "runbookd"}],
                 "startsAt": millis(alert.starts_at),
-                "status": {"inhibitedBy": [], "mutedBy": [], "silencedBy": [], "state": "active"},
+                "status": {"inhibitedBy": [], "mutedBy": [], "silencedBy": silences,
+                           "state": if silenced { "suppressed" } else { "active" }},
                 "updatedAt": millis(alert.updated_at),
                 "generatorURL": alert.generator,
                 "labels": alert.labels,

@@ -82,6 +82,8 @@ pub(super) struct Alerts {
     groups: BTreeMap<GroupKey, Group>,
     notified: BTreeMap<GroupKey, Notified>,
     pending: BTreeMap<String, Timestamp>,
+    /// The fingerprints of what is silenced.
+    silenced: BTreeSet<String>,
 }
 
 /// One flush of a group.
@@ -103,6 +105,7 @@ impl Alerts {
             groups: BTreeMap::new(),
             notified: BTreeMap::new(),
             pending: BTreeMap::new(),
+            silenced: BTreeSet::new(),
         }
     }
 
@@ -133,6 +136,29 @@ impl Alerts {
         if let Some(alert) = self.alerts.get(&payload::fingerprint(&labels)).cloned() {
             self.insert(Alert { ends_at: Some(now), updated_at: now, ..alert }, now, pace);
         }
+    }
+
+    pub(super) fn silence(&mut self, labels: &[(&str, &str)], silenced: bool) {
+        let labels: Labels =
+            labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let fingerprint = payload::fingerprint(&labels);
+        if silenced {
+            self.silenced.insert(fingerprint);
+        } else {
+            self.silenced.remove(&fingerprint);
+        }
+    }
+
+    /// What a SIGKILL does: the notification log is lost, and the groups wait anew.
+    pub(super) fn forget(&mut self, now: Timestamp, pace: Pace) {
+        self.notified.clear();
+        self.alerts.retain(|_, alert| !alert.resolved(now));
+        let alerts = &self.alerts;
+        for group in self.groups.values_mut() {
+            group.members.retain(|member| alerts.contains_key(member));
+            group.next_flush = pace.after(now, GROUP_WAIT);
+        }
+        self.groups.retain(|_, group| !group.members.is_empty() || group.in_flight);
     }
 
     /// Takes an alert from its source; returns its fingerprint.
@@ -191,8 +217,8 @@ impl Alerts {
         {
             group.in_flight = true;
             group.next_flush = pace.after(now, GROUP_INTERVAL);
-            let alerts: Vec<&Alert> =
-                group.members.iter().filter_map(|member| self.alerts.get(member)).collect();
+            let spoken = group.members.iter().filter(|member| !self.silenced.contains(*member));
+            let alerts: Vec<&Alert> = spoken.filter_map(|member| self.alerts.get(member)).collect();
             let (resolved, firing): (BTreeSet<String>, BTreeSet<String>) = {
                 let (resolved, firing): (Vec<_>, Vec<_>) =
                     alerts.iter().partition(|alert| alert.resolved(now));
@@ -202,7 +228,7 @@ impl Alerts {
                 (names(resolved), names(firing))
             };
             let said = Notified { at: now, firing, resolved };
-            let needed = needs_saying(self.notified.get(key), &said, pace);
+            let needed = !alerts.is_empty() && needs_saying(self.notified.get(key), &said, pace);
             let deadline = now.saturating_add(pace.real(GROUP_INTERVAL).max(LEAST_FLUSH)).unwrap_or(now);
             let body = needed.then(|| payload::payload(key, &alerts, now));
             flushes.push(Flush { key: key.clone(), body, target: target.clone(), said, deadline });

@@ -1,7 +1,9 @@
 //! The cluster's objects: deployments as the JSON that the API serves, replica sets and pods as records that are
 //! rendered into it. Every change takes the next resourceVersion, as etcd's revision does.
 
+mod conditions;
 mod managed;
+mod meddlers;
 mod pods;
 mod render;
 mod rollout;
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::chance::Chance;
 use super::state::Pace;
+use meddlers::Meddlers;
 
 pub(super) use managed::record_change;
 pub(super) use pods::Pod;
@@ -63,6 +66,7 @@ pub(super) struct Cluster {
     /// When a rollout last made progress, more exactly than its condition says.
     progressed: BTreeMap<Name, Timestamp>,
     next_ip: u32,
+    pub(super) meddlers: Meddlers,
 }
 
 impl Cluster {
@@ -76,6 +80,7 @@ impl Cluster {
             broken: BTreeSet::new(),
             progressed: BTreeMap::new(),
             next_ip: 10,
+            meddlers: Meddlers::default(),
         }
     }
 
@@ -181,6 +186,7 @@ impl Cluster {
         let before = self.version;
         let mut happenings = Vec::new();
         self.advance_pods(now, &mut happenings);
+        self.advance_meddlers(now, pace);
         self.advance_rollouts(now, pace);
         self.advance_replica_sets(now, pace, chance, &mut happenings);
         (self.version != before, happenings)

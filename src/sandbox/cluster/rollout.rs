@@ -4,8 +4,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::conditions::{Condition, availability, progress, progressing, set_condition};
 use super::template::{canonical, with_hash};
-use super::{Cluster, Name, seconds};
+use super::{Cluster, Name};
 use crate::sandbox::chance::template_hash;
 use crate::sandbox::state::Pace;
 
@@ -38,14 +39,6 @@ pub(in crate::sandbox) struct ReplicaSet {
     pub(in crate::sandbox) generation: u64,
     pub(in crate::sandbox) observed: u64,
     pub(in crate::sandbox) counts: Counts,
-}
-
-/// A condition that the controller wants a deployment to have.
-struct Condition {
-    kind: &'static str,
-    status: &'static str,
-    reason: &'static str,
-    message: String,
 }
 
 impl Cluster {
@@ -84,6 +77,7 @@ impl Cluster {
         let (new, old): (Vec<_>, Vec<_>) = sets.into_iter().partition(|set| Some(&set.name) == new.as_ref());
         let new = new.into_iter().next();
         self.scale(new.as_ref(), &old, &limits, paused);
+        self.forget_old(&before["spec"], &old);
         let sets = self.sets_of(uid);
         let new = new.and_then(|new| sets.iter().find(|set| set.name == new.name));
         self.write_status(name, &mut after, &sets, new, &limits, now, pace);
@@ -136,7 +130,7 @@ impl Cluster {
                 max: limits.most(),
                 generation: 1,
                 observed: 0,
-                counts: super::rollout::Counts::default(),
+                counts: Counts::default(),
             };
             let message = format!("Created new replica set {:?}", set.name);
             self.replica_sets.insert((set.namespace.clone(), set.name.clone()), set);
@@ -174,8 +168,20 @@ impl Cluster {
         self.scale_down(new, old, total, limits);
     }
 
+    /// Removes the oldest replica sets that no longer have pods, beyond `revisionHistoryLimit`.
+    fn forget_old(&mut self, spec: &Value, old: &[ReplicaSet]) {
+        let keep = usize::try_from(spec["revisionHistoryLimit"].as_u64().unwrap_or(10)).unwrap_or(10);
+        let mut empty: Vec<&ReplicaSet> =
+            old.iter().filter(|set| set.replicas == 0 && set.counts == Counts::default()).collect();
+        empty.sort_by_key(|set| set.revision);
+        for set in empty.iter().take(empty.len().saturating_sub(keep)) {
+            self.replica_sets.remove(&(set.namespace.clone(), set.name.clone()));
+            self.next_version();
+        }
+    }
+
     fn scale_down(&mut self, new: &ReplicaSet, old: &[ReplicaSet], total: usize, limits: &Limits) {
-        let least = limits.replicas.saturating_sub(limits.unavailable);
+        let least = limits.least();
         let new_unavailable = new.replicas.saturating_sub(new.counts.ready);
         let mut spare = total.saturating_sub(least + new_unavailable);
         let mut old: Vec<ReplicaSet> = old.iter().filter(|set| set.replicas > 0).cloned().collect();
@@ -241,7 +247,7 @@ impl Cluster {
         }
         status["terminatingReplicas"] = json!(sum(|set| set.counts.terminating));
         deployment["status"]["observedGeneration"] = deployment["metadata"]["generation"].clone();
-        set_condition(deployment, &availability(ready, limits), now);
+        set_condition(deployment, &availability(ready, limits.least()), now);
 
         let paused = deployment["spec"]["paused"].as_bool().unwrap_or(false);
         let reason = progressing(&old)["reason"].as_str().unwrap_or_default().to_owned();
@@ -321,6 +327,11 @@ impl Limits {
         Self { replicas, surge, unavailable: unavailable.min(replicas), deadline }
     }
 
+    /// The fewest pods that must be ready.
+    fn least(&self) -> usize {
+        self.replicas.saturating_sub(self.unavailable)
+    }
+
     /// The most pods that there may be, surge included.
     fn most(&self) -> usize {
         self.replicas + self.surge
@@ -343,69 +354,4 @@ fn set_count(status: &mut Value, field: &str, count: usize) {
         // Go's omitempty.
         status.remove(field);
     }
-}
-
-fn availability(ready: usize, limits: &Limits) -> Condition {
-    let (status, reason, message) = if ready >= limits.replicas.saturating_sub(limits.unavailable) {
-        ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
-    } else {
-        ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
-    };
-    Condition { kind: "Available", status, reason, message: message.to_owned() }
-}
-
-fn progress(
-    deployment: &mut Value,
-    status: &'static str,
-    reason: &'static str,
-    set: &str,
-    what: &str,
-    now: Timestamp,
-) {
-    if reason == "ReplicaSetUpdated"
-        && let Some(conditions) = deployment["status"]["conditions"].as_array_mut()
-    {
-        // The real controller replaces the condition on every step forward, so that its lastUpdateTime moves.
-        for condition in conditions.iter_mut().filter(|condition| condition["type"] == "Progressing") {
-            if condition["reason"] == reason {
-                condition["lastUpdateTime"] = json!(seconds(now));
-            }
-        }
-    }
-    let message = format!("ReplicaSet {set:?} {what}");
-    set_condition(deployment, &Condition { kind: "Progressing", status, reason, message }, now);
-}
-
-fn progressing(status: &Value) -> &Value {
-    let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-    conditions.iter().find(|condition| condition["type"] == "Progressing").unwrap_or(&Value::Null)
-}
-
-/// `SetDeploymentCondition`: the same status and reason change nothing; the same status keeps its transition time.
-fn set_condition(deployment: &mut Value, wanted: &Condition, now: Timestamp) {
-    let status = &mut deployment["status"];
-    if !status["conditions"].is_array() {
-        status["conditions"] = json!([]);
-    }
-    let Some(conditions) = status["conditions"].as_array_mut() else { return };
-    let present = conditions.iter().position(|condition| condition["type"] == wanted.kind);
-    let mut transition = json!(seconds(now));
-    if let Some(at) = present {
-        let present = &conditions[at];
-        if present["status"] == wanted.status && present["reason"] == wanted.reason {
-            return;
-        }
-        if present["status"] == wanted.status {
-            transition = present["lastTransitionTime"].clone();
-        }
-        conditions.remove(at);
-    }
-    conditions.push(json!({
-        "type": wanted.kind,
-        "status": wanted.status,
-        "lastUpdateTime": seconds(now),
-        "lastTransitionTime": transition,
-        "reason": wanted.reason,
-        "message": wanted.message,
-    }));
 }

@@ -1,5 +1,6 @@
 //! The Kubernetes API server: the verbs and kinds that the clients use, and the real server's errors for all others.
 
+mod events;
 mod patch;
 mod resource;
 mod selector;
@@ -86,6 +87,14 @@ fn serve(state: &mut State, received: &Received, target: &Target, now: Timestamp
         }
         ("DELETE", Some(name), None) if target.resource.plural == "pods" => {
             write::delete_pod(state, received, target, name, now)
+        }
+        ("POST", None, None) if target.resource.plural == "events" && target.namespace.is_some() => {
+            events::create(state, received, target, now)
+        }
+        // There are no kubelets to ask, but the server looks for the pod first.
+        ("GET", Some(name), Some("log")) if target.resource.plural == "pods" => {
+            resource::find(&state.cluster, target, name)?;
+            Err(Failure::no_kubelet(name))
         }
         ("POST" | "PUT" | "PATCH" | "DELETE", _, None) => Err(Failure::method_not_allowed()),
         _ => Err(Failure::no_such_resource()),

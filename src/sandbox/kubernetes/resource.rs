@@ -152,6 +152,10 @@ pub(super) fn all(cluster: &Cluster, resource: &Resource, namespace: Option<&str
             sets.map(|(_, set)| set.render()).collect()
         }
         "pods" => cluster.pods.iter().filter(|(name, _)| here(name)).map(|(_, pod)| pod.render()).collect(),
+        "events" => {
+            let events = cluster.others.get("events").map(pick).unwrap_or_default();
+            events.iter().map(|event| super::events::served(event, resource.group)).collect()
+        }
         plural => cluster.others.get(plural).map(pick).unwrap_or_default(),
     }
 }
@@ -166,6 +170,9 @@ pub(super) fn find(cluster: &Cluster, target: &Target, name: &str) -> Result<Val
         plural => cluster.others.get(plural).and_then(|objects| objects.get(&key)).cloned(),
     };
     let mut object = found.ok_or_else(|| target.not_found(name))?;
+    if target.resource.plural == "events" {
+        object = super::events::served(&object, target.resource.group);
+    }
     typed(&mut object, target.resource);
     Ok(object)
 }

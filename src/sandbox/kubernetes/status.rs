@@ -24,9 +24,11 @@ impl From<Failure> for Answer {
             "metadata": {},
             "status": "Failure",
             "message": failure.message,
-            "reason": failure.reason,
             "code": failure.code,
         });
+        if !failure.reason.is_empty() {
+            status["reason"] = json!(failure.reason);
+        }
         if !failure.details.is_null() {
             status["details"] = failure.details;
         }
@@ -121,6 +123,18 @@ impl Failure {
             "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse \
              error: invalid character '{first}' looking for beginning of object key string ({body})"
         ))
+    }
+
+    pub(super) fn already_exists(resource: &Resource, name: &str) -> Self {
+        let message = format!("{} {} already exists", resource.qualified(), go::quoted(name));
+        Self::new(409, "AlreadyExists", message, details(resource.plural, resource.group, name))
+    }
+
+    pub(super) fn no_kubelet(pod: &str) -> Self {
+        let message = format!(
+            "Get \"https://10.0.1.5:10250/containerLogs/{pod}\": dial tcp 10.0.1.5:10250: connect: connection refused"
+        );
+        Self::new(500, "", message, Value::Null)
     }
 
     pub(super) fn modified(resource: &Resource, name: &str) -> Self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::parse::{Metric, Sum};
 use super::pipeline::{self, Hints};
 use super::stats::Read;
-use super::store::{Labels, Logs};
+use super::store::{Labels, Logs, between};
 use crate::sandbox::go;
 
 /// The lines that a metric query counts.
@@ -39,8 +39,7 @@ pub(super) fn count(logs: &Logs, metric: &Metric, first: i64, last: i64) -> Resu
     };
     let mut counted = Counted { series: BTreeMap::new(), read: Read::default(), matched: 0 };
     for (labels, lines) in logs.select(&query.selector) {
-        let inside = lines.iter().filter(|line| first - metric.range < line.at && line.at <= last);
-        for line in inside {
+        for line in between(lines, first - metric.range + 1, last) {
             counted.read.add(&line.text);
             let Some(kept) = pipeline::run(&query.stages, labels, &line.text, &hints) else { continue };
             counted.matched += 1;

@@ -151,7 +151,7 @@ fn streams(logs: &Logs, query: &parse::LogQuery, range: &Range) -> Value {
     let mut entries: Vec<(i64, &Labels, &str)> = logs
         .select(&query.selector)
         .flat_map(|(labels, lines)| {
-            let inside = lines.iter().filter(|line| range.start <= line.at && line.at < range.end);
+            let inside = store::between(lines, range.start, range.end - 1);
             inside.map(move |line| (line.at, labels, line.text.as_str()))
         })
         .collect();

@@ -19,6 +19,13 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// The lines of a stream with a time from `first` to `last`, both included.
+pub(super) fn between(lines: &VecDeque<LogLine>, first: i64, last: i64) -> impl Iterator<Item = &LogLine> {
+    let begin = lines.partition_point(|line| line.at < first);
+    let end = lines.partition_point(|line| line.at <= last).max(begin);
+    lines.range(begin..end)
+}
+
 /// All logs.
 #[derive(Debug, Default)]
 pub(in crate::sandbox) struct Logs {

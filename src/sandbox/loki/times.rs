@@ -64,7 +64,8 @@ impl Range {
 pub(super) fn moment(asked: &Received, name: &str) -> Result<Option<i64>, String> {
     let Some(text) = asked.param(name).filter(|text| !text.is_empty()) else { return Ok(None) };
     if let Some(seconds) = text.contains('.').then(|| text.parse::<f64>().ok()).flatten() {
-        return Ok(Some(nanoseconds(seconds)));
+        // As the real server does: a fraction of a second counts to the millisecond.
+        return Ok(Some(nanoseconds((seconds * 1000.0).round() / 1000.0)));
     }
     if let Ok(number) = text.parse::<i64>() {
         return Ok(Some(if text.len() <= 10 { number.saturating_mul(SECOND) } else { number }));
@@ -136,7 +137,8 @@ pub(super) fn duration(text: &str) -> Option<i64> {
     reason = "saturates, and a time beyond the year 2262 is nonsense anyway"
 )]
 fn nanoseconds(seconds: f64) -> i64 {
-    (seconds * 1e9) as i64
+    let whole = seconds.trunc();
+    (whole as i64).saturating_mul(SECOND).saturating_add(((seconds - whole) * 1e6).round() as i64 * 1000)
 }
 
 /// A time as Prometheus writes it in JSON: seconds, with up to three decimals.

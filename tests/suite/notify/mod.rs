@@ -1,0 +1,7 @@
+//! What people read in Slack, and how it gets there.
+
+mod hostile;
+mod picture;
+mod sink;
+mod stories;
+mod texts;
