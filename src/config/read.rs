@@ -12,7 +12,7 @@ use super::{Api, Config, Log, Purpose, Slack, Webhook};
 use crate::clients::{Secret, kubernetes, loki, slack};
 use crate::runbook::{Mode, Rate};
 use crate::telemetry::Format;
-use crate::yaml::{Faults, Field, Fields, Node, Place};
+use crate::yaml::{Faults, Field, Fields, Node, Place, Value};
 
 const WEBHOOK_TOKEN: &str = "RUNBOOKD_WEBHOOK_TOKEN";
 const API_TOKEN: &str = "RUNBOOKD_API_TOKEN";
@@ -84,10 +84,12 @@ fn section<'n>(field: Option<Field<'n>>, what: &'static str, faults: &mut Faults
 }
 
 fn address(field: Field<'_>, faults: &mut Faults) -> Option<SocketAddr> {
-    let scalar = field.text(faults)?;
-    let address = scalar.text.parse().ok();
+    let address = match &field.node.value {
+        Value::Scalar(scalar) => scalar.text.parse().ok(),
+        Value::List(_) | Value::Map(_) => None,
+    };
     if address.is_none() {
-        let hint = "a host name would have to be looked up; write its address";
+        let hint = "a name would have to be looked up first; 0.0.0.0 is every address of this machine";
         field.wrong("expected an address and a port such as 127.0.0.1:9099", Some(hint.to_owned()), faults);
     }
     address
@@ -265,8 +267,7 @@ fn slack(field: Option<Field<'_>>, secrets: &Secrets<'_>, faults: &mut Faults) -
             Some(Secret::new(""))
         }
     };
-    let channel =
-        fields.need("channel", "channel: \"#oncall\"", faults).and_then(|field| field.string(faults));
+    let channel = fields.need("channel", "channel: \"#oncall\"").and_then(|field| field.string(faults));
     fields.end(faults);
     let mut settings = slack::Settings::new(token?);
     settings.url = url?;

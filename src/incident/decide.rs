@@ -63,6 +63,10 @@ pub const FRESH: Duration = Duration::from_secs(60);
 /// How often an effect that surely did not happen is tried.
 pub const PERMITS_AT_MOST: u32 = 4;
 
+/// Late is not never, but it is not what `verify` was promised either: a person should know.
+const GONE_BEFORE_THE_NEXT_STEP: &str =
+    "verify did not hold in time, and the evidence went away before the next step";
+
 /// What comes next for this incident.
 #[must_use]
 pub fn decide(incident: &Incident, runbook: &Runbook, moment: Moment) -> Next {
@@ -286,6 +290,9 @@ fn on_not_confirmed(
             closed(Outcome::Inconclusive, "the evidence could not be had before the deadline".to_owned())
         }
         Found::Unknown => None,
+        Found::Fails if incident.effects > 0 && incident.step > 0 => {
+            closed(Outcome::Stopped, GONE_BEFORE_THE_NEXT_STEP.to_owned())
+        }
         Found::Fails if incident.effects > 0 => {
             closed(Outcome::Recovered, "the remaining targets show no evidence any more".to_owned())
         }
@@ -314,6 +321,9 @@ fn begin(
         && let Some(evidence) = incident.evidence.iter().find(|evidence| evidence.probe == each.probe)
         && !evidence.by.contains_key(value)
     {
+        if incident.step > 0 && incident.effects > 0 {
+            return close(Outcome::Stopped, GONE_BEFORE_THE_NEXT_STEP);
+        }
         let why = format!("{} no longer shows {}={value}", each.probe, each.label);
         return Next::Append(Event::LegSkipped { leg: incident.leg, why });
     }

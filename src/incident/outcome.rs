@@ -32,7 +32,7 @@ pub enum Outcome {
     Failed,
     /// An effect may or may not have happened. Never retried.
     Ambiguous,
-    /// It acted, verify did not hold, and the alert resolved before the next step.
+    /// It acted, verify did not hold, and the alert resolved or the evidence went away before the next step.
     Stopped,
 }
 

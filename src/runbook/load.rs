@@ -80,8 +80,8 @@ pub fn load(
 /// What this release can not read of it; an older release wrote it.
 pub fn read_one(source: &str) -> Result<Runbook, Faults> {
     let mut faults = Faults::new();
-    let source: Source = match serde_json::from_str(source) {
-        Ok(source) => source,
+    let kept: Source = match serde_json::from_str(source) {
+        Ok(kept) => kept,
         Err(error) => {
             faults.whole(
                 None,
@@ -91,7 +91,11 @@ pub fn read_one(source: &str) -> Result<Runbook, Faults> {
             return Err(faults);
         }
     };
-    read_text(&source.document, Some(&source.vars), source.time_scale)
+    let mut runbook = read_text(&kept.document, Some(&kept.vars), kept.time_scale)?;
+    // What was kept has the name it was kept under, also when this release would write it otherwise.
+    runbook.hash = hash(source);
+    source.clone_into(&mut runbook.source);
+    Ok(runbook)
 }
 
 /// Reads the one runbook in a text.
@@ -147,10 +151,13 @@ fn version(
         };
         // Strings and numbers are always JSON, and a BTreeMap always comes in the same order.
         runbook.source = serde_json::to_string(&source).unwrap_or_default();
-        let digest = Sha256::digest(runbook.source.as_bytes());
-        runbook.hash = Hash(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        runbook.hash = hash(&runbook.source);
     }
     (draft, names.believed)
+}
+
+fn hash(source: &str) -> Hash {
+    Hash(Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Checks a runbook against those before it: the name, and whether one of them answers everything that this one would.

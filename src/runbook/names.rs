@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Template;
+use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Place, did_you_mean};
 
 /// The names that one document may use, and those that it does.
@@ -12,6 +13,8 @@ pub(super) struct Names<'v> {
     vars: Option<&'v BTreeMap<String, String>>,
     /// The label of `each:`.
     each: Option<String>,
+    /// The labels in which the alerts of one incident can not differ; none while nobody knows.
+    agreed: Option<BTreeSet<String>>,
     /// The variables that were named.
     pub(super) used: BTreeMap<String, String>,
     /// The variables that were believed.
@@ -31,12 +34,20 @@ pub(super) enum Scope {
 
 impl<'v> Names<'v> {
     pub(super) const fn new(vars: Option<&'v BTreeMap<String, String>>) -> Self {
-        Self { vars, each: None, used: BTreeMap::new(), believed: BTreeSet::new() }
+        Self { vars, each: None, agreed: None, used: BTreeMap::new(), believed: BTreeSet::new() }
     }
 
     /// From here on `${each.LABEL}` is known.
     pub(super) fn set_each(&mut self, label: &str) {
         self.each = Some(label.to_owned());
+    }
+
+    /// From here on it is known in which labels the alerts of one incident agree: those that they are grouped by, and those of which the
+    /// runbook answers one value only.
+    pub(super) fn set_agreed(&mut self, group_by: &[String], alerts: &[Matcher]) {
+        let fixed = |matcher: &&Matcher| matcher.to_string().starts_with(&format!("{}=\"", matcher.label()));
+        let fixed = alerts.iter().filter(fixed).map(|matcher| matcher.label().to_owned());
+        self.agreed = Some(group_by.iter().cloned().chain(fixed).collect());
     }
 
     /// Reads a text with placeholders, and checks each of them.
@@ -68,7 +79,15 @@ impl<'v> Names<'v> {
         let (root, name) = path.split_once('.').unwrap_or((path, ""));
         match (root, scope) {
             ("vars", _) if !name.is_empty() => self.variable(name, place, faults),
-            ("labels", Scope::Alert | Scope::Target) if is_label(name) => {}
+            ("labels", Scope::Alert | Scope::Target) if is_label(name) => {
+                if self.agreed.as_ref().is_some_and(|agreed| !agreed.contains(name)) {
+                    faults.warn(
+                        place,
+                        format!("`${{labels.{name}}}` has no value when the alerts of one incident differ in it; expected a label that they are grouped by"),
+                        Some(format!("add {name} to `group_by`")),
+                    );
+                }
+            }
             ("each", Scope::Target) => self.each_value(name, place, faults),
             ("each", Scope::Alert) => faults.add(
                 place,

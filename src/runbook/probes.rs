@@ -14,7 +14,18 @@ const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) name: String,
-    pub(super) count_by: Option<String>,
+    pub(super) count_by: CountBy,
+}
+
+/// What a probe counts by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CountBy {
+    /// Nothing.
+    None,
+    /// This label.
+    Label(String),
+    /// Nobody can say: a fault is noted already, and no other should come of it.
+    Unreadable,
 }
 
 /// Reads a map of probes; what can not be read is missing from the first list and present in the second.
@@ -47,29 +58,38 @@ fn probe(
     names: &mut Names<'_>,
     scale: u32,
     faults: &mut Faults,
-) -> (Option<Probe>, Option<String>) {
-    let Some(mut fields) = Fields::of(entry.node, "the probe", faults) else { return (None, None) };
+) -> (Option<Probe>, CountBy) {
+    let Some(mut fields) = Fields::of(entry.node, "the probe", faults) else {
+        return (None, CountBy::Unreadable);
+    };
     let query = fields
-        .need("loki", "loki: '{app=\"web\"} |= \"error\"'", faults)
+        .need("loki", "loki: '{app=\"web\"} |= \"error\"'")
         .and_then(|field| query(field, scope, names, faults));
-    let window = fields.need("window", "window: 5m", faults).and_then(|field| window(field, scale, faults));
-    let count_by = fields.get("count_by").and_then(|field| {
-        let scalar = field.text(faults)?;
-        if is_label(&scalar.text) {
-            return Some(scalar.text.clone());
-        }
-        field.wrong("expected the name of one label: letters, digits and `_`", None, faults);
-        None
-    });
+    let window = fields.need("window", "window: 5m").and_then(|field| window(field, scale, faults));
+    let count_by = fields.get("count_by").map_or(CountBy::None, |field| count_by(field, faults));
     let threshold = threshold(&mut fields, faults);
+    let count_by = if fields.has_almost(&["count_by"]) { CountBy::Unreadable } else { count_by };
     fields.end(faults);
+    let label = match &count_by {
+        CountBy::Label(label) => Some(label.clone()),
+        CountBy::None | CountBy::Unreadable => None,
+    };
     let probe = match (query, window, threshold) {
         (Some(query), Some(window), Some(threshold)) => {
-            Some(Probe::Loki(LokiProbe { query, window, count_by: count_by.clone(), threshold }))
+            Some(Probe::Loki(LokiProbe { query, window, count_by: label, threshold }))
         }
         _ => None,
     };
     (probe, count_by)
+}
+
+fn count_by(field: Field<'_>, faults: &mut Faults) -> CountBy {
+    let Some(scalar) = field.text(faults) else { return CountBy::Unreadable };
+    if is_label(&scalar.text) {
+        return CountBy::Label(scalar.text.clone());
+    }
+    field.wrong("expected the name of one label: letters, digits and `_`", None, faults);
+    CountBy::Unreadable
 }
 
 /// How far a question looks back.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::names::{Names, Scope, is_label, is_name};
-use super::probes::{Known, probes};
+use super::probes::{CountBy, Known, probes};
 use super::steps::{expect_known, steps};
 use super::{Each, Escalate, Limits, Mode, Part, Rate, Runbook, Targets, Template};
 use crate::alert::Matcher;
-use crate::yaml::{Faults, Field, Fields, Node, Place};
+use crate::yaml::{Faults, Field, Fields, Node, Place, Value};
 
 /// What every document says of itself.
 pub(super) const API_VERSION: &str = "runbookd.dev/v1";
@@ -36,9 +36,10 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
     let mut draft = Draft { runbook: None, name: None, alerts: root.place };
     let Some(mut fields) = Fields::of(root, "the runbook", faults) else { return draft };
     if !is_runbook(&mut fields, faults) {
+        fields.end_without_unknown(faults);
         return draft;
     }
-    let name = fields.need("name", "name: database-pool-exhaustion", faults).and_then(|field| {
+    let name = fields.need("name", "name: database-pool-exhaustion").and_then(|field| {
         let name = field.string(faults)?;
         if !is_name(&name) {
             let expected = "expected letters, digits, `-` and `_`, at most 63";
@@ -49,13 +50,13 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         Some(name)
     });
     let example = "summary: one sentence for the person who is told";
-    let summary = fields.need("summary", example, faults).and_then(|field| field.string(faults));
+    let summary = fields.need("summary", example).and_then(|field| field.string(faults));
     let mode = match fields.get("mode") {
         Some(field) => field.word(&Mode::ALL, Mode::as_str, faults),
         None => Some(Mode::Shadow),
     };
     let example = "alerts: ['alertname=\"High5xxRate\"']";
-    let alerts = fields.need("alerts", example, faults).and_then(|field| {
+    let alerts = fields.need("alerts", example).and_then(|field| {
         draft.alerts = field.place();
         alerts(field, faults)
     });
@@ -64,17 +65,24 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         Some(field) => group_by(field, faults),
         None => Some(vec!["alertname".to_owned(), "namespace".to_owned()]),
     };
-    let (confirm, known) = match fields.need("confirm", "confirm: {pool_errors: {loki: ...}}", faults) {
-        Some(field) => {
-            let (confirm, known) = probes(field, Scope::Alert, names, scale, faults);
-            if known.is_empty() && matches!(field.node.found().as_str(), "empty" | "a map") {
-                let hint = "nothing is done without evidence: name at least one probe";
-                field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
-            }
-            (confirm, known)
+    if let (Some(group_by), Some(alerts)) = (&group_by, &alerts) {
+        names.set_agreed(group_by, alerts);
+    }
+    // Without a readable `confirm`, nobody can say which probes there are.
+    let mut known = None;
+    let mut confirm = Vec::new();
+    if let Some(field) = fields.need("confirm", "confirm: {pool_errors: {loki: ...}}") {
+        let is_readable = matches!(&field.node.value, Value::Map(entries) if !entries.is_empty());
+        let is_empty = field.node.found().contains("empty");
+        let (named, found) = probes(field, Scope::Alert, names, scale, faults);
+        if is_empty {
+            let hint = "nothing is done without evidence: name at least one probe";
+            field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
         }
-        None => (Vec::new(), Vec::new()),
-    };
+        confirm = named;
+        known = is_readable.then_some(found);
+    }
+    let known = known.as_deref();
     let confirm_within_field = fields.get("confirm_within");
     let confirm_within =
         confirm_within_field.map_or(Some(Duration::from_mins(2)), |field| field.duration_or_zero(faults));
@@ -90,11 +98,9 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         );
     }
     let example = "targets: {deployment: \"${labels.deployment}\"}";
-    let targets =
-        fields.need("targets", example, faults).and_then(|field| targets(field, &known, names, faults));
+    let targets = fields.need("targets", example).and_then(|field| targets(field, known, names, faults));
     let example = "steps: [{remediate: restart the pods, restart: {}, verify: ...}]";
-    let steps =
-        fields.need("steps", example, faults).map(|field| steps(field, mode, &known, names, scale, faults));
+    let steps = fields.need("steps", example).map(|field| steps(field, mode, known, names, scale, faults));
     let limits = limits(fields.get("limits"), scale, faults);
     let escalate = match fields.get("escalate") {
         Some(field) => escalate(field, names, faults),
@@ -132,7 +138,7 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
 fn is_runbook(fields: &mut Fields<'_>, faults: &mut Faults) -> bool {
     let mut is_ours = true;
     for (name, only) in [("apiVersion", API_VERSION), ("kind", KIND)] {
-        let field = fields.need(name, &format!("{name}: {only}"), faults);
+        let field = fields.need(name, &format!("{name}: {only}"));
         let is_this =
             |field: Field<'_>, faults: &mut Faults| field.word(&[only], |word| word, faults).is_some();
         is_ours &= field.is_none_or(|field| is_this(field, faults));
@@ -155,7 +161,11 @@ fn alerts(field: Field<'_>, faults: &mut Faults) -> Option<Vec<Matcher>> {
             Ok(matcher) => matchers.push(matcher),
             Err(error) => faults.add(
                 scalar.place_of(error.at),
-                format!("in the matcher {:?}: {}", crate::text::cut(&scalar.text, 60), error.message),
+                format!(
+                    "in the matcher {:?}: {}",
+                    crate::text::cut(&scalar.text, 60),
+                    one_line(&error.message)
+                ),
                 Some("one matcher an item, as in Alertmanager: 'alertname=\"High5xxRate\"'".to_owned()),
             ),
         }
@@ -168,6 +178,16 @@ fn alerts(field: Field<'_>, faults: &mut Faults) -> Option<Vec<Matcher>> {
         );
     }
     Some(matchers)
+}
+
+/// The regex crate draws a picture of several lines; the last one says what is wrong.
+fn one_line(message: &str) -> String {
+    match (message.split_once('\n'), message.rsplit_once("error: ")) {
+        (Some((first, _)), Some((_, last))) if first.starts_with("not a regular expression") => {
+            format!("not a regular expression: {last}")
+        }
+        _ => message.replace('\n', " "),
+    }
 }
 
 fn group_by(field: Field<'_>, faults: &mut Faults) -> Option<Vec<String>> {
@@ -194,7 +214,12 @@ fn group_by(field: Field<'_>, faults: &mut Faults) -> Option<Vec<String>> {
     Some(labels)
 }
 
-fn targets(field: Field<'_>, known: &[Known], names: &mut Names<'_>, faults: &mut Faults) -> Option<Targets> {
+fn targets(
+    field: Field<'_>,
+    known: Option<&[Known]>,
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> Option<Targets> {
     let mut fields = Fields::of(field.node, "`targets`", faults)?;
     let each = fields.get("each").map(|field| each(field, known, names, faults));
     let namespace = match fields.get("namespace") {
@@ -202,7 +227,7 @@ fn targets(field: Field<'_>, known: &[Known], names: &mut Names<'_>, faults: &mu
         None => Some(Template { parts: vec![Part::Placeholder("labels.namespace".to_owned())] }),
     };
     let deployment = fields
-        .need("deployment", "deployment: \"${labels.deployment}\"", faults)
+        .need("deployment", "deployment: \"${labels.deployment}\"")
         .and_then(|field| names.template(field, Scope::Target, faults));
     fields.end(faults);
     let each = match each {
@@ -212,7 +237,12 @@ fn targets(field: Field<'_>, known: &[Known], names: &mut Names<'_>, faults: &mu
     Some(Targets { each, namespace: namespace?, deployment: deployment? })
 }
 
-fn each(field: Field<'_>, known: &[Known], names: &mut Names<'_>, faults: &mut Faults) -> Option<Each> {
+fn each(
+    field: Field<'_>,
+    known: Option<&[Known]>,
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> Option<Each> {
     let text = field.string(faults)?;
     let Some((probe, label)) = text.split_once('.') else {
         let hint = "the probe and the label that it counts by, such as pool_errors.app";
@@ -221,16 +251,17 @@ fn each(field: Field<'_>, known: &[Known], names: &mut Names<'_>, faults: &mut F
     };
     // Known from here on even when something is wrong with it, so that one mistake is one fault.
     names.set_each(label);
+    let each = Each { probe: probe.to_owned(), label: label.to_owned() };
+    let Some(known) = known else { return Some(each) };
     let counted = expect_known(field, probe, known, faults)?;
-    if counted.count_by.as_deref() == Some(label) {
-        return Some(Each { probe: probe.to_owned(), label: label.to_owned() });
-    }
     let (message, hint) = match &counted.count_by {
-        Some(other) => (
+        CountBy::Unreadable => return Some(each),
+        CountBy::Label(counted) if counted == label => return Some(each),
+        CountBy::Label(other) => (
             format!("`{probe}` counts by {other:?}; expected `{probe}.{other}`"),
             format!("write `each: {probe}.{other}`, or change its `count_by`"),
         ),
-        None => (
+        CountBy::None => (
             format!("`{probe}` does not count by {label:?}; expected a probe with `count_by: {label}`"),
             format!("add `count_by: {label}` to it"),
         ),

@@ -11,48 +11,58 @@ use crate::yaml::{Faults, Field, Fields, did_you_mean};
 pub(super) fn steps(
     field: Field<'_>,
     mode: Option<Mode>,
-    known: &[Known],
+    known: Option<&[Known]>,
     names: &mut Names<'_>,
     scale: u32,
     faults: &mut Faults,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut remediates = false;
+    // A step that nobody can make sense of may well have been meant as a remediation.
+    let mut may_remediate = false;
     let Some(items) = field.list("steps: [{remediate: restart the pods, restart: {}, verify: ...}]", faults)
     else {
         return steps;
     };
     for item in items {
-        let Some(mut fields) = Fields::of(item.node, "the step", faults) else { continue };
+        let Some(mut fields) = Fields::of(item.node, "the step", faults) else {
+            may_remediate = true;
+            continue;
+        };
         match (fields.get("remediate"), fields.get("diagnose")) {
             (Some(title), None) => {
-                remediates = true;
+                may_remediate = true;
                 steps.extend(remediation(title, fields, mode, known, scale, faults));
             }
             (None, Some(title)) => {
                 let title = title.string(faults);
                 let example = "probes: {slow_queries: {loki: ..., window: 5m, at_least: 1}}";
                 let probes = fields
-                    .need("probes", example, faults)
+                    .need("probes", example)
                     .map(|field| probes(field, Scope::Target, names, scale, faults).0);
                 fields.end(faults);
                 if let (Some(title), Some(probes)) = (title, probes) {
                     steps.push(Step { title, mode: None, kind: StepKind::Diagnose(probes) });
                 }
             }
-            (Some(_), Some(second)) => faults.add(
-                second.key,
-                "`remediate` and `diagnose` in one step; expected one of them",
-                Some("begin a new step with `- `".to_owned()),
-            ),
-            (None, None) => faults.add(
-                fields.place,
-                "the step has neither `remediate` nor `diagnose`; expected one of them, with what it does in a few words",
-                Some("begin it with `- remediate: restart the pods`".to_owned()),
-            ),
+            (Some(_), Some(second)) => {
+                may_remediate = true;
+                faults.add(
+                    second.key,
+                    "`remediate` and `diagnose` in one step; expected one of them",
+                    Some("begin a new step with `- `".to_owned()),
+                );
+            }
+            (None, None) => {
+                may_remediate = true;
+                faults.add(
+                    fields.place,
+                    "the step has neither `remediate` nor `diagnose`; expected one of them, with what it does in a few words",
+                    Some("begin it with `- remediate: restart the pods`".to_owned()),
+                );
+            }
         }
     }
-    if !remediates {
+    if !may_remediate {
         faults.add(
             field.place(),
             "no step remediates anything; expected at least one `remediate`",
@@ -66,7 +76,7 @@ fn remediation(
     title: Field<'_>,
     mut fields: Fields<'_>,
     runbook: Option<Mode>,
-    known: &[Known],
+    known: Option<&[Known]>,
     scale: u32,
     faults: &mut Faults,
 ) -> Option<Step> {
@@ -92,7 +102,8 @@ fn remediation(
             actions.push((field, action));
         }
     }
-    if actions.is_empty() {
+    let words: Vec<_> = Action::ALL.iter().map(|action| action.as_str()).collect();
+    if actions.is_empty() && !fields.has_almost(&words) {
         let words: Vec<_> = Action::ALL.iter().map(|action| format!("`{}: {{}}`", action.as_str())).collect();
         faults.add(
             fields.place,
@@ -105,16 +116,16 @@ fn remediation(
         faults.add(second.key, "a second action in one step; expected one", Some(hint.to_owned()));
     }
     let example = "verify: {within: 5m, hold: 1m, all: [{probe: NAME, at_most: 0}, {rollout: complete}]}";
-    let verify = fields.need("verify", example, faults).and_then(|field| verify(field, known, scale, faults));
+    let verify = fields.need("verify", example).and_then(|field| verify(field, known, scale, faults));
     fields.end(faults);
     let action = actions.first().map(|(_, action)| *action)?;
     Some(Step { title: title?, mode, kind: StepKind::Remediate { action, verify: verify? } })
 }
 
-fn verify(field: Field<'_>, known: &[Known], scale: u32, faults: &mut Faults) -> Option<Verify> {
+fn verify(field: Field<'_>, known: Option<&[Known]>, scale: u32, faults: &mut Faults) -> Option<Verify> {
     let mut fields = Fields::of(field.node, "`verify`", faults)?;
-    let within = fields.need("within", "within: 5m", faults).and_then(|field| field.duration(faults));
-    let hold_field = fields.need("hold", "hold: 1m", faults);
+    let within = fields.need("within", "within: 5m").and_then(|field| field.duration(faults));
+    let hold_field = fields.need("hold", "hold: 1m");
     let hold = hold_field.and_then(|field| field.duration(faults));
     if let (Some(within), Some(hold), Some(field)) = (within, hold, hold_field)
         && hold > within
@@ -125,7 +136,7 @@ fn verify(field: Field<'_>, known: &[Known], scale: u32, faults: &mut Faults) ->
             faults,
         );
     }
-    let all_field = fields.need("all", "all: [{rollout: complete}]", faults);
+    let all_field = fields.need("all", "all: [{rollout: complete}]");
     let mut all = Vec::new();
     if let Some(field) = all_field
         && let Some(items) = field.list("all: [{probe: NAME, at_most: 0}, {rollout: complete}]", faults)
@@ -146,7 +157,7 @@ fn verify(field: Field<'_>, known: &[Known], scale: u32, faults: &mut Faults) ->
     Some(Verify { within: within? / scale, hold: hold? / scale, all })
 }
 
-fn check(item: Field<'_>, known: &[Known], scale: u32, faults: &mut Faults) -> Option<Check> {
+fn check(item: Field<'_>, known: Option<&[Known]>, scale: u32, faults: &mut Faults) -> Option<Check> {
     let mut fields = Fields::of(item.node, "the condition", faults)?;
     let check = match (fields.get("probe"), fields.get("rollout")) {
         (Some(probe), None) => {
@@ -176,7 +187,7 @@ fn check(item: Field<'_>, known: &[Known], scale: u32, faults: &mut Faults) -> O
 fn again(
     probe: Field<'_>,
     fields: &mut Fields<'_>,
-    known: &[Known],
+    known: Option<&[Known]>,
     scale: u32,
     faults: &mut Faults,
 ) -> Option<Check> {
@@ -187,7 +198,9 @@ fn again(
         None => Some(None),
     };
     let name = name?;
-    expect_known(probe, &name, known, faults)?;
+    if let Some(known) = known {
+        expect_known(probe, &name, known, faults)?;
+    }
     Some(Check::Again { probe: name, threshold: threshold?, window: window? })
 }
 

@@ -13,6 +13,8 @@ pub struct Fields<'n> {
     what: &'static str,
     entries: &'n [Entry],
     asked: Vec<&'static str>,
+    /// What must be there and is not, with an example. Kept until [`Fields::end`]: a field with a typing mistake is one fault, not two.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'n> Fields<'n> {
@@ -31,7 +33,7 @@ impl<'n> Fields<'n> {
                 return None;
             }
         };
-        Some(Self { place: node.place, what, entries, asked: Vec::new() })
+        Some(Self { place: node.place, what, entries, asked: Vec::new(), missing: Vec::new() })
     }
 
     /// The field of this name.
@@ -42,17 +44,26 @@ impl<'n> Fields<'n> {
     }
 
     /// The field of this name, which must be there; `example` is what it could look like.
-    pub fn need(&mut self, name: &'static str, example: &str, faults: &mut Faults) -> Option<Field<'n>> {
+    pub fn need(&mut self, name: &'static str, example: &str) -> Option<Field<'n>> {
         let field = self.get(name);
         if field.is_none() {
-            let what = self.what;
-            faults.add(
-                self.place,
-                format!("{what} has no `{name}`; expected it"),
-                Some(format!("add `{example}`")),
-            );
+            self.missing.push((name, example.to_owned()));
         }
         field
+    }
+
+    /// Whether a field that nobody asked for was probably meant to be one of these, all of which were asked for.
+    #[must_use]
+    pub fn has_almost(&self, names: &[&str]) -> bool {
+        self.unknown().any(|entry| self.nearest(entry).is_some_and(|name| names.contains(&name)))
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &'n Entry> {
+        self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str()))
+    }
+
+    fn nearest(&self, entry: &Entry) -> Option<&'static str> {
+        did_you_mean(&entry.key, self.asked.iter().copied())
     }
 
     /// Notes a field that was not asked for, with an own hint: something that is often written and never read.
@@ -63,19 +74,30 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Notes the fields that nobody asked for.
-    pub fn end(self, faults: &mut Faults) {
-        for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
-            let known = self.asked.iter().copied();
-            let message = format!(
-                "`{}` is not a field of {}; expected one of {}",
-                crate::text::cut(&entry.key, 60),
-                self.what,
-                self.asked.join(", ")
-            );
-            let hint = did_you_mean(&entry.key, known).map(|word| format!("did you mean `{word}`?"));
-            faults.add(entry.place, message, hint);
+    /// Notes what is missing.
+    pub fn end_without_unknown(self, faults: &mut Faults) {
+        for (name, example) in &self.missing {
+            let message = format!("{} has no `{name}`; expected it", self.what);
+            faults.add(self.place, message, Some(format!("add `{example}`")));
         }
+    }
+
+    /// Notes what is missing, and the fields that nobody asked for.
+    pub fn end(mut self, faults: &mut Faults) {
+        let expected = match self.asked.as_slice() {
+            [] => "none".to_owned(),
+            [only] => (*only).to_owned(),
+            several => format!("one of {}", several.join(", ")),
+        };
+        let unknown: Vec<_> = self.unknown().collect();
+        for entry in unknown {
+            let key = crate::text::cut(&entry.key, 60);
+            let message = format!("`{key}` is not a field of {}; expected {expected}", self.what);
+            let nearest = self.nearest(entry);
+            self.missing.retain(|(name, _)| Some(*name) != nearest);
+            faults.add(entry.place, message, nearest.map(|name| format!("did you mean `{name}`?")));
+        }
+        self.end_without_unknown(faults);
     }
 }
 
@@ -144,7 +166,12 @@ impl<'n> Field<'n> {
         };
         let number = number.filter(|number| *number >= least);
         if number.is_none() {
-            self.wrong(&format!("expected a whole number from {least} on"), None, faults);
+            let quoted = match &self.node.value {
+                Value::Scalar(scalar) => scalar.text.parse::<u64>().is_ok() && !scalar.is_number(),
+                Value::List(_) | Value::Map(_) => false,
+            };
+            let hint = quoted.then(|| "take the quotes away".to_owned());
+            self.wrong(&format!("expected a whole number from {least} on"), hint, faults);
         }
         number
     }
@@ -168,7 +195,7 @@ impl<'n> Field<'n> {
         match parse_duration(&scalar.text) {
             Ok(duration) => Some(duration),
             Err(expected) => {
-                let hint = scalar.is_number().then(|| format!("{0}s or {0}m?", scalar.text));
+                let hint = scalar.is_number().then(|| format!("did you mean {0}s or {0}m?", scalar.text));
                 self.wrong(&expected, hint, faults);
                 None
             }
@@ -214,7 +241,7 @@ impl<'n> Field<'n> {
             }
             Ok(per) => return Some((count, per)),
             Err(_) => {
-                let hint = (per.len() <= 2).then(|| format!("{count}/1{per}?"));
+                let hint = (per.len() <= 2).then(|| format!("did you mean {count}/1{per}?"));
                 self.wrong(expected, hint, faults);
             }
         }
@@ -256,7 +283,8 @@ impl<'n> Field<'n> {
             let words: Vec<_> = all.iter().map(|value| name_of(*value)).collect();
             let hint =
                 did_you_mean(text, words.iter().copied()).map(|word| format!("did you mean `{word}`?"));
-            self.wrong(&format!("expected one of {}", words.join(", ")), hint, faults);
+            let several = if words.len() > 1 { "one of " } else { "" };
+            self.wrong(&format!("expected {several}{}", words.join(", ")), hint, faults);
         }
         found
     }

@@ -1,7 +1,7 @@
 //! From YAML text to nodes with places, within a budget. Below serde-saphyr lies a parser of events, granit-parser; its events carry
 //! spans, styles, anchors and tags, which a serde data model would lose.
 
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, options};
+use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, options};
 
 use super::{Faults, Place, Scalar, Style};
 
@@ -17,7 +17,7 @@ pub const MAX_DEPTH: usize = 32;
 pub struct Document {
     /// Its root.
     pub root: Node,
-    /// Its text, for those who keep it.
+    /// Its text from the first field on, for those who keep it.
     pub text: String,
 }
 
@@ -57,7 +57,9 @@ impl Node {
     #[must_use]
     pub fn found(&self) -> String {
         match &self.value {
+            Value::List(list) if list.is_empty() => "an empty list".to_owned(),
             Value::List(_) => "a list".to_owned(),
+            Value::Map(entries) if entries.is_empty() => "an empty map".to_owned(),
             Value::Map(_) => "a map".to_owned(),
             Value::Scalar(scalar) if scalar.is_null() => "empty".to_owned(),
             Value::Scalar(scalar) if scalar.boolean().is_some() => format!("the boolean {}", scalar.text),
@@ -121,16 +123,19 @@ impl<'t> TreeReader<'t> {
             match event {
                 Event::StreamStart => {}
                 Event::StreamEnd => break,
-                Event::DocumentStart(..) => begins = span.end.byte_offset().unwrap_or(0),
+                Event::DocumentStart(..) => {}
                 Event::DocumentEnd => {
                     let ends = span.start.byte_offset().unwrap_or(self.text.len());
                     let text = self.text.get(line_start(self.text, begins)..ends).unwrap_or_default();
-                    let text = text.trim_start_matches(['\n', '\r']).trim_end().to_owned();
+                    let text = text.trim_end().to_owned();
                     documents.extend(
                         root.take().filter(|node| !is_null(node)).map(|root| Document { root, text }),
                     );
                 }
-                event => root = self.node(event, &span, 1)?,
+                event => {
+                    begins = span.start.byte_offset().unwrap_or(0);
+                    root = self.node(event, &span, 1)?;
+                }
             }
         }
         Ok(documents)
@@ -149,8 +154,7 @@ impl<'t> TreeReader<'t> {
             return Err(Stop::Budget);
         }
         if depth > MAX_DEPTH {
-            let message = format!("too many levels inside one another; expected at most {MAX_DEPTH}");
-            self.faults.add(place, message, None);
+            self.faults.add(place, too_deep(), None);
             return Err(Stop::Budget);
         }
         self.refuse_properties(&event, span);
@@ -249,8 +253,9 @@ impl<'t> TreeReader<'t> {
             );
         }
         if let Some(tag) = event.tag() {
+            let at = span.tag_start.map_or_else(|| place(span), |start| place_of(&start));
             self.faults.add(
-                place(span),
+                at,
                 format!(
                     "this value has the tag `{}`, which is not read here; expected the value alone",
                     tag.original()
@@ -274,18 +279,27 @@ fn is_null(node: &Node) -> bool {
 }
 
 fn place(span: &Span) -> Place {
-    Place { line: span.start.line(), column: span.start.col() + 1 }
+    place_of(&span.start)
+}
+
+fn place_of(marker: &Marker) -> Place {
+    Place { line: marker.line().max(1), column: marker.col() + 1 }
+}
+
+fn too_deep() -> String {
+    format!("too many levels inside one another; expected at most {MAX_DEPTH}")
 }
 
 /// The parser's own words, with a hint for what people do most often.
 fn scan_fault(error: &ScanError, faults: &mut Faults) {
-    let marker = error.marker();
-    let place = Place { line: marker.line().max(1), column: marker.col() + 1 };
+    let place = place_of(error.marker());
     let text = error.info();
+    if text.contains("recursion limit") {
+        faults.add(place, too_deep(), None);
+        return;
+    }
     let hint = if text.contains("tab") {
         "indent with spaces"
-    } else if text.contains("nesting") || text.contains("limit") {
-        "write it flatter"
     } else {
         "look at the indentation and at quotes and brackets without an end, here and in the line above; text with `: `, ` #`, `{` or `[` needs quotes"
     };

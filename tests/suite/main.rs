@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
 mod architecture;
+mod check;
+mod config;
 mod core;
 mod docs;
+mod flows;
 mod notify;
 mod sandbox_alertmanager;
 mod sandbox_conformance;

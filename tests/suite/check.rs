@@ -1,0 +1,264 @@
+//! `runbookd check`: every fault of every file with its exact message, what is said when all is well, and hostile files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use runbookd::cli::check::Check;
+use runbookd::cli::paint::Paint;
+use runbookd::config::{Config, Purpose};
+use runbookd::runbook::load::{load, read_one, read_text};
+use runbookd::yaml::{Faults, parse};
+
+const FOLDER: &str = "tests/data/bad/runbooks";
+const SHIPPED: &str = include_str!("../../rules/database-pool.yaml");
+
+fn vars() -> BTreeMap<String, String> {
+    [("namespace", "samosachaat-prod"), ("oncall_channel", "#oncall")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// Holds what `messages` says of each file in `folder` against the `.txt` beside it; with `UPDATE_EXPECTED=1` it is written there instead.
+pub(crate) fn expect_messages(folder: &str, at_least: usize, messages: impl Fn(&Path) -> String) {
+    #[expect(clippy::disallowed_methods, reason = "a person asks the test to write instead")]
+    let update = std::env::var("UPDATE_EXPECTED").is_ok_and(|value| value == "1");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "yaml"));
+    files.sort();
+    assert!(files.len() >= at_least, "only {} files in {folder}", files.len());
+    let mut different = Vec::new();
+    for file in files {
+        let found = format!("{}\n", messages(&file).replace(&format!("{folder}/"), ""));
+        assert!(found.trim() != "", "nothing is said of {}", file.display());
+        let expected = file.with_extension("txt");
+        if update {
+            std::fs::write(&expected, found).unwrap();
+        } else if std::fs::read_to_string(&expected).unwrap_or_default() != found {
+            different.push(format!("{}\n{found}", expected.display()));
+        }
+    }
+    assert!(different.is_empty(), "UPDATE_EXPECTED=1 accepts these:\n\n{}", different.join("\n"));
+}
+
+#[test]
+fn every_fault_of_a_runbook_has_its_message() {
+    expect_messages(FOLDER, 85, |path| match load(&[path.to_path_buf()], Some(&vars()), 1) {
+        Ok(loaded) => loaded.warnings.to_string(),
+        Err(faults) => faults.to_string(),
+    });
+}
+
+#[test]
+fn six_faults_are_six_messages() {
+    let faults = load(&[PathBuf::from(FOLDER).join("six-faults.yaml")], Some(&vars()), 1).unwrap_err();
+    assert!(faults.count() >= 6, "{faults}");
+    let lines: Vec<_> = faults.iter().map(|fault| fault.place.unwrap().line).collect();
+    assert!(lines.is_sorted(), "{lines:?}");
+}
+
+fn check(config: Option<&Path>, paths: &[&Path]) -> String {
+    let paths = paths.iter().map(|path| path.to_path_buf()).collect();
+    Check { config: config.map(Path::to_path_buf), paths }.report(Paint::PLAIN).0
+}
+
+/// A folder with the files, and what `check` says of them; the folder's own name is taken out.
+fn check_files(files: &[(&str, &str)], config: Option<&str>, paths: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let paths: Vec<PathBuf> = paths.iter().map(|path| folder.path().join(path)).collect();
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let config = config.map(|name| folder.path().join(name));
+    check(config.as_deref(), &paths).replace(&format!("{}/", folder.path().display()), "")
+}
+
+const WEB: &str = r#"apiVersion: runbookd.dev/v1
+kind: Runbook
+name: web
+summary: Restart the web server.
+mode: ask
+alerts: ['alertname="Web"', 'severity=~"critical|page"']
+continue: true
+confirm:
+  errors: {loki: '{app="web"} |= "error"', window: 5m, at_least: 5}
+targets: {deployment: web}
+steps:
+  - diagnose: look for slow queries
+    probes:
+      slow: {loki: '{app="web"} |= "slow"', window: 10m, at_least: 1}
+  - remediate: restart it
+    restart: {}
+    verify: {within: 5m, hold: 1m, all: [{rollout: complete}]}
+"#;
+
+#[test]
+fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
+    insta::assert_snapshot!(check(None, &[Path::new("rules/database-pool.yaml")]), @r#"
+    warning: without a configuration nobody knows whether these exist: ${vars.namespace}, ${vars.oncall_channel}
+      hint: name the configuration with --config
+    rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": restart
+    "#);
+    let files = [
+        (
+            "runbookd.yaml",
+            "rules: [rules, extra.yaml]\nvars: {namespace: shop, oncall_channel: \"#oncall\"}\n",
+        ),
+        ("rules/database-pool.yaml", SHIPPED),
+        ("rules/scenarios/not-a-runbook.yaml", "kind: Scenario\n"),
+        ("rules/notes.txt", "no YAML"),
+        ("extra.yaml", WEB),
+    ];
+    insta::assert_snapshot!(check_files(&files, Some("runbookd.yaml"), &[]), @r#"
+    rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": restart
+    extra.yaml: web (ask) answers alertname="Web", severity=~"critical|page" and lets later runbooks answer, too: diagnose, then restart
+    "#);
+}
+
+#[test]
+fn all_faults_of_all_files_come_at_once() {
+    let files = [
+        ("runbookd.yaml", "ceiling: max\nvars: {port: 80}\n"),
+        ("rules/a.yaml", WEB),
+        ("rules/b.yml", WEB),
+        ("rules/c.yaml", "kind: Scenario\napiVersion: runbookd.dev/v1\n"),
+        ("rules/d.yaml", "{"),
+    ];
+    insta::assert_snapshot!(check_files(&files, Some("runbookd.yaml"), &[]), @r#"
+    runbookd.yaml:1:10: `ceiling` is "max"; expected one of off, shadow, ask, act
+    runbookd.yaml:2:14: `port` is the number 80; expected text
+      hint: write it in quotes: "80"
+    rules/b.yml:3:7: another runbook has the name "web" already, in rules/a.yaml:3:7; expected a name of its own
+      hint: limits and incidents are counted by name
+    rules/c.yaml:1:7: `kind` is "Scenario"; expected Runbook
+    rules/d.yaml:1:1: not YAML: unclosed bracket '{'
+      hint: look at the indentation and at quotes and brackets without an end, here and in the line above; text with `: `, ` #`, `{` or `[` needs quotes
+
+    5 faults
+    "#);
+}
+
+#[test]
+fn paths_that_are_not_there_are_faults() {
+    insta::assert_snapshot!(check_files(&[("empty/readme.txt", "")], None, &["empty", "nowhere.yaml"]), @r"
+    empty: there is no *.yaml file in the folder; expected runbooks
+      hint: name the folder that holds the runbooks
+    nowhere.yaml: the file can not be read: No such file or directory (os error 2); expected YAML
+
+    2 faults
+    ");
+}
+
+#[test]
+fn the_kept_source_of_every_document_reads_the_same_again() {
+    let text = format!("  # indented\n---\n{WEB}---\n{SHIPPED}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("two.yaml"), text).unwrap();
+    let loaded = load(&[folder.path().to_path_buf()], Some(&vars()), 60).unwrap();
+    assert_eq!(loaded.runbooks.len(), 2);
+    for runbook in loaded.runbooks {
+        let again = read_one(&runbook.source).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{runbook:?}"));
+    }
+}
+
+#[test]
+fn the_hash_changes_with_the_text_the_variables_it_names_and_the_time_scale() {
+    let hash =
+        |text: &str, vars: &BTreeMap<String, String>, scale| read_text(text, Some(vars), scale).unwrap().hash;
+    let first = hash(SHIPPED, &vars(), 1);
+    let mut unused = vars();
+    unused.insert("unused".to_owned(), "x".to_owned());
+    assert_eq!(hash(SHIPPED, &unused, 1), first);
+    let mut other = vars();
+    other.insert("namespace".to_owned(), "other".to_owned());
+    assert_ne!(hash(SHIPPED, &other, 1), first);
+    assert_ne!(hash(SHIPPED, &vars(), 2), first);
+    assert_ne!(hash(&SHIPPED.replace("at_least: 5", "at_least: 6"), &vars(), 1), first);
+}
+
+/// What is said of a text, which must not take long.
+fn quickly(text: &str) -> String {
+    let begun = Instant::now();
+    let mut faults = Faults::new();
+    let documents = parse(text, &mut faults);
+    assert!(documents.is_empty() && faults.any());
+    assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
+    assert!(read_text(text, None, 1).is_err());
+    faults.to_string()
+}
+
+#[test]
+fn hostile_files_are_refused_quickly() {
+    let bomb = format!("a: &a [x]\n{}", "b: [*a, *a, *a, *a, *a, *a, *a, *a]\n".repeat(100));
+    for (text, part) in [
+        ("[".repeat(100_000), "levels"),
+        ("{a: ".repeat(50_000), "levels"),
+        ("- ".repeat(100_000), "levels"),
+        (format!("a: {}", "x".repeat(2 << 20)), "bytes long"),
+        (format!("[{}]", "a,".repeat(60_000)), "too many values"),
+        (format!("{}: 1", "k".repeat(500_000)), "not YAML"),
+        (bomb, "alias"),
+        ("a: \u{0}".to_owned(), "not YAML"),
+        ("%YAML 9.9\n---\na: 1".to_owned(), "YAML"),
+    ] {
+        let said = quickly(&text);
+        assert!(said.contains(part), "{part}: {}", &said[..said.len().min(500)]);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), [0xff, 0xfe, 0x00]).unwrap();
+    std::fs::write(folder.path().join("b.yaml"), vec![0xff; 2 << 20]).unwrap();
+    let faults = load(&[folder.path().to_path_buf()], None, 1).unwrap_err();
+    assert_eq!(faults.count(), 2, "{faults}");
+}
+
+/// A good file in which some pieces were cut out, doubled or replaced.
+fn mutated(good: &'static str) -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        "[ -~é\\n\\t]{0,6}",
+        Just("${".to_owned()),
+        Just("*a &b !c".to_owned()),
+        Just("\u{0}".to_owned()),
+        Just("- [{".to_owned()),
+        Just("99999999999999999999".to_owned()),
+        Just("\"\\u00".to_owned()),
+        Just("|\n".to_owned()),
+    ];
+    let edit = (any::<prop::sample::Index>(), 0_usize..12, piece);
+    prop::collection::vec(edit, 1..6).prop_map(move |edits| {
+        let mut chars: Vec<char> = good.chars().collect();
+        for (at, length, piece) in edits {
+            let at = at.index(chars.len() + 1);
+            let end = (at + length).min(chars.len());
+            chars.splice(at..end, piece.chars());
+        }
+        chars.into_iter().collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_mutated_runbook_panics(text in mutated(SHIPPED)) {
+        match read_text(&text, Some(&vars()), 1) {
+            Ok(runbook) => prop_assert!(read_one(&runbook.source).is_ok(), "its own source can not be read again"),
+            Err(faults) => prop_assert!(faults.any() && !faults.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_mutated_configuration_panics(text in mutated(include_str!("../../deploy/runbookd.yaml"))) {
+        let (config, faults) = Config::read(&text, None, Purpose::Check, &|_| None);
+        prop_assert!(config.is_some() || faults.any());
+    }
+}
