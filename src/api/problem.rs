@@ -56,8 +56,13 @@ impl From<StoreError> for Problem {
             StoreError::Overloaded | StoreError::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; nothing was written, try again"))
             }
+            // A mistake of this program: what people say has this way into the journal.
+            StoreError::NotThisWay(_) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("{error}; nothing was written, and this is a mistake in runbookd: please report it"),
+            ),
             // The request was right and the journal is damaged: a person has to look at the daemon's disk.
-            StoreError::Unreadable { .. } | StoreError::NotThisWay(_) => Self::new(
+            StoreError::Unreadable { .. } => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("{error}; the incident is left alone, and a person should look at the journal"),
             ),

@@ -60,7 +60,7 @@ async fn approve(args: ApproveArgs) -> anyhow::Result<ExitCode> {
     if !args.yes {
         let stdin = std::io::stdin();
         if !stdin.is_terminal() {
-            note("error: there is no terminal to ask on; use --yes to approve what is shown above");
+            note("runbookd: there is no terminal to ask on; use --yes to approve what is shown above");
             return Ok(ExitCode::from(2));
         }
         let mut out = std::io::stdout().lock();

@@ -77,6 +77,10 @@ impl Client {
         Ok(Self { http: http_client(WAIT_WITHIN)?, base, token, token_from })
     }
 
+    pub(super) async fn status<T: DeserializeOwned>(&self) -> Result<T, Failed> {
+        self.send(self.get("/status").timeout(WITHIN)).await
+    }
+
     pub(super) async fn incidents<T: DeserializeOwned>(&self, open: bool, limit: u32) -> Result<T, Failed> {
         let query = [("open", open.to_string()), ("limit", limit.to_string())];
         self.send(self.get("/incidents").query(&query).timeout(WITHIN)).await

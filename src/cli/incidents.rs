@@ -186,7 +186,7 @@ pub(super) fn head(view: &IncidentView, now: Timestamp, paint: Paint) -> Vec<Str
         let how = match (&leg.result, &leg.skipped) {
             (_, Some(why)) => format!(": skipped, {}", harmless(why)),
             (Some(result), None) => format!(": {}", timeline::step_result(*result).1),
-            (None, None) if leg.current => ": worked on now".to_owned(),
+            (None, None) if leg.current => ": at this one".to_owned(),
             (None, None) => String::new(),
         };
         all.push(row("target", format!("{}{how}", harmless(&leg.target.to_string()))));

@@ -13,6 +13,7 @@ pub mod paint;
 pub mod pause;
 pub mod resume;
 pub mod serve;
+pub mod status;
 mod table;
 pub mod timeline;
 
@@ -49,6 +50,8 @@ pub enum Command {
     Serve(serve::Serve),
     /// Say everything that is wrong with runbooks and a configuration
     Check(check::Check),
+    /// Show whether the daemon is paused, what is open, and which runbooks are loaded
+    Status(status::StatusArgs),
     /// List incidents, show one with its timeline, or the alerts that nobody answered
     Incidents(incidents::IncidentsArgs),
     /// Stop all effects, durably
@@ -93,6 +96,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
             Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Status(args) => status::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Pause(args) => pause::run(args).await,
         Command::Resume(args) => resume::run(args).await,

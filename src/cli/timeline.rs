@@ -12,7 +12,7 @@ use crate::incident::event::{EffectResult, Event, Found, Leg, Observation, Opene
 use crate::incident::evidence::{Evidence, Verdict};
 use crate::incident::outcome::{Outcome, StepResult};
 use crate::incident::plan::Plan;
-use crate::incident::refusal::{Answer, Refusal};
+use crate::incident::refusal::{Answer, Guard, Refusal};
 use crate::text::{count, cut, span};
 
 /// The columns: `  +1.2s  ✓ confirm    `, and what comes below it begins where the text does.
@@ -175,12 +175,16 @@ impl Told {
                 Self::new(tone, "no plan", format!("{why}{after}"))
             }
             Event::WouldAct { asked, .. } => {
-                let (text, no) = match asked.iter().filter(|answer| !answer.allows).count() {
-                    0 => ("in shadow: every guard would have allowed it".to_owned(), 0),
-                    no => (format!("in shadow: {} said no", count(no as u64, "guard", "guards")), no),
+                // In shadow the guard `mode` always says no; what the others say is the news.
+                let others = asked.iter().filter(|answer| answer.guard != Guard::Mode);
+                let text = match others.filter(|answer| !answer.allows).count() {
+                    0 => "in shadow: nothing is done; every other guard allows it".to_owned(),
+                    no => format!(
+                        "in shadow: nothing is done; {} would refuse it, too",
+                        count(no as u64, "other guard", "other guards")
+                    ),
                 };
-                let tone = if no == 0 { Tone::Good } else { Tone::Plain };
-                Self::new(tone, "would act", text).with(guards(asked))
+                Self::new(Tone::Plain, "would act", text).with(guards(asked))
             }
             Event::Refused { refusals, until, .. } => {
                 let text = match until {

@@ -263,6 +263,9 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
             // What ended has its own word.
             Stage::StepEnded { result: Some(StepResult::Failed), .. } | Stage::Declined { .. } => None,
             _ if shadowed => None,
+            _ if incident.kept_away => {
+                closed(Outcome::Joined, "another incident worked on the same target, and the alert resolved")
+            }
             _ => closed(Outcome::SelfHealed, "the alert resolved before anything was done"),
         };
     }
@@ -296,7 +299,7 @@ fn on_not_confirmed(
         Found::Fails if incident.effects > 0 => {
             closed(Outcome::Recovered, "the remaining targets show no evidence any more".to_owned())
         }
-        Found::Fails if incident.was_busy() => closed(
+        Found::Fails if incident.kept_away => closed(
             Outcome::Joined,
             "another incident worked on the same target, and the evidence is gone".to_owned(),
         ),

@@ -54,6 +54,8 @@ pub struct Incident {
     pub approved: Option<(Hash, String)>,
     /// The latest refusals.
     pub refusals: Vec<Refusal>,
+    /// Whether another incident's work on this target was what kept it away, now or before.
+    pub kept_away: bool,
 }
 
 /// An alert of an incident.
@@ -304,6 +306,7 @@ impl Incident {
             effects: 0,
             approved: None,
             refusals: Vec::new(),
+            kept_away: false,
             opened,
         };
         for alert in incident.opened.alerts.clone() {
@@ -337,12 +340,6 @@ impl Incident {
     #[must_use]
     pub const fn effect(&self) -> Option<&Effect> {
         effect_of(&self.stage)
-    }
-
-    /// Whether another incident's work on its target is what kept it away.
-    #[must_use]
-    pub fn was_busy(&self) -> bool {
-        self.refusals.iter().any(|refusal| refusal.guard == Guard::Busy)
     }
 
     fn join(&mut self, alert: Alert) {
@@ -438,6 +435,7 @@ impl Incident {
                 Stage::StepEnded { result: Some(StepResult::WouldAct), why: String::new() }
             }
             (stage @ (Stage::Planned(_) | Stage::NotDone { .. }), Event::Refused { refusals, until, .. }) => {
+                self.kept_away |= refusals.iter().any(|refusal| refusal.guard == Guard::Busy);
                 self.refusals = refusals;
                 let then = match stage {
                     Stage::NotDone { effect, .. } => Then::Regrant(Box::new(effect)),
@@ -510,6 +508,7 @@ impl Incident {
             {
                 (self.leg, self.step) = (leg, 0);
                 self.refusals.clear();
+                self.kept_away = false;
                 Stage::Confirm { tries: 0, since: at, last: None, then: Then::Begin }
             }
             // While an effect is on its way only the end of its step can come: an effect is never forgotten.

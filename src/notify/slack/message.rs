@@ -76,8 +76,10 @@ pub(super) fn is_about_slack(error: &CallError) -> bool {
     }
 }
 
-/// Slack's own word for an error; the client puts it behind the status.
+/// Slack's own word for an error, such as `channel_not_found`, which is what the client's message begins with; empty when the error is
+/// not Slack's. All of its words about a message have an underscore.
 fn word(error: &CallError) -> &str {
-    let said = error.message.strip_prefix("HTTP 200: ").unwrap_or_default();
-    said.split(' ').next().unwrap_or_default()
+    let word = error.message.split(' ').next().unwrap_or_default();
+    let slacks = word.contains('_') && word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase());
+    if slacks { word } else { "" }
 }

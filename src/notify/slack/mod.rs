@@ -82,6 +82,7 @@ impl SlackSink {
             shutdown,
             refused: HashMap::new(),
             left_alone: HashSet::new(),
+            stumbled: None,
             trouble: None,
         };
         loop {
@@ -140,6 +141,8 @@ struct Reader {
     shutdown: watch::Receiver<bool>,
     refused: HashMap<IncidentId, Refused>,
     left_alone: HashSet<IncidentId>,
+    /// The incident at which Slack failed last. It comes last in the next round, in case Slack fails at nothing but its message.
+    stumbled: Option<IncidentId>,
     /// What is wrong at present: said once, when it begins.
     trouble: Option<&'static str>,
 }
@@ -148,7 +151,8 @@ impl Reader {
     /// One visit to every incident that Slack does not know everything about, so that in a storm all heads stand before the first
     /// thread is complete. Whether anything was delivered.
     async fn round(&mut self) -> Result<bool, Halt> {
-        let behind = self.store.behind(SINK, ROUND).await?;
+        let mut behind = self.store.behind(SINK, ROUND).await?;
+        behind.sort_by_key(|behind| self.stumbled.as_ref() == Some(&behind.incident));
         self.metrics.slack_behind.set(i64::try_from(behind.len()).unwrap_or(i64::MAX));
         let known: HashSet<&IncidentId> = behind.iter().map(|behind| &behind.incident).collect();
         self.refused.retain(|incident, _| known.contains(incident));
@@ -161,7 +165,13 @@ impl Reader {
             let waits = self.refused.get(&behind.incident).and_then(|refused| refused.not_before);
             let due = waits.is_none_or(|not_before| Instant::now() >= not_before);
             if due && !self.left_alone.contains(&behind.incident) {
-                moved |= self.visit(behind).await?;
+                moved |= match self.visit(behind).await {
+                    Err(halt @ Halt::Slack(_)) => {
+                        self.stumbled = Some(behind.incident.clone());
+                        return Err(halt);
+                    }
+                    visited => visited?,
+                };
             }
         }
         Ok(moved)

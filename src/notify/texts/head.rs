@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::markup::{Draft, brief, code, plain, time, took, until};
-use super::words::{answers, change, count_of, done, next, object, outcome, plan_of, standing, touches};
+use super::words::{answers, change, count_of, done, next, object, plan_of, standing, touches};
 use crate::clients::slack::Message;
+use crate::incident::event::Found;
+use crate::incident::evidence::Evidence;
 use crate::incident::outcome::StepResult;
-use crate::incident::{Incident, Recorded, Stage};
+use crate::incident::{Event, Incident, Outcome, Recorded, Stage};
 
 /// How many targets and names are listed.
 const SHOWN: usize = 8;
@@ -23,9 +25,10 @@ pub fn head(incident: &Incident, history: &[Recorded]) -> Message {
     if let Some(summary) = summary(incident) {
         draft = draft.section(&[format!("> {summary}")]);
     }
-    if !incident.evidence.is_empty() {
+    let evidence = found(incident, history);
+    if !evidence.is_empty() {
         let mut lines = vec!["*Found*".to_owned()];
-        lines.extend(answers(&incident.evidence));
+        lines.extend(answers(evidence));
         draft = draft.section(&lines);
     }
     draft = draft.section(&targets(incident, history)).section(&now(incident, history));
@@ -76,6 +79,15 @@ fn summary(incident: &Incident) -> Option<String> {
     let annotations = incident.alerts.values().map(|state| &state.alert.annotations);
     let texts = annotations.flat_map(|all| [all.get("summary"), all.get("description")]);
     texts.map(str::trim).find(|text| !text.is_empty()).map(plain)
+}
+
+/// What began it all: the answers that held first. Later ones are about single targets, or come after the cure.
+fn found<'a>(incident: &'a Incident, history: &'a [Recorded]) -> &'a [Evidence] {
+    let held = history.iter().find_map(|recorded| match &recorded.event {
+        Event::Confirmed { found: Found::Holds, answers } => Some(answers.as_slice()),
+        _ => None,
+    });
+    held.unwrap_or(&incident.evidence)
 }
 
 /// A line for each target: what was done there, or would be.
@@ -153,13 +165,17 @@ fn now(incident: &Incident, history: &[Recorded]) -> Vec<String> {
                 .to_owned(),
         ],
         Stage::Closed(closed) => {
-            let acted = incident.effects > 0;
-            let (_, word) = outcome(closed.outcome, acted);
+            let word = match closed.outcome {
+                Outcome::Recovered => "Recovered",
+                _ => "Closed",
+            };
             let whole = took(incident.opened_at, closed.at);
-            let mut lines = vec![format!(
-                "*{word}* {whole} after the alert came: {}.",
-                plain(closed.why.trim_end_matches('.'))
-            )];
+            let because = match closed.outcome {
+                // The header and the advice say it.
+                Outcome::WouldAct => String::new(),
+                _ => format!(": {}", plain(closed.why.trim_end_matches('.'))),
+            };
+            let mut lines = vec![format!("*{word}* {whole} after the alert came{because}.")];
             lines.push(next(incident, closed.outcome, history));
             lines
         }
@@ -176,7 +192,9 @@ fn sentence(says: &str) -> String {
 
 fn small_print(incident: &Incident) -> Vec<String> {
     let mut items = vec![format!("Received {}", time(incident.opened_at))];
-    if incident.closed().is_none() {
+    if let Some(closed) = incident.closed() {
+        items.push(format!("closed {}", time(closed.at)));
+    } else {
         items.push(format!("gives up at {}", time(incident.opened.deadline)));
     }
     items.push(format!("incident {}", code(incident.id.as_str())));

@@ -67,8 +67,9 @@ fn shown(value: &str, most: usize) -> String {
     let mut kept = String::new();
     let mut length = 0;
     let mut taken = 0;
+    let mut letter = [0; 4];
     for character in clean.chars() {
-        let next = escape(character.encode_utf8(&mut [0; 4]));
+        let next = escape(character.encode_utf8(&mut letter));
         length += next.chars().count();
         if length > room {
             break;

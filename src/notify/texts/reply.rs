@@ -4,7 +4,7 @@
 use super::markup::{Draft, brief, clock_time, code, line, long_code, plain, time, took, until};
 use super::words::{
     answers, change, circumstances, count_of, doing, done, guards, next, noun, object, outcome, plan_of,
-    refusal, timeline, touches,
+    refusal, timeline, touches, why as why_of,
 };
 use crate::clients::slack::Message;
 use crate::incident::event::{EffectResult, Found, Leg, Observation};
@@ -82,11 +82,9 @@ pub fn reply(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> 
         }
         Event::Closed { outcome: word, why } => {
             let (sign, says) = outcome(*word, incident.effects > 0);
-            let lines = [
-                format!("{sign} *{says}*: {}.", plain(why.trim_end_matches('.'))),
-                next(incident, *word, history),
-            ];
-            let draft = Draft::new(&format!("{sign} {says}: {}", plain(why)));
+            let because = why_of(*word, why, history).map_or_else(String::new, |why| format!(": {why}"));
+            let lines = [format!("{sign} *{says}*{because}."), next(incident, *word, history)];
+            let draft = Draft::new(&format!("{sign} {says}{because}"));
             Some(draft.section(&lines).context(&timeline(incident, history)).message())
         }
     }
@@ -204,21 +202,16 @@ impl Thread<'_> {
             asked.iter().filter(|answer| answer.guard != Guard::Mode).cloned().collect();
         let against = others.iter().filter(|answer| !answer.allows).count();
         if against > 0 {
-            lines.push(format!(
-                "Even in act mode it would have been held back by {}:",
-                match against {
-                    1 => "one limit".to_owned(),
-                    more => format!("{more} limits"),
-                }
-            ));
+            let checks = count_of(against, "safety check", "safety checks");
+            lines.push(format!("Even in mode act, {checks} would have held it back:"));
             let no = others.iter().filter(|answer| !answer.allows);
             lines.extend(no.map(|answer| {
                 format!("• *{}*: {} ({})", answer.guard, plain(&answer.saw), plain(&answer.limit))
             }));
         }
         let text = format!("👀 Would have {verb} {target}; nothing was done").replace('`', "");
-        let mut small = vec!["Other limits".to_owned()];
-        small.extend(guards(&others));
+        let mut small = vec!["The other safety checks".to_owned()];
+        small.extend(guards(&others).into_iter().skip(against));
         Draft::new(&text).section(&lines).context(&small).message()
     }
 
@@ -267,22 +260,21 @@ impl Thread<'_> {
 
     /// A yes needs no line: what follows says it.
     fn answered(&self, result: &EffectResult) -> Option<Message> {
-        let (sign, text, reason, message) = match result {
+        let (sign, text, message) = match result {
             EffectResult::Applied => return None,
-            EffectResult::Refused { reason, message } => {
-                ("🔴", "*Refused by the cluster*, nothing has changed", reason, message)
+            EffectResult::Refused { message, .. } => {
+                ("🔴", "*Refused by the cluster*, nothing has changed", message)
             }
-            EffectResult::NotTaken { reason, message } => {
-                ("⏳", "*The call was not taken*, nothing has changed; it is tried again", reason, message)
+            EffectResult::NotTaken { message, .. } => {
+                ("⏳", "*The call was not taken*, nothing has changed, and it is tried again", message)
             }
-            EffectResult::Unclear { reason, message } => (
+            EffectResult::Unclear { message, .. } => (
                 "❓",
-                "*No clear answer*: it may have happened. The target is looked at before anything else",
-                reason,
+                "*No clear answer*, so it may have happened; the target is looked at before anything else",
                 message,
             ),
         };
-        Some(self.note(sign, &format!("{text}. {} ({})", plain(message), brief(reason))))
+        Some(self.note(sign, &format!("{text}: {}.", plain(message))))
     }
 
     /// What a look at the target brought. Not being able to look is worth one line.
@@ -296,9 +288,8 @@ impl Thread<'_> {
                 ("🔎", format!("*Seen*: it has happened. It is not done a second time. {op}"))
             }
             Observation::NotDone => ("🔎", format!("*Seen*: it has not happened. {op}")),
-            Observation::Ambiguous { saw } => {
-                ("🔴", format!("*It can not be told* whether it happened: {}. {op}", plain(saw)))
-            }
+            // The end of the step follows at once, and says it.
+            Observation::Ambiguous { .. } => return None,
             Observation::Unseen { .. } if self.before.last().is_some_and(unseen) => return None,
             Observation::Unseen { why } => {
                 ("❓", format!("*The target can not be seen*: {}. It is looked for again. {op}", plain(why)))
@@ -361,7 +352,8 @@ fn intended(op: &OperationId, plan: &Plan, asked: &[Answer]) -> Message {
     let mut lines = vec![title.clone()];
     lines.extend(touches(plan));
     lines.push(format!("• {}", change(plan)));
-    let mut small = vec![format!("Allowed by all {}", count_of(asked.len(), "limit", "limits"))];
+    let mut small =
+        vec![format!("Allowed by all {}", count_of(asked.len(), "safety check", "safety checks"))];
     small.extend(guards(asked));
     small.push(format!("operation {}", code(op.as_str())));
     Draft::new(&title.replace(['*', '`'], "")).section(&lines).context(&small).message()

@@ -182,6 +182,9 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
     let verb = plan_of(history, incident.leg).map_or("action", |plan| noun(plan.action));
     let look = target.map_or_else(String::new, |target| format!(" Begin with {}.", status(target)));
     match outcome {
+        Outcome::Recovered if !incident.resolved() => {
+            "Nothing for you to do: the alert itself ends when its rule has caught up.".to_owned()
+        }
         Outcome::Recovered | Outcome::SelfHealed | Outcome::Joined => "Nothing for you to do.".to_owned(),
         Outcome::NotConfirmed => {
             "Nothing was changed. If the alert keeps firing, its rule and the runbook's check disagree."
@@ -213,9 +216,15 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
         Outcome::Failed => {
             format!("Please look: the {verb} did not come to a good end. Nothing more will be tried.{look}")
         }
-        Outcome::Ambiguous => format!(
-            "Please look: find out whether the {verb} happened before you repeat it. It will not be tried again.{look}"
-        ),
+        Outcome::Ambiguous => {
+            let ages = target.map_or_else(String::new, |target| {
+                let command = format!("kubectl -n {} get replicasets", target.namespace);
+                format!(" The ages in {} tell.", code(&command))
+            });
+            format!(
+                "Please look: find out whether the {verb} happened before you repeat it. It will not be tried again.{ages}"
+            )
+        }
         Outcome::Stopped => format!(
             "Please look: the alert has stopped, but the {verb} did not pass its check, so it may come back.{look}"
         ),
@@ -229,6 +238,16 @@ fn cooling(incident: &Incident) -> bool {
 /// The command that shows how the target is.
 fn status(target: &Target) -> String {
     code(&format!("kubectl -n {} rollout status {}", target.namespace, short(target)))
+}
+
+/// Why it ended, unless the line before has said so already, or the outcome's own words do.
+pub(super) fn why(outcome: Outcome, why: &str, history: &[Recorded]) -> Option<String> {
+    let said = history.iter().rev().nth(1).is_some_and(|before| match &before.event {
+        Event::StepEnded { why: said, .. } => said == why,
+        Event::Declined { .. } => true,
+        _ => false,
+    });
+    (!said && outcome != Outcome::WouldAct).then(|| plain(why.trim_end_matches('.')))
 }
 
 /// When what happened, counted from the alert.

@@ -55,8 +55,10 @@ async fn a_pause_holds_every_effect_survives_kill_and_a_resume_lets_the_incident
 #[tokio::test(flavor = "multi_thread")]
 async fn cooldown_and_rate_are_counted_in_the_journal_and_survive_kill() {
     // The deadline ends before the cooldown does, so the second incident is blocked and not only late.
-    let (name, text) =
-        shipped_with(&[("group_by: [namespace]", "deadline: 10m\ngroup_by: [namespace, severity]")]);
+    let (name, text) = shipped_with(&[
+        ("group_by: [namespace]", "deadline: 10m\ngroup_by: [namespace, severity]"),
+        ("cooldown: 15m", "cooldown: 2h"),
+    ]);
     let mut flow = Flow::with(|setting| setting.rules = vec![(name, text)]).await;
     flow.world().exhaust_pool("chat-api", PoolFault::EveryPod { after: Duration::from_secs(10) });
     let first = flow.end().await;

@@ -1,5 +1,6 @@
 //! What people read in Slack, and how it gets there.
 
+mod fakes;
 mod hostile;
 mod picture;
 mod sink;

@@ -1,0 +1,108 @@
+//! The management endpoints and the JSON API, asked as its clients ask, over a journal in memory.
+
+mod commands;
+mod doors;
+mod fake;
+mod people;
+mod questions;
+mod story;
+mod texts;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use http::{Request, StatusCode};
+use jiff::Timestamp;
+use runbookd::api::{Api, router, wire::LoadedRunbook};
+use runbookd::clients::Secret;
+use runbookd::incident::Event;
+use runbookd::metrics::Metrics;
+use runbookd::runbook::{Hash, Mode};
+use serde_json::Value;
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+
+use fake::Fake;
+
+/// A daemon as far as the API goes.
+struct World {
+    store: Arc<Fake>,
+    router: Router,
+    shutdown: watch::Sender<bool>,
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Said {
+    status: StatusCode,
+    text: String,
+}
+
+impl Said {
+    fn json(&self) -> Value {
+        let read = serde_json::from_str(&self.text);
+        assert!(read.is_ok(), "not JSON: {} {:?}", self.status, self.text);
+        read.unwrap()
+    }
+
+    /// The sentence of an error.
+    fn error(&self) -> String {
+        self.json()["error"].as_str().expect("every error has its sentence").to_owned()
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(None, 1)
+    }
+
+    fn with(token: Option<&str>, runbooks: usize) -> Self {
+        let store = Arc::new(Fake::new());
+        let (shutdown, going_down) = watch::channel(false);
+        let loaded = |number| LoadedRunbook {
+            name: format!("runbook-{number}"),
+            summary: "Restarts what is stuck.".to_owned(),
+            mode: Mode::Ask,
+            hash: Hash("a".repeat(64)),
+        };
+        let router = router(Api {
+            store: store.clone(),
+            metrics: Metrics::new(&["database-pool"], &[]).unwrap(),
+            token: token.map(Secret::new),
+            runbooks: (1..=runbooks).map(loaded).collect(),
+            ceiling: Mode::Ask,
+            shutdown: going_down,
+        });
+        Self { store, router, shutdown }
+    }
+
+    /// A daemon that asks a person about the story's plan until then.
+    fn asking(expires: Timestamp) -> Self {
+        let world = Self::new();
+        world.tell(story::asking(expires));
+        world
+    }
+
+    fn tell(&self, events: Vec<(f64, Event)>) {
+        for (second, event) in events {
+            self.store.put(&story::id(), story::at(second), event);
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Said {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        Said { status, text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Said {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Said {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+}
