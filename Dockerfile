@@ -24,8 +24,8 @@ RUN mkdir -p tests/suite && echo 'fn main() {}' > tests/suite/main.rs \
 # CA certificates, a C library, no shell and no package manager.
 FROM gcr.io/distroless/cc-debian12
 COPY --from=build /src/target/release/runbookd /usr/local/bin/runbookd
+# The shipped runbooks. The configuration is yours: it is mounted, and without one the daemon says so and ends.
 COPY --from=build /src/rules /etc/runbookd/rules
-COPY --from=build /src/deploy/runbookd.yaml /etc/runbookd/runbookd.yaml
 COPY --from=build --chown=65532:65532 /out/var/lib/runbookd /var/lib/runbookd
 # The journal's default path is relative to the working directory. It must outlive the container: it holds the limits, too.
 WORKDIR /var/lib/runbookd

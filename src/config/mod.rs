@@ -42,7 +42,7 @@ pub struct Config {
     pub kubernetes: kubernetes::Settings,
     /// Where logs are asked for.
     pub loki: loki::Settings,
-    /// Where people are told; none: only the journal and Kubernetes Events.
+    /// Where people are told; none: only the journal.
     pub slack: Option<Slack>,
     /// runbookd's own logs.
     pub log: Log,
