@@ -418,10 +418,13 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
                 answers => super::evidence::all_of(answers),
             };
             match last {
-                _ if incident.resolved() => close(Outcome::SelfHealed, why),
-                Found::Fails => close(Outcome::SelfHealed, why),
-                Found::Unknown => close(Outcome::Inconclusive, why),
-                Found::Holds => close(Outcome::Blocked, why),
+                _ if !incident.resolved() && last != Found::Fails => {
+                    close(if last == Found::Holds { Outcome::Blocked } else { Outcome::Inconclusive }, why)
+                }
+                // What came before this step still counts.
+                _ if incident.effects == 0 => close(Outcome::SelfHealed, why),
+                _ if incident.step > 0 => close(Outcome::Stopped, GONE_BEFORE_THE_NEXT_STEP),
+                _ => close(Outcome::Recovered, "the remaining targets need nothing any more"),
             }
         }
     }

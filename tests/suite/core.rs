@@ -28,7 +28,6 @@ use runbookd::runbook::{
 };
 
 const NAMESPACE: &str = "shop";
-const SERVICES: [&str; 2] = ["auth", "chat-api"];
 
 fn runbook(name: &str, mode: Mode, steps: usize) -> Runbook {
     let query = LogQuery::parse(r#"{app=~"auth|chat-api"} |= "pool""#).unwrap();
@@ -497,7 +496,8 @@ fn check_the_end(world: &World<'_>, case: &Case) {
         .journal
         .iter()
         .filter_map(|recorded| match &recorded.event {
-            Event::StepEnded { result, .. } => Some(*result),
+            // An effect that never happened leaves what came before it as it was.
+            Event::StepEnded { result, .. } if *result != StepResult::Dropped => Some(*result),
             _ => None,
         })
         .collect();
@@ -626,5 +626,16 @@ proptest! {
 #[test]
 fn a_kind_world_recovers_on_the_first_step() {
     history(&[]);
-    assert_eq!(SERVICES.len(), 2);
+}
+
+/// Histories that once broke a promise.
+#[test]
+fn what_was_found_once_stays_mended() {
+    history(&[
+        63, 0, 21, 0, 111, 230, 0, 5, 45, 0, 66, 12, 232, 126, 40, 36, 8, 0, 52, 3, 99, 40, 181, 0, 5, 0,
+        221, 201, 224, 0, 0, 32, 0, 107, 0, 0, 0, 153, 15, 10, 196, 42, 40, 111, 0, 215, 182, 0, 5, 0, 27, 0,
+        136, 0, 72, 40, 0, 25, 40, 72, 66, 71, 72, 0, 19, 0, 5, 0, 118, 86, 94, 14, 0, 0, 0, 10, 0, 234, 0,
+        109, 0, 27, 0, 68, 63, 12, 153, 0, 0, 40, 156, 152, 0, 191, 40, 73, 40, 106, 0, 231, 16, 12, 111, 0,
+        26, 30, 26, 46, 8, 0, 26, 11, 0, 5, 0, 120, 0, 0, 0, 0, 0,
+    ]);
 }
