@@ -1,6 +1,7 @@
 //! What is on disk about the alerts that came last, so that a notification that changes nothing costs no
 //! transaction. Filled at the start and after commits only; this process is the journal's only writer.
-//! It never answers anything but "nothing changes", and nothing that limits are counted from.
+//! It never answers anything but "nothing changes" and "this alert is new", and nothing that limits are counted
+//! from. A wrong "new" is refused by the alert's unique row.
 
 use std::collections::HashMap;
 
@@ -26,6 +27,8 @@ pub(super) struct Learned {
 pub(super) struct Known {
     young: HashMap<String, Episode>,
     old: HashMap<String, Episode>,
+    /// Some alerts of the journal are not here.
+    forgetful: bool,
 }
 
 #[derive(Debug)]
@@ -42,10 +45,21 @@ impl Known {
     pub(super) fn learn(&mut self, learned: impl IntoIterator<Item = Learned>) {
         for Learned { fingerprint, starts_at, ends_at, answered } in learned {
             if self.young.len() >= HALF && !self.young.contains_key(&fingerprint) {
+                self.forgetful |= !self.old.is_empty();
                 self.old = std::mem::take(&mut self.young);
             }
             self.young.insert(fingerprint, Episode { starts_at, ends_at, answered });
         }
+    }
+
+    /// Not every alert of the journal was read at the start.
+    pub(super) const fn is_incomplete(&mut self) {
+        self.forgetful = true;
+    }
+
+    /// Whether the journal surely has no episode of this alert.
+    pub(super) fn is_new(&self, fingerprint: &str) -> bool {
+        !self.forgetful && !self.young.contains_key(fingerprint) && !self.old.contains_key(fingerprint)
     }
 
     /// The receipt of a notification that changes nothing, whatever the order of its alerts.
