@@ -18,52 +18,52 @@ use crate::incident::event::Opened;
 /// Firing: opens an episode, or the next one when the last is over and this is later. An open episode keeps the
 /// latest start, so that a late copy of an earlier end does not end it.
 static FIRES: Rows = Rows::insert(
-    "INSERT INTO episodes (fingerprint, number, starts_at, ends_at) VALUES",
+    "INSERT INTO episodes (alert_key, number, starts_at, ends_at) VALUES",
     4,
-    "ON CONFLICT (fingerprint) DO UPDATE SET
+    "ON CONFLICT (alert_key) DO UPDATE SET
         number = CASE WHEN excluded.starts_at > episodes.ends_at THEN episodes.number + 1 ELSE episodes.number END,
         starts_at = CASE WHEN excluded.starts_at > COALESCE(episodes.ends_at, episodes.starts_at)
                          THEN excluded.starts_at ELSE episodes.starts_at END,
         ends_at = CASE WHEN excluded.starts_at > episodes.ends_at THEN NULL ELSE episodes.ends_at END
-     RETURNING fingerprint, number, starts_at, ends_at",
+     RETURNING alert_key, number, starts_at, ends_at",
 );
 
 /// An alert that the journal has no episode of. Nothing comes back: a row costs more than the insert. Should there be
 /// one after all, the unique row refuses, and the notification is tried again and then refused as a whole.
 static FIRES_FIRST: Rows =
-    Rows::insert("INSERT INTO episodes (fingerprint, number, starts_at, ends_at) VALUES", 4, "");
+    Rows::insert("INSERT INTO episodes (alert_key, number, starts_at, ends_at) VALUES", 4, "");
 
 /// Resolved: ends the open episode, or stands for a later one of which only the end was heard.
 static ENDS: Rows = Rows::insert(
-    "INSERT INTO episodes (fingerprint, number, starts_at, ends_at) VALUES",
+    "INSERT INTO episodes (alert_key, number, starts_at, ends_at) VALUES",
     4,
-    "ON CONFLICT (fingerprint) DO UPDATE SET
+    "ON CONFLICT (alert_key) DO UPDATE SET
         number = CASE WHEN episodes.ends_at IS NULL THEN episodes.number ELSE episodes.number + 1 END,
         starts_at = CASE WHEN episodes.ends_at IS NULL THEN episodes.starts_at ELSE excluded.starts_at END,
         ends_at = excluded.ends_at
      WHERE (episodes.ends_at IS NULL AND excluded.ends_at >= episodes.starts_at)
         OR excluded.starts_at > episodes.ends_at
-     RETURNING fingerprint, number, starts_at, ends_at",
+     RETURNING alert_key, number, starts_at, ends_at",
 );
 
 /// A runbook answers an episode once: only the rows that are new come back.
 static ANSWER: Rows = Rows::insert(
-    "INSERT INTO answered (fingerprint, runbook, number, incident) VALUES",
+    "INSERT INTO answered (alert_key, runbook, number, incident) VALUES",
     4,
-    "ON CONFLICT (fingerprint, runbook) DO UPDATE SET number = excluded.number, incident = excluded.incident
+    "ON CONFLICT (alert_key, runbook) DO UPDATE SET number = excluded.number, incident = excluded.incident
      WHERE answered.number < excluded.number
-     RETURNING fingerprint, runbook",
+     RETURNING alert_key, runbook",
 );
 
 /// The same for an alert that nobody has answered before.
 static ANSWER_FIRST: Rows =
-    Rows::insert("INSERT INTO answered (fingerprint, runbook, number, incident) VALUES", 4, "");
+    Rows::insert("INSERT INTO answered (alert_key, runbook, number, incident) VALUES", 4, "");
 
 /// The incident that was open already takes the answers that were meant for a new one.
 static ANSWER_OTHER: Rows = Rows::insert(
-    "INSERT INTO answered (fingerprint, runbook, number, incident) VALUES",
+    "INSERT INTO answered (alert_key, runbook, number, incident) VALUES",
     4,
-    "ON CONFLICT (fingerprint, runbook) DO UPDATE SET incident = excluded.incident",
+    "ON CONFLICT (alert_key, runbook) DO UPDATE SET incident = excluded.incident",
 );
 
 /// Opens an incident, or takes the next numbers of the one that is open: as many as `seq` says.
@@ -82,11 +82,11 @@ static OPEN: Rows = Rows::insert(
 
 /// The open incidents that answer these episodes. CROSS JOIN: SQLite then keeps the order of the tables.
 static ANSWERING: Rows = Rows::insert(
-    "SELECT given.fingerprint, i.id FROM
-        (SELECT column1 AS fingerprint, CAST(column2 AS BIGINT) AS number FROM (VALUES",
+    "SELECT given.alert_key, i.id FROM
+        (SELECT column1 AS alert_key, CAST(column2 AS BIGINT) AS number FROM (VALUES",
     2,
     ") AS given) AS given CROSS JOIN answered a CROSS JOIN incidents i
-     WHERE a.fingerprint = given.fingerprint AND a.number = given.number
+     WHERE a.alert_key = given.alert_key AND a.number = given.number
        AND i.id = a.incident AND i.closed_at IS NULL",
 );
 
@@ -114,7 +114,7 @@ pub(super) fn together(these: &[&Prepared]) -> usize {
     for (position, prepared) in these.iter().enumerate() {
         let fires = prepared.alerts.iter().all(Entry::fires);
         let new = prepared.alerts.iter().all(|entry| {
-            alerts.insert(entry.fingerprint())
+            alerts.insert(entry.key())
                 && entry.by.iter().all(|by| {
                     let (last, all_fire) =
                         scopes.entry((&by.runbook, &by.scope_key)).or_insert((position, fires));
@@ -150,11 +150,11 @@ pub(super) async fn take_in(
     while !rest.is_empty() {
         let mut seen = HashSet::new();
         let (round, later): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|(_, entry)| seen.insert(entry.fingerprint()));
+            rest.into_iter().partition(|(_, entry)| seen.insert(entry.key()));
         let (fire, end): (Vec<_>, Vec<_>) = round.into_iter().partition(|(_, entry)| entry.fires());
         // First what joins, then what resolves: an incident is not over while one of its alerts just came.
         // In a second round an alert is not new any more.
-        let is_new = |entry: &Entry| first && new.contains(entry.fingerprint());
+        let is_new = |entry: &Entry| first && new.contains(entry.key());
         taking.fire(&fire, is_new).await?;
         first = false;
         taking.end(&end).await?;
@@ -202,36 +202,35 @@ impl<'t> Taking<'t> {
     ) -> Result<(), sqlx::Error> {
         let (new, known): (Vec<_>, Vec<_>) = fire.iter().copied().partition(|(_, entry)| is_new(entry));
         let bind = |query: super::rows::Bound, (_, entry): &(usize, &Entry)| {
-            query.bind(entry.fingerprint()).bind(1_i64).bind(entry.starts_at).bind(None::<i64>)
+            query.bind(entry.key()).bind(1_i64).bind(entry.starts_at).bind(None::<i64>)
         };
         FIRES_FIRST.run(self.connection, &new, bind).await?;
         let rows = FIRES.run(self.connection, &known, bind).await?;
         let runbooks = |entry: &Entry| entry.by.iter().map(|by| by.runbook.clone()).collect::<Vec<_>>();
-        let entries: HashMap<&str, &Entry> =
-            known.iter().map(|(_, entry)| (entry.fingerprint(), *entry)).collect();
+        let entries: HashMap<&str, &Entry> = known.iter().map(|(_, entry)| (entry.key(), *entry)).collect();
         let mut open: HashMap<String, i64> = HashMap::new();
         for row in rows {
-            let (fingerprint, ends_at): (String, Option<i64>) = (row.try_get(0)?, row.try_get(3)?);
+            let (alert_key, ends_at): (String, Option<i64>) = (row.try_get(0)?, row.try_get(3)?);
             let mut answered = Vec::new();
             if ends_at.is_none() {
-                open.insert(fingerprint.clone(), row.try_get(1)?);
-                answered = entries.get(fingerprint.as_str()).map(|entry| runbooks(entry)).unwrap_or_default();
+                open.insert(alert_key.clone(), row.try_get(1)?);
+                answered = entries.get(alert_key.as_str()).map(|entry| runbooks(entry)).unwrap_or_default();
             }
-            self.learned.push(Learned { fingerprint, starts_at: row.try_get(2)?, ends_at, answered });
+            self.learned.push(Learned { alert_key, starts_at: row.try_get(2)?, ends_at, answered });
         }
         for (_, entry) in &new {
-            open.insert(entry.fingerprint().to_owned(), 1);
+            open.insert(entry.key().to_owned(), 1);
             self.learned.push(Learned {
-                fingerprint: entry.fingerprint().to_owned(),
+                alert_key: entry.key().to_owned(),
                 starts_at: entry.starts_at,
                 ends_at: None,
                 answered: runbooks(entry),
             });
         }
         let answers = self.answers(fire, &open, is_new).await?;
-        let acted: HashSet<&str> = answers.iter().map(|(answer, _)| answer.entry.fingerprint()).collect();
+        let acted: HashSet<&str> = answers.iter().map(|(answer, _)| answer.entry.key()).collect();
         for (of, entry) in fire {
-            if !acted.contains(entry.fingerprint()) {
+            if !acted.contains(entry.key()) {
                 self.receipts[*of].repeated += 1;
             }
         }
@@ -249,7 +248,7 @@ impl<'t> Taking<'t> {
         let mut ids: HashMap<(&str, &str), String> = HashMap::new();
         let mut answers: Vec<(Answer<'t>, String)> = Vec::new();
         for (of, entry) in fire {
-            let Some(&number) = open.get(entry.fingerprint()) else { continue };
+            let Some(&number) = open.get(entry.key()) else { continue };
             for by in &entry.by {
                 let id = ids
                     .entry((&by.runbook, &by.scope_key))
@@ -258,11 +257,7 @@ impl<'t> Taking<'t> {
             }
         }
         let bind = |query: super::rows::Bound, (answer, id): &&(Answer<'t>, String)| {
-            query
-                .bind(answer.entry.fingerprint())
-                .bind(&answer.by.runbook)
-                .bind(answer.number)
-                .bind(id.as_str())
+            query.bind(answer.entry.key()).bind(&answer.by.runbook).bind(answer.number).bind(id.as_str())
         };
         let (first, again): (Vec<_>, Vec<_>) = answers.iter().partition(|(answer, _)| is_new(answer.entry));
         ANSWER_FIRST.run(self.connection, &first, bind).await?;
@@ -273,7 +268,7 @@ impl<'t> Taking<'t> {
             .collect::<Result<_, sqlx::Error>>()?;
         answers.retain(|(answer, _)| {
             is_new(answer.entry)
-                || answered.contains(&(answer.entry.fingerprint().to_owned(), answer.by.runbook.clone()))
+                || answered.contains(&(answer.entry.key().to_owned(), answer.by.runbook.clone()))
         });
         Ok(answers)
     }
@@ -341,7 +336,7 @@ impl<'t> Taking<'t> {
                         truncated: self.these[*of].truncated,
                     })
                 } else {
-                    joined.extend(answers.iter().map(|answer| (answer.entry.fingerprint(), *of)));
+                    joined.extend(answers.iter().map(|answer| (answer.entry.key(), *of)));
                     Event::AlertsJoined { alerts, more }
                 };
                 let body = with_alerts(&event, written).map_err(|error| sqlx::Error::Encode(error.into()))?;
@@ -360,7 +355,7 @@ impl<'t> Taking<'t> {
         ANSWER_OTHER
             .run(self.connection, &others, |query, (answer, incident)| {
                 query
-                    .bind(answer.entry.fingerprint())
+                    .bind(answer.entry.key())
                     .bind(&answer.by.runbook)
                     .bind(answer.number)
                     .bind(incident.as_str())
@@ -373,40 +368,40 @@ impl<'t> Taking<'t> {
         let sound: Vec<_> = end.iter().filter(|(_, entry)| !entry.is_nonsense()).collect();
         let rows = ENDS
             .run(self.connection, &sound, |query, (_, entry)| {
-                query.bind(entry.fingerprint()).bind(1_i64).bind(entry.starts_at).bind(entry.ends_at)
+                query.bind(entry.key()).bind(1_i64).bind(entry.starts_at).bind(entry.ends_at)
             })
             .await?;
         let mut ended: Vec<(String, i64)> = Vec::new();
         for row in rows {
-            let fingerprint: String = row.try_get(0)?;
-            ended.push((fingerprint.clone(), row.try_get(1)?));
+            let alert_key: String = row.try_get(0)?;
+            ended.push((alert_key.clone(), row.try_get(1)?));
             self.learned.push(Learned {
-                fingerprint,
+                alert_key,
                 starts_at: row.try_get(2)?,
                 ends_at: row.try_get(3)?,
                 answered: Vec::new(),
             });
         }
         let answering = ANSWERING
-            .run(self.connection, &ended, |query, (fingerprint, number)| {
-                query.bind(fingerprint.as_str()).bind(*number)
+            .run(self.connection, &ended, |query, (alert_key, number)| {
+                query.bind(alert_key.as_str()).bind(*number)
             })
             .await?;
         let mut incidents: BTreeMap<String, HashSet<String>> = BTreeMap::new();
         let mut resolved: HashSet<String> = HashSet::new();
         for row in answering {
-            let fingerprint: String = row.try_get(0)?;
-            resolved.insert(fingerprint.clone());
-            incidents.entry(row.try_get(1)?).or_default().insert(fingerprint);
+            let alert_key: String = row.try_get(0)?;
+            resolved.insert(alert_key.clone());
+            incidents.entry(row.try_get(1)?).or_default().insert(alert_key);
         }
-        let ended: HashSet<String> = ended.into_iter().map(|(fingerprint, _)| fingerprint).collect();
+        let ended: HashSet<String> = ended.into_iter().map(|(alert_key, _)| alert_key).collect();
         for (of, entry) in end {
             let receipt = &mut self.receipts[*of];
-            receipt.repeated += usize::from(!ended.contains(entry.fingerprint()));
-            receipt.resolved += usize::from(resolved.contains(entry.fingerprint()));
+            receipt.repeated += usize::from(!ended.contains(entry.key()));
+            receipt.resolved += usize::from(resolved.contains(entry.key()));
         }
         let mut news = Vec::with_capacity(incidents.len());
-        for (incident, fingerprints) in incidents {
+        for (incident, keys) in incidents {
             let rows = sqlx::query(TOUCH)
                 .bind(incident.as_str())
                 .bind(self.now.as_microsecond())
@@ -416,9 +411,8 @@ impl<'t> Taking<'t> {
             // In the order of the notification.
             let fingerprints = end
                 .iter()
-                .map(|(_, entry)| &entry.alert.fingerprint)
-                .filter(|fingerprint| fingerprints.contains(&fingerprint.0))
-                .cloned()
+                .filter(|(_, entry)| keys.contains(entry.key()))
+                .map(|(_, entry)| entry.alert.fingerprint.clone())
                 .collect();
             let event = Event::AlertsResolved { fingerprints };
             news.push(Numbered::new(incident, row.try_get(0)?, row.try_get(1)?, &event, row.try_get(2)?)?);

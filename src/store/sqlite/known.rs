@@ -14,7 +14,7 @@ const HALF: usize = 50_000;
 /// An alert's last episode, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Learned {
-    pub(super) fingerprint: String,
+    pub(super) alert_key: String,
     pub(super) starts_at: i64,
     /// None: it is open.
     pub(super) ends_at: Option<i64>,
@@ -43,12 +43,12 @@ impl Known {
     pub(super) const MOST: usize = 2 * HALF;
 
     pub(super) fn learn(&mut self, learned: impl IntoIterator<Item = Learned>) {
-        for Learned { fingerprint, starts_at, ends_at, answered } in learned {
-            if self.young.len() >= HALF && !self.young.contains_key(&fingerprint) {
+        for Learned { alert_key, starts_at, ends_at, answered } in learned {
+            if self.young.len() >= HALF && !self.young.contains_key(&alert_key) {
                 self.forgetful |= !self.old.is_empty();
                 self.old = std::mem::take(&mut self.young);
             }
-            self.young.insert(fingerprint, Episode { starts_at, ends_at, answered });
+            self.young.insert(alert_key, Episode { starts_at, ends_at, answered });
         }
     }
 
@@ -58,8 +58,8 @@ impl Known {
     }
 
     /// Whether the journal surely has no episode of this alert.
-    pub(super) fn is_new(&self, fingerprint: &str) -> bool {
-        !self.forgetful && !self.young.contains_key(fingerprint) && !self.old.contains_key(fingerprint)
+    pub(super) fn is_new(&self, alert_key: &str) -> bool {
+        !self.forgetful && !self.young.contains_key(alert_key) && !self.old.contains_key(alert_key)
     }
 
     /// The receipt of a notification that changes nothing, whatever the order of its alerts.
@@ -70,8 +70,8 @@ impl Known {
     }
 
     fn repeats(&self, entry: &Entry) -> bool {
-        let fingerprint = entry.fingerprint();
-        let Some(episode) = self.young.get(fingerprint).or_else(|| self.old.get(fingerprint)) else {
+        let alert_key = entry.key();
+        let Some(episode) = self.young.get(alert_key).or_else(|| self.old.get(alert_key)) else {
             return false;
         };
         match (entry.ends_at, episode.ends_at) {

@@ -105,21 +105,21 @@ impl Sqlite {
 async fn remembered(pool: &SqlitePool) -> Result<(Vec<Learned>, bool), sqlx::Error> {
     let most = i64::try_from(Known::MOST).unwrap_or(i64::MAX);
     let rows: Vec<(String, i64, Option<i64>, Option<String>)> = sqlx::query_as(
-        "SELECT e.fingerprint, e.starts_at, e.ends_at, a.runbook FROM episodes e
-         LEFT JOIN answered a ON a.fingerprint = e.fingerprint AND a.number = e.number
-         ORDER BY e.ends_at IS NOT NULL, e.fingerprint LIMIT $1",
+        "SELECT e.alert_key, e.starts_at, e.ends_at, a.runbook FROM episodes e
+         LEFT JOIN answered a ON a.alert_key = e.alert_key AND a.number = e.number
+         ORDER BY e.ends_at IS NOT NULL, e.alert_key LIMIT $1",
     )
     .bind(most)
     .fetch_all(pool)
     .await?;
     let all = i64::try_from(rows.len()).is_ok_and(|rows| rows < most);
     let mut learned: Vec<Learned> = Vec::new();
-    for (fingerprint, starts_at, ends_at, runbook) in rows {
+    for (alert_key, starts_at, ends_at, runbook) in rows {
         match learned.last_mut() {
-            Some(last) if last.fingerprint == fingerprint => last.answered.extend(runbook),
+            Some(last) if last.alert_key == alert_key => last.answered.extend(runbook),
             _ => {
                 let answered = runbook.into_iter().collect();
-                learned.push(Learned { fingerprint, starts_at, ends_at, answered });
+                learned.push(Learned { alert_key, starts_at, ends_at, answered });
             }
         }
     }

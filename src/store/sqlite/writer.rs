@@ -323,12 +323,12 @@ impl Writer {
     /// The alerts of these that the journal surely has no episode of, not even earlier in this transaction.
     fn new_alerts(&self, these: &[&Prepared], learned: &[Learned]) -> HashSet<String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let just_now: HashSet<&str> = learned.iter().map(|learned| learned.fingerprint.as_str()).collect();
+        let just_now: HashSet<&str> = learned.iter().map(|learned| learned.alert_key.as_str()).collect();
         these
             .iter()
             .flat_map(|prepared| &prepared.alerts)
-            .map(Entry::fingerprint)
-            .filter(|fingerprint| !just_now.contains(fingerprint) && known.is_new(fingerprint))
+            .map(Entry::key)
+            .filter(|alert_key| !just_now.contains(alert_key) && known.is_new(alert_key))
             .map(str::to_owned)
             .collect()
     }
