@@ -8,7 +8,7 @@ mod perform;
 mod shelf;
 mod targets;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +56,15 @@ pub struct Pipeline {
     pub metrics: Metrics,
 }
 
+/// What a loop is told between two looks at the journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Heard {
+    /// The number of the incident's last event.
+    seq: u64,
+    /// Whether a person has stopped all effects.
+    paused: bool,
+}
+
 /// Why a loop over one incident ended before the incident did.
 #[derive(Debug, thiserror::Error)]
 enum Left {
@@ -74,7 +83,7 @@ impl Pipeline {
     pub async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         let mut changes = self.store.changes();
         let mut loops: JoinSet<IncidentId> = JoinSet::new();
-        let mut mine: HashSet<IncidentId> = HashSet::new();
+        let mut mine: HashMap<IncidentId, watch::Sender<Heard>> = HashMap::new();
         let mut renew_at = clock::now();
         while !*shutdown.borrow_and_update() {
             changes.mark_unchanged();
@@ -87,14 +96,19 @@ impl Pipeline {
             match self.store.claim(&self.owner, LEASE).await {
                 Ok(claims) => {
                     for claim in claims {
-                        if mine.insert(claim.incident.clone()) {
-                            let pipeline = Arc::clone(&self);
-                            let shutdown = shutdown.clone();
-                            loops.spawn(async move { pipeline.incident(claim, shutdown).await });
+                        if mine.contains_key(&claim.incident) {
+                            continue;
                         }
+                        let (tell, hear) = watch::channel(Heard::default());
+                        mine.insert(claim.incident.clone(), tell);
+                        let (pipeline, shutdown) = (Arc::clone(&self), shutdown.clone());
+                        loops.spawn(async move { pipeline.incident(claim, hear, shutdown).await });
                     }
                 }
                 Err(error) => warn!(%error, "New incidents could not be claimed"),
+            }
+            if let Err(error) = self.pass_on(&mine).await {
+                warn!(%error, "What has changed could not be read");
             }
             self.metrics.incidents_open.set(i64::try_from(mine.len()).unwrap_or(i64::MAX));
             tokio::select! {
@@ -103,7 +117,10 @@ impl Pipeline {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 Some(ended) = loops.join_next() => match ended {
                     Ok(id) => { mine.remove(&id); }
-                    Err(panic) => error!(%panic, "The loop of an incident died; it goes on after a restart"),
+                    Err(panic) => {
+                        self.metrics.incidents_left_alone.inc();
+                        error!(%panic, "The loop of an incident died; it goes on after a restart");
+                    }
                 },
             }
         }
@@ -117,13 +134,33 @@ impl Pipeline {
         }
     }
 
-    async fn incident(self: Arc<Self>, claim: Claim, shutdown: watch::Receiver<bool>) -> IncidentId {
+    /// Tells each loop what has changed for it, so that a commit wakes one loop and not all of them.
+    async fn pass_on(&self, mine: &HashMap<IncidentId, watch::Sender<Heard>>) -> Result<(), StoreError> {
+        if mine.is_empty() {
+            return Ok(());
+        }
+        let paused = self.store.paused().await?.is_some();
+        for summary in self.store.incidents(true, u32::MAX).await? {
+            if let Some(tell) = mine.get(&summary.id) {
+                let now = Heard { seq: summary.seq, paused };
+                tell.send_if_modified(|heard| std::mem::replace(heard, now) != now);
+            }
+        }
+        Ok(())
+    }
+
+    async fn incident(
+        self: Arc<Self>,
+        claim: Claim,
+        hear: watch::Receiver<Heard>,
+        shutdown: watch::Receiver<bool>,
+    ) -> IncidentId {
         let id = claim.incident.clone();
         let span = info_span!("incident", incident.id = %id);
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         async {
             loop {
-                match self.work(&claim, shutdown.clone()).await {
+                match self.work(&claim, hear.clone(), shutdown.clone()).await {
                     Ok(()) | Err(Left::Shutdown) => break,
                     // Somebody else appended first, such as the webhook: read again, decide again.
                     Err(Left::Store(StoreError::Moved(_))) => {}
@@ -152,25 +189,29 @@ impl Pipeline {
     }
 
     /// The loop: decide, perform, append, apply.
-    async fn work(&self, claim: &Claim, mut shutdown: watch::Receiver<bool>) -> Result<(), Left> {
+    async fn work(
+        &self,
+        claim: &Claim,
+        mut hear: watch::Receiver<Heard>,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> Result<(), Left> {
         let events = self.store.events(&claim.incident, 0).await?;
         let mut incident = Incident::replay(&claim.incident, &events)?;
         let runbook =
             self.shelf.version(&self.store, &incident.opened.hash).await.map_err(Left::NoRunbook)?;
-        let mut changes = self.store.changes();
         crate::crash::here("claimed");
         loop {
-            changes.mark_unchanged();
+            // Late by a moment at the most, and only to know when to ask again: the guard `pause` reads the ledger.
+            let paused = hear.borrow_and_update().paused;
             if *shutdown.borrow() {
                 return Err(Left::Shutdown);
             }
-            let paused = self.store.paused().await?.is_some();
             match decide(&incident, &runbook, Moment { now: clock::now(), paused }) {
                 Next::Nothing => return Ok(()),
                 Next::Wait(until) => {
                     tokio::select! {
                         () = clock::sleep_until(until) => {}
-                        _ = changes.changed() => {}
+                        _ = hear.changed() => {}
                         _ = shutdown.changed() => {}
                     }
                     for recorded in self.store.events(&claim.incident, incident.seq).await? {
