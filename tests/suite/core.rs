@@ -273,6 +273,11 @@ impl World<'_> {
             Next::Verify(effect, since) => {
                 let StepKind::Remediate { verify, .. } = &runbook.steps[step].kind else { unreachable!() };
                 assert!(self.now >= after(since, verify.hold), "verify asks before it can look at `hold`");
+                assert_eq!(
+                    Some(since),
+                    self.completed(index, &effect.op),
+                    "verify begins with the completion"
+                );
                 let found = match self.choices.of(4) {
                     0 | 1 => Found::Holds,
                     2 => Found::Fails,
@@ -362,6 +367,14 @@ impl World<'_> {
 
     fn took_effect(&self, op: &OperationId) -> bool {
         self.writes.iter().any(|write| write.op == *op && write.took_effect)
+    }
+
+    /// When the effect was seen to be complete.
+    fn completed(&self, index: usize, op: &OperationId) -> Option<Timestamp> {
+        self.cases[index].journal.iter().rev().find_map(|recorded| match &recorded.event {
+            Event::EffectCompleted { op: completed, .. } if completed == op => Some(recorded.at),
+            _ => None,
+        })
     }
 
     fn observe(&mut self, effect: &Effect) -> Observation {
