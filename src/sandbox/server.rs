@@ -126,6 +126,7 @@ impl Answer {
 /// What happens to a request.
 pub(super) enum Reply {
     Answer(Answer),
+    Late(Answer, Duration),
     Cut,
     Hang,
 }
@@ -177,6 +178,10 @@ async fn handle(
     let received = Received { method, path, query: pairs(query), headers: parts.headers, body };
     match shared.reply(system, write, full_path, &received) {
         Reply::Answer(answer) => Ok(response(answer)),
+        Reply::Late(answer, by) => {
+            tokio::time::sleep(by).await;
+            Ok(response(answer))
+        }
         Reply::Cut => Err(Closed),
         Reply::Hang => std::future::pending::<Result<_, Infallible>>().await.map_err(|_| Closed),
     }

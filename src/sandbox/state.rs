@@ -117,7 +117,7 @@ impl Shared {
             let now = clock::now();
             let reply = state.reply(system, write, received, now);
             let status = match &reply {
-                Reply::Answer(answer) => Some(answer.status),
+                Reply::Answer(answer) | Reply::Late(answer, _) => Some(answer.status),
                 Reply::Cut | Reply::Hang => None,
             };
             if state.requests.len() == REQUESTS_KEPT {
@@ -152,6 +152,7 @@ impl State {
                 self.answer(system, received, now);
                 Reply::Cut
             }
+            Some(Trouble::LateAfterApply { by }) => Reply::Late(self.answer(system, received, now), by),
             Some(Trouble::RefuseWrites403) => Reply::Answer(kubernetes::refusal(received)),
             Some(Trouble::Status(status, text)) => {
                 let json = text.starts_with('{');

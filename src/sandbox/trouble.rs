@@ -27,6 +27,11 @@ pub enum Trouble {
     Hang,
     /// A write to Kubernetes is applied; then the connection is closed without an answer. Reads are answered.
     CutAfterApply,
+    /// A write to Kubernetes is applied at once, and answered only so much later, in real time. Reads are answered.
+    LateAfterApply {
+        /// How much later.
+        by: Duration,
+    },
     /// Kubernetes refuses every write with 403, as when a role binding was taken away. Reads are answered.
     RefuseWrites403,
     /// 429 with `Retry-After`, as each system words it.
@@ -42,7 +47,9 @@ impl Trouble {
     /// Whether it strikes this request. Troubles of writes leave reads alone, and are not used up by them.
     fn strikes(&self, system: System, write: bool) -> bool {
         match self {
-            Self::CutAfterApply | Self::RefuseWrites403 => system == System::Kubernetes && write,
+            Self::CutAfterApply | Self::LateAfterApply { .. } | Self::RefuseWrites403 => {
+                system == System::Kubernetes && write
+            }
             Self::NotOk(_) => system == System::Slack,
             Self::Down | Self::Status(..) | Self::Hang | Self::RateLimited { .. } => true,
         }

@@ -18,6 +18,8 @@ mod chain;
 mod chance;
 #[doc(hidden)]
 pub mod model;
+#[doc(hidden)]
+pub mod nothing;
 mod prepared;
 mod rules;
 pub mod sqlite;

@@ -88,6 +88,9 @@ pub(super) async fn append(
     let new = Numbered::written(place.incident.to_string(), place.seq() + 1, at, body, previous);
     events::insert(connection, &[new]).await.map_err(unavailable)?;
     end_effects(connection, &place.incident, &event, at).await.map_err(unavailable)?;
+    if outcome.is_some() {
+        crate::crash::here("closed-in-transaction");
+    }
     let recorded = Recorded { seq: place.expected + 1, at: super::time(at)?, event };
     Ok(Appended { recorded, runbook, at })
 }

@@ -44,6 +44,7 @@ pub(super) async fn commit(
             if inserted.rows_affected() == 0 {
                 return Err(StoreError::TargetTaken(target));
             }
+            crate::crash::here("intent-in-transaction");
             Ok(Committed::Granted(done.recorded, permit))
         }
         _ => {

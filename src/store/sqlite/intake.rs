@@ -142,6 +142,7 @@ pub(super) async fn take_in(
         rest = later;
     }
     taking.unanswered().await?;
+    crate::crash::here("intake-in-transaction");
     Ok(taking.receipts)
 }
 
