@@ -457,8 +457,12 @@ impl World<'_> {
                 self.tick(60 * minutes);
             }
             12 | 13 => {
-                if let Stage::Asking { judged, .. } = incident.stage {
+                if let Stage::Asking { judged, .. } = incident.stage.clone() {
                     let by = "ana".to_owned();
+                    let judged_another =
+                        Event::Approved { by: by.clone(), judged: Hash("another".to_owned()) };
+                    let other = Recorded { seq: incident.seq + 1, at: self.now, event: judged_another };
+                    assert!(incident.after(&other).is_err(), "an approval of another plan counts");
                     let event = if self.choices.of(3) == 2 {
                         Event::Declined { by, reason: "not now".to_owned() }
                     } else {
