@@ -38,6 +38,8 @@ pub struct Message {
     pub text: String,
     /// Block Kit blocks: an array, or null for the text alone.
     pub blocks: Value,
+    /// A reply that is shown in the channel, too: edits and replies notify nobody who does not follow the thread.
+    pub broadcast: bool,
 }
 
 /// A posted message: the two things that change it or answer to it.
@@ -110,6 +112,7 @@ impl Slack {
         body["unfurl_media"] = json!(false);
         if let Some(thread_ts) = thread_ts {
             body["thread_ts"] = json!(thread_ts);
+            body["reply_broadcast"] = json!(message.broadcast);
         }
         let answer = self.call(&call, "chat.postMessage", &body).await?;
         match (answer.channel, answer.ts) {
@@ -220,7 +223,7 @@ mod tests {
     }
 
     fn message() -> Message {
-        Message { text: "hello".to_owned(), blocks: json!([{"type": "divider"}]) }
+        Message { text: "hello".to_owned(), blocks: json!([{"type": "divider"}]), broadcast: false }
     }
 
     #[tokio::test]

@@ -15,8 +15,10 @@ pub(super) fn matched(runbooks: &[Arc<Runbook>], alerts: Vec<Alert>) -> Intake {
     for alert in alerts {
         match answered_by(runbooks, &alert) {
             Ok(by) => intake.answered.push(Answered { alert, by }),
-            // That an alert resolved which nobody answers is no news.
-            Err(_) if alert.status == Status::Resolved => {}
+            // An incident may wait for this end although its runbook is gone or off by now: the journal knows.
+            Err(_) if alert.status == Status::Resolved => {
+                intake.answered.push(Answered { alert, by: Vec::new() });
+            }
             Err(reason) => intake.unanswered.push(Unanswered {
                 at: Timestamp::UNIX_EPOCH,
                 alert: alert.labels.to_string(),

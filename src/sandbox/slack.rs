@@ -28,6 +28,8 @@ pub struct Message {
     pub blocks: Value,
     /// How often it was edited.
     pub edits: u32,
+    /// Whether it is a reply that the channel sees, too.
+    pub broadcast: bool,
     /// Its timestamp, which is its name.
     pub ts: String,
 }
@@ -214,7 +216,13 @@ impl Slack {
         }
         self.next_ts += 100;
         let ts = format!("{}.{:06}", self.next_ts / 1_000_000, self.next_ts % 1_000_000);
-        Ok(Message { text: text.to_owned(), blocks, edits: 0, ts })
+        Ok(Message {
+            text: text.to_owned(),
+            blocks,
+            edits: 0,
+            broadcast: body["reply_broadcast"].as_bool().unwrap_or_default(),
+            ts,
+        })
     }
 }
 

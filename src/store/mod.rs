@@ -66,7 +66,7 @@ pub struct Intake {
 pub struct Answered {
     /// The alert.
     pub alert: Alert,
-    /// Never empty.
+    /// Empty only for an alert that resolved: an open incident may still wait for that.
     pub by: Vec<AnsweredBy>,
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) alert: Alert,
+    /// The name of its row: see the migration.
+    key: String,
     /// The alert as it stands in an event.
     pub(super) json: String,
     pub(super) starts_at: i64,
@@ -42,8 +44,8 @@ pub(super) struct By {
 }
 
 impl Entry {
-    pub(super) fn fingerprint(&self) -> &str {
-        &self.alert.fingerprint.0
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     /// It resolved before it began. Nothing follows from that: to end an episode wrongly would lose an alert.
@@ -54,6 +56,13 @@ impl Entry {
     pub(super) const fn fires(&self) -> bool {
         self.ends_at.is_none()
     }
+}
+
+/// A function of the labels, as the fingerprint is, that begins alike for the alerts of one group.
+fn key(alert: &Alert) -> String {
+    let group = ["alertname", "namespace"].map(|name| (name, alert.labels.get(name)));
+    let group = Labels::from(group).fingerprint().0;
+    format!("{}{}", group.get(..8).unwrap_or_default(), alert.fingerprint)
 }
 
 impl Prepared {
@@ -86,7 +95,8 @@ impl Prepared {
                     })
                     .collect();
                 let json = serde_json::to_string(&alert).unwrap_or_default();
-                Entry { starts_at: alert.starts_at.as_microsecond(), json, alert, ends_at, by }
+                let key = key(&alert);
+                Entry { starts_at: alert.starts_at.as_microsecond(), key, json, alert, ends_at, by }
             })
             .collect();
         let mut keys = HashSet::new();

@@ -213,7 +213,7 @@ impl Draft {
 
     /// As it is sent.
     pub(super) fn message(self) -> Message {
-        Message { text: self.text, blocks: Value::Array(self.blocks) }
+        Message { text: self.text, blocks: Value::Array(self.blocks), broadcast: false }
     }
 }
 

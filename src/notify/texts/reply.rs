@@ -23,6 +23,20 @@ const LEGS: usize = 10;
 /// included.
 #[must_use]
 pub fn reply(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Option<Message> {
+    let message = line_of(incident, recorded, history)?;
+    Some(Message { broadcast: calls_a_person(&recorded.event), ..message })
+}
+
+/// Whether somebody has to do something now, so that the channel must see it and not only the thread.
+const fn calls_a_person(event: &Event) -> bool {
+    match event {
+        Event::ApprovalAsked { .. } => true,
+        Event::Closed { outcome, .. } => outcome.needs_a_person(),
+        _ => false,
+    }
+}
+
+fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Option<Message> {
     let thread = Thread { incident, recorded, before: history.get(..history.len().saturating_sub(1))? };
     match &recorded.event {
         Event::Opened(_)

@@ -30,8 +30,10 @@ CREATE TABLE events (
     PRIMARY KEY (incident, seq)
 ) STRICT;
 
+-- alert_key: the fingerprint behind a hash of what Alertmanager groups by, so that the alerts of one group lie side by
+-- side. A fingerprint alone scatters every one of them onto a page of its own.
 CREATE TABLE episodes (
-    fingerprint TEXT    NOT NULL PRIMARY KEY,
+    alert_key   TEXT    NOT NULL PRIMARY KEY,
     number      INTEGER NOT NULL,
     starts_at   INTEGER NOT NULL,
     ends_at     INTEGER
@@ -39,11 +41,11 @@ CREATE TABLE episodes (
 
 -- Not a foreign key to the incident: the row decides whether one is opened, so it comes first.
 CREATE TABLE answered (
-    fingerprint TEXT    NOT NULL,
+    alert_key   TEXT    NOT NULL,
     runbook     TEXT    NOT NULL,
     number      INTEGER NOT NULL,
     incident    TEXT    NOT NULL,
-    PRIMARY KEY (fingerprint, runbook)
+    PRIMARY KEY (alert_key, runbook)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE effects (

@@ -22,7 +22,7 @@ impl State {
             // An alert that is there twice comes in the next round.
             let mut seen = BTreeSet::new();
             let (round, later): (Vec<_>, Vec<_>) =
-                rest.into_iter().partition(|entry| seen.insert(entry.fingerprint()));
+                rest.into_iter().partition(|entry| seen.insert(entry.key()));
             let (fire, end): (Vec<_>, Vec<_>) = round.into_iter().partition(|entry| entry.fires());
             self.fire(now, prepared.truncated, &fire, &mut receipt)?;
             self.end(now, &end, &mut receipt)?;
@@ -49,7 +49,7 @@ impl State {
         let mut groups: BTreeMap<(&str, &str), Vec<Answer<'_>>> = BTreeMap::new();
         for entry in fire {
             let new = Episode { number: 1, starts_at: entry.starts_at, ends_at: None };
-            let episode = self.episodes.entry(entry.fingerprint().to_owned()).or_insert(new);
+            let episode = self.episodes.entry(entry.key().to_owned()).or_insert(new);
             match episode.ends_at {
                 Some(over) if entry.starts_at > over => {
                     *episode = Episode { number: episode.number + 1, ..new }
@@ -64,7 +64,7 @@ impl State {
             let number = episode.number;
             let mut acts = false;
             for by in &entry.by {
-                let key = (entry.fingerprint().to_owned(), by.runbook.clone());
+                let key = (entry.key().to_owned(), by.runbook.clone());
                 if self.answered.get(&key).is_none_or(|(last, _)| *last < number) {
                     groups.entry((&by.runbook, &by.scope_key)).or_default().push((entry, by, number));
                     acts = true;
@@ -83,7 +83,7 @@ impl State {
             });
             let incident = if let Some(open) = open {
                 let incident = open.summary.id.clone();
-                joined.extend(answers.iter().map(|(entry, ..)| entry.fingerprint().to_owned()));
+                joined.extend(answers.iter().map(|(entry, ..)| entry.key().to_owned()));
                 self.record(now, &incident, Event::AlertsJoined { alerts, more })?;
                 incident
             } else {
@@ -102,7 +102,7 @@ impl State {
                 incident
             };
             for (entry, by, number) in answers {
-                let key = (entry.fingerprint().to_owned(), by.runbook.clone());
+                let key = (entry.key().to_owned(), by.runbook.clone());
                 self.answered.insert(key, (number, incident.clone()));
             }
         }
@@ -128,13 +128,13 @@ impl State {
     fn end(&mut self, now: Timestamp, end: &[&Entry], receipt: &mut Receipt) -> Result<(), StoreError> {
         let mut ended: BTreeMap<IncidentId, Vec<_>> = BTreeMap::new();
         for entry in end {
-            let fingerprint = entry.fingerprint().to_owned();
+            let key = entry.key().to_owned();
             let (starts_at, ends_at) = (entry.starts_at, entry.ends_at);
             if entry.is_nonsense() {
                 receipt.repeated += 1;
                 continue;
             }
-            let number = match self.episodes.get(&fingerprint) {
+            let number = match self.episodes.get(&key) {
                 None => 1,
                 Some(open) if open.ends_at.is_none() => {
                     if ends_at < Some(open.starts_at) {
@@ -149,13 +149,13 @@ impl State {
                     continue;
                 }
             };
-            let begun = self.episodes.get(&fingerprint).filter(|open| open.ends_at.is_none());
+            let begun = self.episodes.get(&key).filter(|open| open.ends_at.is_none());
             let starts_at = begun.map_or(starts_at, |open| open.starts_at);
-            self.episodes.insert(fingerprint.clone(), Episode { number, starts_at, ends_at });
+            self.episodes.insert(key.clone(), Episode { number, starts_at, ends_at });
             let answering: BTreeSet<IncidentId> = self
                 .answered
                 .iter()
-                .filter(|((of, _), (answered, _))| *of == fingerprint && *answered == number)
+                .filter(|((of, _), (answered, _))| *of == key && *answered == number)
                 .map(|(_, (_, incident))| incident.clone())
                 .filter(|incident| self.kept(incident).is_ok_and(|kept| kept.summary.closed_at.is_none()))
                 .collect();

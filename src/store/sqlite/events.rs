@@ -28,6 +28,11 @@ pub(super) struct Numbered {
 }
 
 impl Numbered {
+    /// The hash of this event, which the next one builds on.
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
+    }
+
     /// `previous`: the hash of the event before.
     pub(super) fn new(
         incident: String,
@@ -54,7 +59,7 @@ impl Numbered {
     }
 }
 
-/// Stores them, and tells the sinks. At most one event of each incident.
+/// Stores them, and tells the sinks. Those of one incident stand together, in order.
 pub(super) async fn insert(connection: &mut SqliteConnection, news: &[Numbered]) -> Result<(), sqlx::Error> {
     EVENTS
         .run(connection, news, |query, new| {
@@ -67,8 +72,14 @@ pub(super) async fn insert(connection: &mut SqliteConnection, news: &[Numbered])
                 .bind(&new.hash)
         })
         .await?;
+    // One statement can not touch a row twice: of each incident the last one tells how far it has come.
+    let last = news
+        .iter()
+        .enumerate()
+        .filter(|(position, new)| news.get(position + 1).is_none_or(|next| next.incident != new.incident));
+    let last: Vec<&Numbered> = last.map(|(_, new)| new).collect();
     let dirty: Vec<(&str, &Numbered)> =
-        SINKS.iter().flat_map(|sink| news.iter().map(move |new| (*sink, new))).collect();
+        SINKS.iter().flat_map(|sink| last.iter().map(move |new| (*sink, *new))).collect();
     DIRTY
         .run(connection, &dirty, |query, (sink, new)| {
             query.bind(*sink).bind(&new.incident).bind(new.seq).bind(new.at)

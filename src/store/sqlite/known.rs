@@ -1,6 +1,7 @@
 //! What is on disk about the alerts that came last, so that a notification that changes nothing costs no
 //! transaction. Filled at the start and after commits only; this process is the journal's only writer.
-//! It never answers anything but "nothing changes", and nothing that limits are counted from.
+//! It never answers anything but "nothing changes" and "this alert is new", and nothing that limits are counted
+//! from. A wrong "new" is refused by the alert's unique row.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ const HALF: usize = 50_000;
 /// An alert's last episode, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Learned {
-    pub(super) fingerprint: String,
+    pub(super) alert_key: String,
     pub(super) starts_at: i64,
     /// None: it is open.
     pub(super) ends_at: Option<i64>,
@@ -26,6 +27,8 @@ pub(super) struct Learned {
 pub(super) struct Known {
     young: HashMap<String, Episode>,
     old: HashMap<String, Episode>,
+    /// Some alerts of the journal are not here.
+    forgetful: bool,
 }
 
 #[derive(Debug)]
@@ -40,12 +43,23 @@ impl Known {
     pub(super) const MOST: usize = 2 * HALF;
 
     pub(super) fn learn(&mut self, learned: impl IntoIterator<Item = Learned>) {
-        for Learned { fingerprint, starts_at, ends_at, answered } in learned {
-            if self.young.len() >= HALF && !self.young.contains_key(&fingerprint) {
+        for Learned { alert_key, starts_at, ends_at, answered } in learned {
+            if self.young.len() >= HALF && !self.young.contains_key(&alert_key) {
+                self.forgetful |= !self.old.is_empty();
                 self.old = std::mem::take(&mut self.young);
             }
-            self.young.insert(fingerprint, Episode { starts_at, ends_at, answered });
+            self.young.insert(alert_key, Episode { starts_at, ends_at, answered });
         }
+    }
+
+    /// Not every alert of the journal was read at the start.
+    pub(super) const fn is_incomplete(&mut self) {
+        self.forgetful = true;
+    }
+
+    /// Whether the journal surely has no episode of this alert.
+    pub(super) fn is_new(&self, alert_key: &str) -> bool {
+        !self.forgetful && !self.young.contains_key(alert_key) && !self.old.contains_key(alert_key)
     }
 
     /// The receipt of a notification that changes nothing, whatever the order of its alerts.
@@ -56,8 +70,8 @@ impl Known {
     }
 
     fn repeats(&self, entry: &Entry) -> bool {
-        let fingerprint = entry.fingerprint();
-        let Some(episode) = self.young.get(fingerprint).or_else(|| self.old.get(fingerprint)) else {
+        let alert_key = entry.key();
+        let Some(episode) = self.young.get(alert_key).or_else(|| self.old.get(alert_key)) else {
             return false;
         };
         match (entry.ends_at, episode.ends_at) {

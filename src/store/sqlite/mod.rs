@@ -57,10 +57,13 @@ impl Sqlite {
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         let opened = open::open(path).await?;
         let mut known = Known::default();
-        let learned = remembered(&opened.readers)
+        let (learned, all) = remembered(&opened.readers)
             .await
             .map_err(|source| OpenError::Other { path: path.to_owned(), source })?;
         known.learn(learned);
+        if !all {
+            known.is_incomplete();
+        }
         let known = Arc::new(Mutex::new(known));
         let (changed, changes) = watch::channel(0);
         let queue = writer::start(opened.writer, opened.lock, Arc::clone(&known), changed);
@@ -98,27 +101,29 @@ impl Sqlite {
     }
 }
 
-/// The open episodes and who answers them.
-async fn remembered(pool: &SqlitePool) -> Result<Vec<Learned>, sqlx::Error> {
-    let rows: Vec<(String, i64, Option<String>)> = sqlx::query_as(
-        "SELECT e.fingerprint, e.starts_at, a.runbook FROM episodes e
-         LEFT JOIN answered a ON a.fingerprint = e.fingerprint AND a.number = e.number
-         WHERE e.ends_at IS NULL ORDER BY e.fingerprint LIMIT $1",
+/// The episodes and who answers them, the open ones first, and whether these are all.
+async fn remembered(pool: &SqlitePool) -> Result<(Vec<Learned>, bool), sqlx::Error> {
+    let most = i64::try_from(Known::MOST).unwrap_or(i64::MAX);
+    let rows: Vec<(String, i64, Option<i64>, Option<String>)> = sqlx::query_as(
+        "SELECT e.alert_key, e.starts_at, e.ends_at, a.runbook FROM episodes e
+         LEFT JOIN answered a ON a.alert_key = e.alert_key AND a.number = e.number
+         ORDER BY e.ends_at IS NOT NULL, e.alert_key LIMIT $1",
     )
-    .bind(i64::try_from(Known::MOST).unwrap_or(i64::MAX))
+    .bind(most)
     .fetch_all(pool)
     .await?;
+    let all = i64::try_from(rows.len()).is_ok_and(|rows| rows < most);
     let mut learned: Vec<Learned> = Vec::new();
-    for (fingerprint, starts_at, runbook) in rows {
+    for (alert_key, starts_at, ends_at, runbook) in rows {
         match learned.last_mut() {
-            Some(last) if last.fingerprint == fingerprint => last.answered.extend(runbook),
+            Some(last) if last.alert_key == alert_key => last.answered.extend(runbook),
             _ => {
                 let answered = runbook.into_iter().collect();
-                learned.push(Learned { fingerprint, starts_at, ends_at: None, answered });
+                learned.push(Learned { alert_key, starts_at, ends_at, answered });
             }
         }
     }
-    Ok(learned)
+    Ok((learned, all))
 }
 
 fn unavailable(error: sqlx::Error) -> StoreError {

@@ -108,6 +108,10 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(STATEMENTS_KEPT)
+        // SQLite has a thread of its own; it need not wait for us between rows.
+        .row_buffer_size(1024)
+        // What a savepoint would put back is kept in memory, and not in a file that is written for each page.
+        .pragma("temp_store", "MEMORY")
         .disable_statement_logging();
     let writing = options
         .clone()

@@ -10,7 +10,7 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 pub(super) type Bound = Query<'static, Sqlite, SqliteArguments>;
 
 /// The longest statement has 2 to this power rows.
-const POWERS: usize = 6;
+const POWERS: usize = 8;
 
 /// A statement whose text is `head`, then one list of placeholders for each row, then `tail`.
 pub(super) struct Rows {
@@ -28,13 +28,10 @@ impl Rows {
 
     fn text(&self, power: usize) -> Arc<str> {
         let make = || {
-            let row = |row: usize| {
-                let list: Vec<String> =
-                    (1..=self.columns).map(|column| format!("${}", row * self.columns + column)).collect();
-                format!("({})", list.join(", "))
-            };
-            let rows: Vec<String> = (0..1 << power).map(row).collect();
-            format!("{} {} {}", self.head, rows.join(", "), self.tail).into()
+            // Not `$1`, `$2`, ..: SQLite looks a numbered placeholder up among all others each time it is bound.
+            let row = format!("({})", vec!["?"; self.columns].join(", "));
+            let rows = vec![row; 1 << power].join(", ");
+            format!("{} {} {}", self.head, rows, self.tail).into()
         };
         self.texts[power].get_or_init(make).clone()
     }

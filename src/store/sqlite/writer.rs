@@ -1,6 +1,7 @@
 //! The one task that writes. It takes what is waiting, runs it in one transaction, each job in a savepoint of
 //! its own, and answers the callers only after the commit. What fails is undone alone.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::super::prepared::Prepared;
+use super::super::prepared::{Entry, Prepared};
 use super::super::{Receipt, StoreError};
 use super::intake;
 use super::known::{Known, Learned};
@@ -298,7 +299,8 @@ impl Writer {
         for last in [false, false, true] {
             self.save().await?;
             let known = learned.len();
-            let result = intake::take_in(&mut self.connection, now, these, learned).await;
+            let new = self.new_alerts(these, learned);
+            let result = intake::take_in(&mut self.connection, now, these, &new, learned).await;
             match result {
                 Ok(receipts) => {
                     self.release().await?;
@@ -316,6 +318,19 @@ impl Writer {
             }
         }
         Ok(Err(StoreError::Unavailable("no free id was found".to_owned())))
+    }
+
+    /// The alerts of these that the journal surely has no episode of, not even earlier in this transaction.
+    fn new_alerts(&self, these: &[&Prepared], learned: &[Learned]) -> HashSet<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let just_now: HashSet<&str> = learned.iter().map(|learned| learned.alert_key.as_str()).collect();
+        these
+            .iter()
+            .flat_map(|prepared| &prepared.alerts)
+            .map(Entry::key)
+            .filter(|alert_key| !just_now.contains(alert_key) && known.is_new(alert_key))
+            .map(str::to_owned)
+            .collect()
     }
 
     async fn step(&mut self, step: &mut dyn Step, now: Timestamp) -> Result<(), Spoiled> {

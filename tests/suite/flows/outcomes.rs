@@ -23,6 +23,8 @@ async fn recovered_by_a_restart_from_a_real_fault_to_the_slack_thread() {
         })
         .await;
     assert!(told, "{:#?}", flow.world().slack_threads());
+    let replies = flow.world().slack_threads().remove(0).replies;
+    assert!(replies.iter().all(|reply| !reply.broadcast), "nobody is called for what has recovered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,6 +171,13 @@ async fn not_recovered_when_a_restart_does_not_help() {
     let view = flow.end().await;
     assert_eq!(outcome(&view), "not_recovered", "{view:#}");
     assert_eq!(flow.world().writes().len(), 1, "what does not help is not done again");
+    let called = flow
+        .world()
+        .until(Duration::from_secs(20), |world| {
+            world.slack_threads().iter().flat_map(|thread| &thread.replies).any(|reply| reply.broadcast)
+        })
+        .await;
+    assert!(called, "a person is called in the channel: {:#?}", flow.world().slack_threads());
 }
 
 #[tokio::test(flavor = "multi_thread")]
