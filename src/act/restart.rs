@@ -124,3 +124,67 @@ pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
         Rollout::Failed { what } => Followed::Failed(what),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::plan::Kind;
+
+    fn deployment(uid: &str, restarted_at: Option<&str>) -> Deployment {
+        Deployment {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+            uid: uid.to_owned(),
+            generation: 1,
+            replicas: 2,
+            paused: false,
+            restarted_at: restarted_at.map(str::to_owned),
+            rollout: Rollout::Complete { ready: 2 },
+            progress_deadline: Duration::from_secs(600),
+            images: Vec::new(),
+            controller: None,
+        }
+    }
+
+    fn plan(before: Option<&str>) -> Plan {
+        Plan {
+            action: Action::Restart,
+            target: Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: "web".to_owned() },
+            uid: "u".to_owned(),
+            says: String::new(),
+            change: Change {
+                field: String::new(),
+                before: before.map(str::to_owned),
+                after: "ours".to_owned(),
+                judged: "now".to_owned(),
+            },
+            touches: Vec::new(),
+            circumstances: Circumstances::default(),
+            settles_within: GRACE,
+            made_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn only_the_very_value_before_means_not_done_and_only_ours_means_done() {
+        for (before, live, expected) in [
+            (None, Some("ours"), "done"),
+            (Some("old"), Some("ours"), "done"),
+            (None, None, "not done"),
+            (Some("old"), Some("old"), "not done"),
+            // Somebody else came, or somebody put something back: ours may have been in between.
+            (None, Some("a person's"), "ambiguous"),
+            (Some("old"), Some("a person's"), "ambiguous"),
+            (Some("old"), None, "ambiguous"),
+        ] {
+            let word = |uid| match seen(&plan(before), &deployment(uid, live)) {
+                Observation::Done => "done",
+                Observation::NotDone => "not done",
+                Observation::Ambiguous { .. } => "ambiguous",
+                Observation::Unseen { .. } => "unseen",
+            };
+            assert_eq!(word("u"), expected, "before {before:?}, now {live:?}");
+            assert_eq!(word("another"), "ambiguous", "another object of the same name");
+        }
+    }
+}

@@ -273,6 +273,11 @@ impl World<'_> {
             Next::Verify(effect, since) => {
                 let StepKind::Remediate { verify, .. } = &runbook.steps[step].kind else { unreachable!() };
                 assert!(self.now >= after(since, verify.hold), "verify asks before it can look at `hold`");
+                assert_eq!(
+                    Some(since),
+                    self.completed(index, &effect.op),
+                    "verify begins with the completion"
+                );
                 let found = match self.choices.of(4) {
                     0 | 1 => Found::Holds,
                     2 => Found::Fails,
@@ -364,6 +369,14 @@ impl World<'_> {
         self.writes.iter().any(|write| write.op == *op && write.took_effect)
     }
 
+    /// When the effect was seen to be complete.
+    fn completed(&self, index: usize, op: &OperationId) -> Option<Timestamp> {
+        self.cases[index].journal.iter().rev().find_map(|recorded| match &recorded.event {
+            Event::EffectCompleted { op: completed, .. } if completed == op => Some(recorded.at),
+            _ => None,
+        })
+    }
+
     fn observe(&mut self, effect: &Effect) -> Observation {
         match (self.choices.of(8), self.took_effect(&effect.op)) {
             (6, _) => Observation::Unseen { why: "no answer".to_owned() },
@@ -444,8 +457,12 @@ impl World<'_> {
                 self.tick(60 * minutes);
             }
             12 | 13 => {
-                if let Stage::Asking { judged, .. } = incident.stage {
+                if let Stage::Asking { judged, .. } = incident.stage.clone() {
                     let by = "ana".to_owned();
+                    let judged_another =
+                        Event::Approved { by: by.clone(), judged: Hash("another".to_owned()) };
+                    let other = Recorded { seq: incident.seq + 1, at: self.now, event: judged_another };
+                    assert!(incident.after(&other).is_err(), "an approval of another plan counts");
                     let event = if self.choices.of(3) == 2 {
                         Event::Declined { by, reason: "not now".to_owned() }
                     } else {

@@ -9,7 +9,9 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{Shared, firing, in_scope, incident, intake, names, resolved, skipped, wanted, yes};
+use super::{
+    Shared, firing, in_scope, incident, intake, names, no_commit_of, resolved, skipped, wanted, yes,
+};
 
 struct File {
     directory: TempDir,
@@ -67,6 +69,19 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!((next.len(), next[0].epoch), (1, 2));
     let lost = store.append(&claim, 3, skipped(), None).await;
     assert_eq!(lost, Err(StoreError::NotMine(claim.incident)));
+}
+
+#[tokio::test]
+async fn an_intent_that_is_not_committed_gives_no_permit() {
+    let file = File::new();
+    file.open().await.close().await;
+    no_commit_of(&file.path(), "effects").await;
+    let store: Shared = file.open().await;
+    let claim = incident(&store, "shop").await;
+    let committed = store.commit_effect(&claim, 1, yes(wanted(&claim.incident, 1, "web"))).await;
+    assert!(matches!(committed, Err(StoreError::Unavailable(_))), "{committed:?}");
+    assert_eq!(names(&store, &claim.incident).await, ["opened"]);
+    assert_eq!(store.ledger().await.unwrap().attempts, []);
 }
 
 #[tokio::test]
