@@ -30,8 +30,9 @@ pub(super) async fn plan(
     })?;
     let replicas = u32::try_from(deployment.replicas).unwrap_or_default();
     let rollout_in_progress = match &deployment.rollout {
-        Rollout::Complete { .. } => None,
-        Rollout::InProgress { what, .. } | Rollout::Failed { what } => Some(what.clone()),
+        // One that has failed is over: new pods may be just what it needs.
+        Rollout::Complete { .. } | Rollout::Failed { .. } => None,
+        Rollout::InProgress { what, .. } => Some(what.clone()),
     };
     let pods = count(u64::from(replicas), "pod is", "pods are");
     Ok(Plan {

@@ -30,7 +30,7 @@ pub struct ApproveArgs {
     /// Approves without asking on the terminal.
     #[arg(long, short)]
     pub yes: bool,
-    /// Who says it [default: you, as USER@HOST].
+    /// Who says it (by default you, as USER@HOST).
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
     #[command(flatten)]

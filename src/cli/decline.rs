@@ -20,7 +20,7 @@ pub struct DeclineArgs {
     /// Why not; it goes into the journal.
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: String,
-    /// Who says it [default: you, as USER@HOST].
+    /// Who says it (by default you, as USER@HOST).
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
     #[command(flatten)]

@@ -253,7 +253,11 @@ async fn keep(stage: &Stage, teller: &Teller) -> anyhow::Result<()> {
         format!("  kubectl --kubeconfig {} get deployments", stage.config().with_file_name("kubeconfig").display()),
         format!("  curl -s {}/metrics", stage.url()),
     ])?;
-    tokio::signal::ctrl_c().await?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub struct PauseArgs {
     /// Why; everybody who looks at a refused incident reads it.
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: String,
-    /// Who says it [default: you, as USER@HOST].
+    /// Who says it (by default you, as USER@HOST).
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::api::wire::{Resume, Resumed};
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  runbookd resume")]
 pub struct ResumeArgs {
-    /// Who says it [default: you, as USER@HOST].
+    /// Who says it (by default you, as USER@HOST).
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
     #[command(flatten)]

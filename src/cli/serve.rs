@@ -127,11 +127,21 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     tasks.spawn(pipeline.run(shutdown));
     announce(&runbooks, &policy, &config.listen.to_string(), &kubernetes.server(), config.time_scale);
 
-    stopped().await?;
+    let died = tokio::select! {
+        told = stopped() => { told?; false }
+        // Every task runs until it is told to stop; one that ends before has died.
+        _ = tasks.join_next() => true,
+    };
+    if died {
+        tracing::error!("A part of runbookd has died; it ends, so that it is started anew");
+    }
     info!("Shutting down: nothing new is taken in, calls on their way are finished");
     // Nobody has to be there to hear it.
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
+    if died {
+        bail!("a part of it has died; see the log");
+    }
     info!("Stopped");
     Ok(())
 }

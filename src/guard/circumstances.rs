@@ -1,11 +1,19 @@
 //! The target can be changed to any effect at all: a paused Deployment accepts a restart and rolls nothing out,
 //! one with no replicas has nothing to restart, and one with a controller of its own is put back by it.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::{Question, allow, refuse};
+use crate::clock::after;
 use crate::incident::refusal::{Answer, Guard, Refusal};
 use crate::text::count;
 
-pub(super) fn ask(question: &Question) -> (Answer, Option<Refusal>) {
+/// A rollout that is under way is looked at again after this long.
+const ROLLOUT: Duration = Duration::from_secs(60);
+
+pub(super) fn ask(question: &Question, now: Timestamp) -> (Answer, Option<Refusal>) {
     let plan = &question.wanted.plan;
     let circumstances = &plan.circumstances;
     let no = |saw: String, limit: &str| refuse(Guard::Circumstances, saw, limit, None);
@@ -19,6 +27,11 @@ pub(super) fn ask(question: &Question) -> (Answer, Option<Refusal>) {
     if let Some(controller) = &circumstances.controller {
         let saw = format!("{} is controlled by {controller}", plan.target);
         return no(saw, "its controller would undo the change");
+    }
+    if let Some(rollout) = &circumstances.rollout_in_progress {
+        let saw = format!("{} is rolling out: {rollout}", plan.target);
+        let until = after(now, question.runbook.paced(ROLLOUT));
+        return refuse(Guard::Circumstances, saw, "a rollout on top of another hides both", Some(until));
     }
     let replicas = count(u64::from(circumstances.replicas), "replica", "replicas");
     allow(Guard::Circumstances, format!("{replicas}, not paused, no other controller"), "can be changed")

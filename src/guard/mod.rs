@@ -66,7 +66,7 @@ pub fn ask(question: &Question, ledger: &Ledger) -> Asked {
             Guard::Namespace => namespace::ask(question),
             Guard::Pause => pause::ask(ledger),
             Guard::Freshness => freshness::ask(question, ledger.now),
-            Guard::Circumstances => circumstances::ask(question),
+            Guard::Circumstances => circumstances::ask(question, ledger.now),
             Guard::Busy => busy::ask(question, ledger),
             Guard::Cooldown => cooldown::ask(question, ledger),
             Guard::RunbookRate => rate::ask_runbook(question, ledger),

@@ -101,6 +101,12 @@ pub fn decide(incident: &Incident, runbook: &Runbook, moment: Moment) -> Next {
         Stage::ChooseLegs => Next::ChooseLegs,
         Stage::Begin { failed } => begin(incident, runbook, now, failed.as_ref()),
         Stage::Planned(plan) => {
+            if now >= incident.opened.deadline && now > after(plan.made_at, runbook.paced(FRESH)) {
+                return close(
+                    Outcome::Blocked,
+                    "the plan grew old before it could be used, until the deadline",
+                );
+            }
             if now > after(plan.made_at, runbook.paced(FRESH)) {
                 // A crash lies between the plan and this moment, or a very slow store.
                 return Next::Confirm;
@@ -113,7 +119,7 @@ pub fn decide(incident: &Incident, runbook: &Runbook, moment: Moment) -> Next {
                 again: false,
             }))
         }
-        Stage::Refused { until, .. } => refused(incident, moment, *until),
+        Stage::Refused { until, .. } => refused(incident, runbook, moment, *until),
         Stage::Asking { expires, .. } => {
             if now >= *expires {
                 return close(Outcome::Expired, "nobody approved or declined in time");
@@ -194,7 +200,7 @@ fn with_effect(incident: &Incident, runbook: &Runbook, moment: Moment, effect: &
             if incident.resolved() || now >= deadline {
                 return end(StepResult::Dropped, "it did not happen, and is no longer allowed".to_owned());
             }
-            match refused(incident, moment, *until) {
+            match refused(incident, runbook, moment, *until) {
                 Next::Append(_) => {
                     end(StepResult::Dropped, "it did not happen, and is no longer allowed".to_owned())
                 }
@@ -356,7 +362,7 @@ fn begin(
 }
 
 /// A guard said no: wait until that ends, when it ends before the incident's deadline; then confirm anew.
-fn refused(incident: &Incident, moment: Moment, until: Option<Timestamp>) -> Next {
+fn refused(incident: &Incident, runbook: &Runbook, moment: Moment, until: Option<Timestamp>) -> Next {
     use super::refusal::Guard;
     let deadline = incident.opened.deadline;
     let reasons = || {
@@ -377,7 +383,8 @@ fn refused(incident: &Incident, moment: Moment, until: Option<Timestamp>) -> Nex
         // Nobody knows when a person resumes; the pipeline asks again when they do.
         return Next::Wait(deadline);
     }
-    at_or_wait(moment.now, until.unwrap_or(moment.now), Next::Confirm)
+    let until = until.unwrap_or_else(|| after(incident.touched_at, runbook.paced(CONFIRM_AGAIN)));
+    at_or_wait(moment.now, until, Next::Confirm)
 }
 
 fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>, why: &str) -> Next {
@@ -386,6 +393,8 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
     let go_on = || Next::Append(Event::StepBegan { leg: next_leg, step: 0 });
     match result {
         None | Some(StepResult::Recovered) if more_legs && !incident.resolved() => go_on(),
+        // Alerts came while it worked: their targets are looked for before it is over.
+        None | Some(StepResult::Recovered) if incident.unseen && !incident.resolved() => Next::Confirm,
         None | Some(StepResult::Recovered) => {
             let would_act = incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct));
             if incident.effects > 0 {

@@ -83,6 +83,8 @@ impl Plan {
             self.target,
             self.uid,
             self.change.field,
+            // The value before must still hold: a colleague may have been faster.
+            self.change.before,
             self.change.judged,
             self.touches,
         ]);

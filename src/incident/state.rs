@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::event::{EffectResult, Event, Found, Leg, Observation, Opened, Recorded};
 use super::evidence::Evidence;
 use super::outcome::{Outcome, StepResult};
-use super::plan::Plan;
+use super::plan::{Plan, Target};
 use super::refusal::{Guard, Refusal};
 use super::{IncidentId, OperationId};
 use crate::alert::{Alert, Fingerprint};
@@ -56,6 +56,10 @@ pub struct Incident {
     pub refusals: Vec<Refusal>,
     /// Whether another incident's work on this target was what kept it away, now or before.
     pub kept_away: bool,
+    /// Alerts joined after the targets were chosen: nobody has looked for theirs yet.
+    pub unseen: bool,
+    /// The targets that recovered, which are not chosen again.
+    pub cured: Vec<Target>,
 }
 
 /// An alert of an incident.
@@ -100,6 +104,8 @@ pub struct Effect {
     pub intended_at: Timestamp,
     /// How often a permit was granted.
     pub permits: u32,
+    /// Whether a person approved it.
+    pub approved: bool,
 }
 
 /// What an incident is about.
@@ -214,6 +220,11 @@ pub struct Closed {
     pub at: Timestamp,
 }
 
+/// `confirm` is asked for the choice of targets.
+const fn stage_for_all(since: Timestamp) -> Stage {
+    Stage::Confirm { tries: 0, since, last: None, then: Then::ChooseLegs }
+}
+
 const fn effect_of(stage: &Stage) -> Option<&Effect> {
     match stage {
         Stage::Intended(effect)
@@ -307,6 +318,8 @@ impl Incident {
             approved: None,
             refusals: Vec::new(),
             kept_away: false,
+            unseen: false,
+            cured: Vec::new(),
             opened,
         };
         for alert in incident.opened.alerts.clone() {
@@ -375,6 +388,7 @@ impl Incident {
         let before = self.stage.clone();
         self.stage = match (self.stage.clone(), recorded.event.clone()) {
             (stage, Event::AlertsJoined { alerts, more }) => {
+                self.unseen |= !self.legs.is_empty();
                 alerts.into_iter().for_each(|alert| self.join(alert));
                 self.more.0 += more;
                 stage
@@ -398,7 +412,13 @@ impl Incident {
             (Stage::Confirm { .. } | Stage::StoodBack { .. }, Event::StoodBack { until, .. }) => {
                 Stage::StoodBack { until }
             }
+            (Stage::StepEnded { .. }, Event::Confirmed { found, answers }) if self.unseen => {
+                self.evidence = answers;
+                self.step = 0;
+                self.confirmed(stage_for_all(at), found, at)
+            }
             (Stage::ChooseLegs, Event::LegsChosen { legs }) if !legs.is_empty() => {
+                (self.leg, self.step, self.unseen) = (0, 0, false);
                 self.legs =
                     legs.into_iter().map(|leg| LegState { leg, result: None, skipped: None }).collect();
                 Stage::Begin { failed: None }
@@ -437,6 +457,8 @@ impl Incident {
             (stage @ (Stage::Planned(_) | Stage::NotDone { .. }), Event::Refused { refusals, until, .. }) => {
                 self.kept_away |= refusals.iter().any(|refusal| refusal.guard == Guard::Busy);
                 self.refusals = refusals;
+                // What a person said yes to was meant for now.
+                self.approved = None;
                 let then = match stage {
                     Stage::NotDone { effect, .. } => Then::Regrant(Box::new(effect)),
                     _ => Then::Begin,
@@ -459,8 +481,8 @@ impl Incident {
             (Stage::Planned(_), Event::EffectIntended { op, plan, .. }) => {
                 self.attempts += 1;
                 self.effects += 1;
-                self.approved = None;
-                Stage::Intended(Effect { op, plan, intended_at: at, permits: 1 })
+                let approved = self.approved.take().is_some();
+                Stage::Intended(Effect { op, plan, intended_at: at, permits: 1, approved })
             }
             (Stage::NotDone { effect, .. }, Event::EffectRegranted { op, .. }) if effect.op == op => {
                 Stage::Intended(Effect { permits: effect.permits + 1, ..effect })
@@ -495,6 +517,9 @@ impl Incident {
                     self.effects -= 1;
                 }
                 self.legs[leg].result = Some(result);
+                if result == StepResult::Recovered {
+                    self.cured.push(self.legs[leg].leg.target.clone());
+                }
                 Stage::StepEnded { result: Some(result), why }
             }
             (Stage::StepEnded { .. }, Event::StepBegan { leg, step })
@@ -533,7 +558,9 @@ impl Incident {
         if found != Found::Holds {
             return Stage::Confirm { tries: tries + 1, since, last: Some((at, found)), then };
         }
-        self.held_at = Some(at);
+        // The evidence is as old as what was looked at, however long the answer took.
+        let looked = self.evidence.iter().filter_map(|answer| answer.window).map(|(_, to)| to).min();
+        self.held_at = Some(looked.map_or(at, |to| to.min(at)));
         match then {
             Then::ChooseLegs => Stage::ChooseLegs,
             Then::Begin => Stage::Begin { failed: None },

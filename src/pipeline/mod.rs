@@ -1,7 +1,7 @@
 //! The story: one loop per open incident. Decide, perform, append, apply, and again. Starting up is the same loop
 //! over the incidents that are open, so a crash is nothing special.
 //!
-//! The pipeline never decides by itself what comes next ([`crate::incident::decide`] does) and never acts without
+//! The pipeline never decides by itself what comes next ([`crate::incident::decide()`] does) and never acts without
 //! a permit ([`crate::store::Store::commit_effect`] hands it out).
 
 mod perform;
@@ -67,7 +67,7 @@ struct Heard {
 
 /// Why a loop over one incident ended before the incident did.
 #[derive(Debug, thiserror::Error)]
-enum Left {
+pub(crate) enum Left {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the journal of the incident can not be followed: {0}")]
@@ -88,10 +88,10 @@ impl Pipeline {
         while !*shutdown.borrow_and_update() {
             changes.mark_unchanged();
             if clock::now() >= renew_at {
-                if let Err(error) = self.store.renew(&self.owner, LEASE).await {
-                    warn!(%error, "The leases could not be prolonged");
+                match self.store.renew(&self.owner, LEASE).await {
+                    Ok(()) => renew_at = clock::after(clock::now(), LEASE / 4),
+                    Err(error) => warn!(%error, "The leases could not be prolonged"),
                 }
-                renew_at = clock::after(clock::now(), LEASE / 4);
             }
             match self.store.claim(&self.owner, LEASE).await {
                 Ok(claims) => {
@@ -197,12 +197,17 @@ impl Pipeline {
     ) -> Result<(), Left> {
         let events = self.store.events(&claim.incident, 0).await?;
         let mut incident = Incident::replay(&claim.incident, &events)?;
-        let runbook =
-            self.shelf.version(&self.store, &incident.opened.hash).await.map_err(Left::NoRunbook)?;
+        let runbook = self.shelf.version(&self.store, &incident.opened.hash).await?;
         crate::crash::here("claimed");
         loop {
             // Late by a moment at the most, and only to know when to ask again: the guard `pause` reads the ledger.
-            let paused = hear.borrow_and_update().paused;
+            let heard = *hear.borrow_and_update();
+            if heard.seq > incident.seq {
+                for recorded in self.store.events(&claim.incident, incident.seq).await? {
+                    incident = incident.after(&recorded)?;
+                }
+            }
+            let paused = heard.paused;
             if *shutdown.borrow() {
                 return Err(Left::Shutdown);
             }

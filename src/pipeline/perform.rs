@@ -9,7 +9,7 @@ use super::{Left, Pipeline, targets};
 use crate::act::Followed;
 use crate::clock;
 use crate::guard::{self, Question};
-use crate::incident::decide::{FOLLOW_EVERY, FRESH};
+use crate::incident::decide::{CONFIRM_AGAIN, FOLLOW_EVERY, FRESH};
 use crate::incident::event::Observation;
 use crate::incident::permit::{Asked, Wanted};
 use crate::incident::refusal::{Guard, Refusal};
@@ -35,6 +35,10 @@ impl Pipeline {
                 Some(Event::Confirmed { found, answers })
             }
             Next::ChooseLegs => Some(match targets::choose(incident, runbook) {
+                Ok(legs) if legs.is_empty() => {
+                    let why = "every target that the evidence names has recovered".to_owned();
+                    Event::Closed { outcome: Outcome::Recovered, why }
+                }
                 Ok(legs) => Event::LegsChosen { legs },
                 Err(why) => Event::Closed { outcome: Outcome::Blocked, why },
             }),
@@ -89,14 +93,23 @@ impl Pipeline {
         runbook: &Arc<Runbook>,
         wanted: Wanted,
     ) -> Result<Option<Event>, Left> {
+        let mut wanted = wanted;
+        if wanted.again {
+            // The plan is the old one, the target may not be: paused, scaled to zero, taken over.
+            match self.hands.plan(wanted.plan.action, &wanted.plan.target, clock::now()).await {
+                Ok(now) => wanted.plan.circumstances = now.circumstances,
+                Err(error) => return Ok(Some(unseen(&wanted, runbook, error.why))),
+            }
+        }
         let judged = wanted.plan.judged(&runbook.hash, wanted.step);
+        let by_a_person = wanted.again && incident.effect().is_some_and(|effect| effect.approved);
         let approved = incident.approved.as_ref().is_some_and(|(approved, _)| *approved == judged);
         let question = Question {
             wanted: wanted.clone(),
             runbook: Arc::clone(runbook),
             policy: Arc::clone(&self.policy),
             held_at: incident.held_at,
-            approved: approved || wanted.again,
+            approved: approved || by_a_person,
         };
         let mode = guard::effective_mode(&question);
         if mode == Mode::Shadow && !wanted.again {
@@ -196,4 +209,12 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The target could not be looked at before a second permit: asked again in a moment.
+fn unseen(wanted: &Wanted, runbook: &Runbook, saw: String) -> Event {
+    let until = Some(clock::after(clock::now(), runbook.paced(CONFIRM_AGAIN)));
+    let limit = "the target must be seen before it is changed".to_owned();
+    let refusal = Refusal { guard: Guard::Circumstances, saw, limit, until };
+    Event::Refused { leg: wanted.leg, step: wanted.step, refusals: vec![refusal], until }
 }

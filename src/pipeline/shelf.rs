@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Left;
 use crate::runbook::{Hash, Runbook, load};
 use crate::store::Store;
 
@@ -21,13 +22,15 @@ impl Shelf {
     }
 
     /// The runbook with this hash.
-    pub(super) async fn version(&self, store: &Arc<dyn Store>, hash: &Hash) -> Result<Arc<Runbook>, String> {
+    pub(super) async fn version(&self, store: &Arc<dyn Store>, hash: &Hash) -> Result<Arc<Runbook>, Left> {
         if let Some(runbook) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
             return Ok(Arc::clone(runbook));
         }
-        let text = store.runbook(hash).await.map_err(|error| error.to_string())?;
-        let text = text.ok_or_else(|| format!("the journal has no runbook with the hash {}", hash.0))?;
-        let runbook = Arc::new(load::read_one(&text).map_err(|faults| faults.to_string())?);
+        let text = store.runbook(hash).await?;
+        let missing = || Left::NoRunbook(format!("the journal has no runbook with the hash {}", hash.0));
+        let text = text.ok_or_else(missing)?;
+        let unreadable = |faults: crate::yaml::Faults| Left::NoRunbook(faults.to_string());
+        let runbook = Arc::new(load::read_one(&text).map_err(unreadable)?);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.clone(), Arc::clone(&runbook));
         Ok(runbook)
     }

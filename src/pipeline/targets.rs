@@ -10,7 +10,7 @@ use crate::incident::plan::{Kind, Target};
 use crate::probe::value_of;
 use crate::runbook::Runbook;
 
-/// One leg per value that was found, most affected first.
+/// One leg per value that was found, most affected first, but for targets that have recovered already.
 ///
 /// # Errors
 /// Why there is no target, for people.
@@ -29,7 +29,23 @@ pub(super) fn choose(incident: &Incident, runbook: &Runbook) -> Result<Vec<Leg>,
     if found.is_empty() {
         return Err("the evidence names no target".to_owned());
     }
-    found.into_iter().map(|(each, figure)| leg(incident, runbook, each, figure)).collect()
+    let mut legs = Vec::new();
+    let mut refused = None;
+    for (each, figure) in found {
+        match leg(incident, runbook, each, figure) {
+            Ok(leg) if incident.cured.contains(&leg.target) => {}
+            Ok(leg) => legs.push(leg),
+            // One hostile value must not keep the others from being helped.
+            Err(why) => {
+                tracing::warn!(incident.id = %incident.id, "A target is left out: {why}");
+                refused = Some(why);
+            }
+        }
+    }
+    match refused {
+        Some(why) if legs.is_empty() => Err(why),
+        _ => Ok(legs),
+    }
 }
 
 fn leg(

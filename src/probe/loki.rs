@@ -99,7 +99,14 @@ async fn answer(
         saw = format!("{saw}, and {nameless} without the label");
     }
     let saw = format!("{saw}; {threshold}");
-    let verdict = if total > 0.0 { verdict } else { silent(loki, scope, rendered, *from, verdict).await? };
+    let verdict = match own_value(probe, scope) {
+        _ if total > 0.0 => verdict,
+        // Whether these streams write anything says nothing about this target: others write there, too.
+        Some(value) => {
+            Verdict::Quiet { why: format!("the streams do not tell whether {value} writes anything") }
+        }
+        None => silent(loki, scope, rendered, *from, verdict).await?,
+    };
     let samples =
         if total > 0.0 { samples(loki, probe, rendered, *from, scope.now).await } else { Vec::new() };
     Ok(Evidence {

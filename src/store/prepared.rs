@@ -74,7 +74,8 @@ impl Prepared {
                 let alert = answered.alert;
                 let ends_at = match alert.status {
                     Status::Firing => None,
-                    Status::Resolved => Some(alert.ends_at.unwrap_or(now).as_microsecond()),
+                    // An end that is still to come would keep the next firing out until then.
+                    Status::Resolved => Some(alert.ends_at.unwrap_or(now).min(now).as_microsecond()),
                 };
                 let mut names = HashSet::new();
                 let by = answered

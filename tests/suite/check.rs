@@ -100,7 +100,7 @@ steps:
 #[test]
 fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
     insta::assert_snapshot!(check(None, &[Path::new("rules/database-pool.yaml")]), @r#"
-    warning: without a configuration nobody knows whether these exist: ${vars.namespace}, ${vars.oncall_channel}
+    warning: without a configuration nobody knows whether these exist: ${vars.oncall_channel}
       hint: name the configuration with --config
     rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": restart
     "#);
@@ -176,7 +176,7 @@ fn the_hash_changes_with_the_text_the_variables_it_names_and_the_time_scale() {
     unused.insert("unused".to_owned(), "x".to_owned());
     assert_eq!(hash(SHIPPED, &unused, 1), first);
     let mut other = vars();
-    other.insert("namespace".to_owned(), "other".to_owned());
+    other.insert("oncall_channel".to_owned(), "#other".to_owned());
     assert_ne!(hash(SHIPPED, &other, 1), first);
     assert_ne!(hash(SHIPPED, &vars(), 2), first);
     assert_ne!(hash(&SHIPPED.replace("at_least: 5", "at_least: 6"), &vars(), 1), first);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use runbookd::alert::{Alert, Labels, Status};
 use runbookd::clock::{after, before};
 use runbookd::guard::{self, Policy, Question};
@@ -228,17 +229,27 @@ impl World<'_> {
                 self.append(index, Event::Confirmed { found, answers });
             }
             Next::ChooseLegs => {
-                let legs = incident.evidence[0].by.iter().map(|(name, figure)| Leg {
-                    target: Target {
-                        kind: Kind::Deployment,
-                        namespace: NAMESPACE.to_owned(),
-                        name: name.clone(),
-                    },
+                let target = |name: &str| Target {
+                    kind: Kind::Deployment,
+                    namespace: NAMESPACE.to_owned(),
+                    name: name.to_owned(),
+                };
+                let found = incident.evidence[0].by.iter();
+                let found = found.filter(|(name, _)| !incident.cured.contains(&target(name)));
+                let legs = found.map(|(name, figure)| Leg {
+                    target: target(name),
                     each: BTreeMap::from([("app".to_owned(), name.clone())]),
                     figure: *figure,
                 });
-                let legs = legs.collect();
-                self.append(index, Event::LegsChosen { legs });
+                let legs: Vec<Leg> = legs.collect();
+                self.append(
+                    index,
+                    if legs.is_empty() {
+                        Event::Closed { outcome: Outcome::Recovered, why: "cured already".to_owned() }
+                    } else {
+                        Event::LegsChosen { legs }
+                    },
+                );
             }
             Next::Diagnose => self.append(index, Event::Diagnosed { leg, step, answers: Vec::new() }),
             Next::Plan => match self.choices.of(8) {
@@ -296,7 +307,7 @@ impl World<'_> {
             runbook: Arc::clone(runbook),
             policy: Arc::clone(&self.policy),
             held_at: incident.held_at,
-            approved: approved || wanted.again,
+            approved: approved || wanted.again && incident.effect().is_some_and(|effect| effect.approved),
         };
         let (leg, step) = (wanted.leg, wanted.step);
         let mode = guard::effective_mode(&question);
@@ -626,18 +637,37 @@ fn history(bytes: &[u8]) {
     assert!(world.in_flight.is_empty(), "an effect is forgotten: {:?}", world.in_flight);
 }
 
-fn cases() -> ProptestConfig {
+/// How many histories; the whole check asks for many more.
+fn cases() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "the whole check asks for more cases")]
-    let asked = std::env::var("RUNBOOKD_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { cases: asked.unwrap_or(2_000), failure_persistence: None, ..ProptestConfig::default() }
+    let asked = std::env::var("RUNBOOKD_CASES").ok();
+    asked.map_or(2_000, |cases| cases.parse().expect("RUNBOOKD_CASES is a number"))
 }
 
-proptest! {
-    #![proptest_config(cases())]
-    #[test]
-    fn every_history_keeps_the_promises(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        history(&bytes);
-    }
+#[test]
+fn every_history_keeps_the_promises() {
+    const THREADS: u32 = 2;
+    let config = ProptestConfig {
+        cases: cases().div_ceil(THREADS),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let run = || {
+        let bytes = prop::collection::vec(any::<u8>(), 0..600);
+        TestRunner::new(config.clone()).run(&bytes, |bytes| {
+            history(&bytes);
+            Ok(())
+        })
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(run)).collect();
+        for thread in threads {
+            thread
+                .join()
+                .expect("a history fails inside of its runner")
+                .unwrap_or_else(|error| panic!("{error}"));
+        }
+    });
 }
 
 #[test]

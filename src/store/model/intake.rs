@@ -58,8 +58,11 @@ impl State {
                     receipt.repeated += 1;
                     continue;
                 }
-                // A late copy of an earlier end does not end it.
-                None => episode.starts_at = episode.starts_at.max(entry.starts_at),
+                // Its end was never heard: a silence, a lost notification, `send_resolved: false`.
+                None if entry.starts_at > episode.starts_at => {
+                    *episode = Episode { number: episode.number + 1, ..new }
+                }
+                None => {}
             }
             let number = episode.number;
             let mut acts = false;

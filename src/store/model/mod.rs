@@ -232,7 +232,8 @@ impl Store for Model {
         let mut state = self.enter().await?;
         let now = clock::now();
         let free = |kept: &&mut Kept| {
-            kept.summary.closed_at.is_none() && kept.owner.as_ref().is_none_or(|(_, until)| *until < now)
+            kept.summary.closed_at.is_none()
+                && kept.owner.as_ref().is_none_or(|(of, until)| *until < now && of != owner)
         };
         let claim = |kept: &mut Kept| {
             kept.owner = Some((owner.to_owned(), clock::after(now, lease)));

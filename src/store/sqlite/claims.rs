@@ -9,7 +9,8 @@ use super::super::{Claim, StoreError};
 use super::{id, unavailable};
 use crate::clock::after;
 
-/// Takes what nobody holds. The epoch rises, so that whoever held it before can write no more.
+/// Takes what nobody holds. The epoch rises, so that whoever held it before can write no more. Its own incidents an
+/// owner keeps under the old epoch, however late it comes to prolong the lease.
 pub(super) async fn claim(
     connection: &mut SqliteConnection,
     now: Timestamp,
@@ -18,7 +19,7 @@ pub(super) async fn claim(
 ) -> Result<Vec<Claim>, StoreError> {
     let mut rows: Vec<(String, i64)> = sqlx::query_as(
         "UPDATE incidents SET owner = $1, lease_until = $2, epoch = epoch + 1
-         WHERE closed_at IS NULL AND (owner IS NULL OR lease_until < $3) RETURNING id, epoch",
+         WHERE closed_at IS NULL AND (owner IS NULL OR (lease_until < $3 AND owner <> $1)) RETURNING id, epoch",
     )
     .bind(owner)
     .bind(after(now, lease).as_microsecond())

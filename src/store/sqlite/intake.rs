@@ -21,7 +21,8 @@ static FIRES: Rows = Rows::insert(
     "INSERT INTO episodes (alert_key, number, starts_at, ends_at) VALUES",
     4,
     "ON CONFLICT (alert_key) DO UPDATE SET
-        number = CASE WHEN excluded.starts_at > episodes.ends_at THEN episodes.number + 1 ELSE episodes.number END,
+        number = CASE WHEN excluded.starts_at > COALESCE(episodes.ends_at, episodes.starts_at)
+                      THEN episodes.number + 1 ELSE episodes.number END,
         starts_at = CASE WHEN excluded.starts_at > COALESCE(episodes.ends_at, episodes.starts_at)
                          THEN excluded.starts_at ELSE episodes.starts_at END,
         ends_at = CASE WHEN excluded.starts_at > episodes.ends_at THEN NULL ELSE episodes.ends_at END
@@ -156,6 +157,12 @@ pub(super) async fn take_in(
         // In a second round an alert is not new any more.
         let is_new = |entry: &Entry| first && new.contains(entry.key());
         taking.fire(&fire, is_new).await?;
+        // The end of an alert that nobody answers and that the journal has never seen is no news.
+        let (end, news): (Vec<_>, Vec<_>) =
+            end.into_iter().partition(|(_, entry)| !(entry.by.is_empty() && is_new(entry)));
+        for (of, _) in news {
+            taking.receipts[of].repeated += 1;
+        }
         first = false;
         taking.end(&end).await?;
         rest = later;

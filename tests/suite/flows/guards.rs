@@ -126,10 +126,7 @@ async fn a_deployment_that_is_gone_is_never_guessed_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_label_that_is_hostile_or_missing_never_becomes_a_name_or_a_query() {
-    let (name, text) = shipped_with(&[
-        ("${vars.namespace}\", app", "${labels.namespace}\", app"),
-        ("namespace: ${vars.namespace}", "namespace: ${labels.namespace}"),
-    ]);
+    let (name, text) = shipped_with(&[]);
     let flow = Flow::with(|setting| {
         setting.rules = vec![(name, text.replace("group_by:", "deadline: 2m\ngroup_by:"))]
     })

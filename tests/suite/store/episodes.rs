@@ -13,6 +13,7 @@ on_every_store!(
     the_same_notification_again_changes_nothing,
     an_alert_that_fires_again_after_its_end_is_new,
     a_start_that_moves_earlier_belongs_to_the_open_episode,
+    a_later_start_while_the_end_was_never_heard_is_a_new_episode,
     a_late_copy_of_an_ended_episode_opens_nothing,
     resolved_before_firing_opens_nothing,
     a_late_resolved_does_not_end_a_newer_episode,
@@ -47,7 +48,18 @@ async fn an_alert_that_fires_again_after_its_end_is_new(store: Shared) {
 async fn a_start_that_moves_earlier_belongs_to_the_open_episode(store: Shared) {
     store.take_in(intake([firing("a", 10)])).await.unwrap();
     assert_eq!(store.take_in(intake([firing("a", 7)])).await.unwrap(), nothing(1));
-    assert_eq!(store.take_in(intake([firing("a", 12)])).await.unwrap(), nothing(1));
+    assert_eq!(store.take_in(intake([firing("a", 10)])).await.unwrap(), nothing(1));
+}
+
+/// A silence, a lost notification, `send_resolved: false`: without this the alert would be swallowed for ever.
+async fn a_later_start_while_the_end_was_never_heard_is_a_new_episode(store: Shared) {
+    let first = store.take_in(intake([firing("a", 10)])).await.unwrap().opened.remove(0);
+    assert_eq!(store.take_in(intake([firing("a", 12)])).await.unwrap().joined, 1, "it is open still");
+    let claim = store.claim("me", std::time::Duration::from_secs(60)).await.unwrap().remove(0);
+    store.append(&claim, 2, closed(), None).await.unwrap();
+    assert_eq!(claim.incident, first);
+    assert_eq!(store.take_in(intake([firing("a", 12)])).await.unwrap(), nothing(1), "answered already");
+    assert_eq!(store.take_in(intake([firing("a", 30)])).await.unwrap().opened.len(), 1);
 }
 
 async fn a_late_copy_of_an_ended_episode_opens_nothing(store: Shared) {
@@ -75,7 +87,7 @@ async fn a_late_resolved_does_not_end_a_newer_episode(store: Shared) {
 
 async fn a_newer_start_keeps_a_late_end_from_ending_the_episode(store: Shared) {
     store.take_in(intake([firing("a", 10)])).await.unwrap();
-    assert_eq!(store.take_in(intake([firing("a", 30)])).await.unwrap(), nothing(1), "the end was not heard");
+    assert_eq!(store.take_in(intake([firing("a", 30)])).await.unwrap().joined, 1, "the end was not heard");
     assert_eq!(store.take_in(intake([resolved("a", 10, 20)])).await.unwrap(), nothing(1));
     assert_eq!(store.take_in(intake([resolved("a", 30, 40)])).await.unwrap().resolved, 1);
 }
