@@ -187,10 +187,11 @@ impl World<'_> {
 
     fn plan(&mut self, incident: &Incident) -> Plan {
         let target = incident.current_leg().expect("a plan has a target").target.clone();
-        let (paused, replicas) = match self.choices.of(12) {
-            10 => (true, 2),
-            11 => (false, 0),
-            _ => (false, 2),
+        let (paused, replicas, rolling) = match self.choices.of(12) {
+            9 => (false, 2, Some("1 of 2 new pods".to_owned())),
+            10 => (true, 2, None),
+            11 => (false, 0, None),
+            _ => (false, 2, None),
         };
         Plan {
             action: Action::Restart,
@@ -204,7 +205,7 @@ impl World<'_> {
                 judged: "now".to_owned(),
             },
             touches: Vec::new(),
-            circumstances: Circumstances { paused, replicas, ..Circumstances::default() },
+            circumstances: Circumstances { paused, replicas, rollout_in_progress: rolling, controller: None },
             settles_within: Duration::from_secs(660),
             made_at: self.now,
         }
@@ -424,7 +425,9 @@ impl World<'_> {
         assert_eq!(found, Found::Holds, "an effect on evidence that does not hold");
         assert!(after(at, FRESH) >= self.now || incident.step > 0, "an effect on old evidence");
         assert!(!incident.resolved() || incident.effects > 0, "an effect although every alert has resolved");
-        assert!(!wanted.plan.circumstances.paused && wanted.plan.circumstances.replicas > 0);
+        let circumstances = &wanted.plan.circumstances;
+        assert!(!circumstances.paused && circumstances.replicas > 0);
+        assert!(circumstances.rollout_in_progress.is_none(), "a rollout on top of another");
         if wanted.again {
             return;
         }
@@ -673,6 +676,34 @@ fn every_history_keeps_the_promises() {
 #[test]
 fn a_kind_world_recovers_on_the_first_step() {
     history(&[]);
+}
+
+/// An answer that took long is as old as what was looked at, not as young as its arrival.
+#[test]
+fn evidence_is_as_old_as_the_window_that_was_looked_at() {
+    let asked = Timestamp::from_second(1_795_377_000).unwrap();
+    let answered = after(asked, Duration::from_secs(40));
+    let opened = Opened {
+        runbook: "pool".to_owned(),
+        hash: Hash("pool".to_owned()),
+        scope: Labels::default(),
+        deadline: after(asked, Duration::from_secs(3_600)),
+        alerts: vec![alert(0)],
+        more: 0,
+        truncated: 0,
+    };
+    let window = Some((before(asked, Duration::from_secs(300)), asked));
+    let evidence = Evidence {
+        verdict: Verdict::Holds,
+        window,
+        ..Evidence::unknown("pool", String::new(), String::new())
+    };
+    let confirmed = Event::Confirmed { found: Found::Holds, answers: vec![evidence] };
+    let journal = [
+        Recorded { seq: 1, at: asked, event: Event::Opened(opened) },
+        Recorded { seq: 2, at: answered, event: confirmed },
+    ];
+    assert_eq!(replay(&IncidentId::new(1, 1), &journal).held_at, Some(asked));
 }
 
 /// Histories that once broke a promise.

@@ -15,6 +15,7 @@ const LEASE: Duration = Duration::from_secs(60);
 on_every_store!(
     twenty_intakes_at_once_open_one_incident,
     a_claim_is_of_one_owner_until_its_lease_ends,
+    an_owner_that_is_late_to_prolong_its_lease_keeps_its_incidents,
     a_released_incident_can_be_claimed_by_another,
     who_lost_the_claim_can_write_no_more,
     a_closed_incident_is_no_longer_claimed,
@@ -52,6 +53,17 @@ async fn a_claim_is_of_one_owner_until_its_lease_ends(store: Shared) {
     store.renew("they", LEASE).await.unwrap();
     store.renew("me", LEASE).await.unwrap();
     assert_eq!(store.claim("me", LEASE).await.unwrap(), []);
+}
+
+/// The journal was away for longer than the lease: the loops that are at work must not lose their claims to themselves.
+async fn an_owner_that_is_late_to_prolong_its_lease_keeps_its_incidents(store: Shared) {
+    store.take_in(intake([firing("a", 10)])).await.unwrap();
+    let claim = store.claim("me", Duration::ZERO).await.unwrap().remove(0);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(store.claim("me", Duration::from_secs(60)).await.unwrap().is_empty());
+    store.append(&claim, 1, skipped(), None).await.unwrap();
+    store.renew("me", Duration::from_secs(60)).await.unwrap();
+    assert!(store.claim("other", Duration::from_secs(60)).await.unwrap().is_empty());
 }
 
 async fn a_released_incident_can_be_claimed_by_another(store: Shared) {
