@@ -244,6 +244,7 @@ mod tests {
             body(0),
             json!({
                 "channel": "#ops", "text": "hello", "blocks": [{"type": "divider"}], "thread_ts": "1.2",
+                "reply_broadcast": false,
                 "unfurl_links": false, "unfurl_media": false,
             })
         );
