@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runbookd::act::Hands;
-use runbookd::alert::Labels;
+use runbookd::alert::{Alert, Labels, Status};
 use runbookd::chaos::stage::SHIPPED;
 use runbookd::clients::kubernetes::{self, Kubernetes};
 use runbookd::clients::loki::{self, Loki};
@@ -73,7 +73,7 @@ impl Set {
             hash: self.runbook.hash.clone(),
             scope: Labels::default(),
             deadline: after(now(), self.runbook.deadline),
-            alerts: Vec::new(),
+            alerts: vec![alert()],
             more: 1,
             truncated: 0,
         };
@@ -92,6 +92,20 @@ impl Set {
 
 fn target() -> Target {
     Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name: "chat-api".to_owned() }
+}
+
+/// What Alertmanager would have said: the runbook asks in the alert's own namespace.
+fn alert() -> Alert {
+    let labels = Labels::from([("alertname", "High5xxRate"), ("namespace", NAMESPACE)]);
+    Alert {
+        status: Status::Firing,
+        fingerprint: labels.fingerprint(),
+        labels,
+        annotations: Labels::default(),
+        starts_at: now(),
+        ends_at: None,
+        generator_url: String::new(),
+    }
 }
 
 #[tokio::test]
