@@ -533,11 +533,22 @@ fn check_the_end(world: &World<'_>, case: &Case) {
         })
         .collect();
     match closed.outcome {
-        Outcome::WouldAct
-        | Outcome::NotConfirmed
-        | Outcome::Declined
-        | Outcome::Expired
-        | Outcome::Joined => assert!(happened.is_empty(), "{} with an effect", closed.outcome),
+        Outcome::WouldAct | Outcome::NotConfirmed | Outcome::Joined => {
+            assert!(happened.is_empty(), "{} with an effect", closed.outcome);
+        }
+        // An earlier target may have been approved; the plan that nobody approved has no intent.
+        Outcome::Declined | Outcome::Expired => {
+            let last = |wanted: fn(&Event) -> bool| {
+                case.journal
+                    .iter()
+                    .rev()
+                    .find(|recorded| wanted(&recorded.event))
+                    .map(|recorded| recorded.seq)
+            };
+            let asked = last(|event| matches!(event, Event::ApprovalAsked { .. }));
+            let intended = last(|event| matches!(event, Event::EffectIntended { .. }));
+            assert!(asked > intended, "{} with an intent after the question", closed.outcome);
+        }
         Outcome::SelfHealed => assert!(happened.is_empty(), "self_healed with an effect"),
         Outcome::Recovered => {
             assert!(!happened.is_empty(), "recovered by nothing");
