@@ -203,11 +203,12 @@ pub trait Store: Send + Sync + 'static {
     /// Takes one notification in, all of it in one transaction: when this returns `Ok`, it is on disk.
     /// The same notification again changes nothing.
     ///
-    /// An *episode* is one alert (by fingerprint) from firing to resolved. Firing opens one when none is open
-    /// and `starts_at` is later than the end of the last; an earlier or equal `starts_at` belongs to the
-    /// episode that is there, whether it is open or over (a late copy). A later `starts_at` while one is open opens
-    /// the next: the end was never heard, and startsAt only ever moves earlier within an episode. Resolved ends it when `ends_at` is not
-    /// before its beginning. A runbook answers an episode once: while it fires, copies of it open nothing.
+    /// An *episode* is one alert (by fingerprint) from firing to resolved, as one runbook that answers it has seen it.
+    /// Firing opens one when none is open and `starts_at` is later than the end of the last; an earlier or equal
+    /// `starts_at` belongs to the episode that is there, whether it is open or over (a late copy). A later `starts_at`
+    /// while one is open opens the next: the end was never heard, and startsAt only ever moves earlier within an
+    /// episode. Resolved ends it when `ends_at` is not before its beginning. A runbook answers an episode once: while
+    /// it fires, copies of it open nothing.
     async fn take_in(&self, intake: Intake) -> Result<Receipt, StoreError>;
 
     /// Claims the open incidents that nobody owns, or whose owner's lease has run out.

@@ -58,15 +58,38 @@ impl Entry {
     }
 }
 
-/// A function of the labels, as the fingerprint is, that begins alike for the alerts of one group.
-fn key(alert: &Alert) -> String {
-    let group = ["alertname", "namespace"].map(|name| (name, alert.labels.get(name)));
-    let group = Labels::from(group).fingerprint().0;
-    format!("{}{}", group.get(..8).unwrap_or_default(), alert.fingerprint)
+/// Keeps the last answer: the alerts of a group mostly ask the same.
+struct Last<Q, A>(Option<(Q, A)>);
+
+impl<Q: PartialEq + Clone, A: Clone> Last<Q, A> {
+    fn of(&mut self, question: &Q, answer: impl FnOnce() -> A) -> A {
+        match &self.0 {
+            Some((same, answer)) if same == question => answer.clone(),
+            _ => {
+                let answer = answer();
+                self.0 = Some((question.clone(), answer.clone()));
+                answer
+            }
+        }
+    }
+}
+
+/// The labels by which the alerts of one group begin alike.
+const GROUP: [&str; 2] = ["alertname", "namespace"];
+
+/// How long an alert's JSON mostly is, in bytes.
+const ALERT_LENGTH: usize = 1024;
+
+fn json(alert: &Alert) -> String {
+    let mut json = Vec::with_capacity(ALERT_LENGTH);
+    // An alert is strings and times: neither that nor writing to memory can fail.
+    let _ = serde_json::to_writer(&mut json, alert);
+    String::from_utf8(json).unwrap_or_default()
 }
 
 impl Prepared {
     pub(super) fn new(intake: Intake, now: jiff::Timestamp) -> Self {
+        let (mut group, mut scope) = (Last(None), Last(None));
         let alerts = intake
             .answered
             .into_iter()
@@ -77,26 +100,33 @@ impl Prepared {
                     // An end that is still to come would keep the next firing out until then.
                     Status::Resolved => Some(alert.ends_at.unwrap_or(now).min(now).as_microsecond()),
                 };
-                let mut names = HashSet::new();
-                let by = answered
-                    .by
-                    .into_iter()
-                    .filter(|by| names.insert(by.runbook.clone()))
-                    .map(|by| {
-                        let scope_json = serde_json::to_string(&by.scope).unwrap_or_default();
-                        let scope_key = chain::digest(&scope_json);
-                        By {
-                            runbook: by.runbook,
-                            hash: by.hash,
-                            scope: by.scope,
-                            scope_json,
-                            scope_key,
-                            deadline: by.deadline,
-                        }
-                    })
-                    .collect();
-                let json = serde_json::to_string(&alert).unwrap_or_default();
-                let key = key(&alert);
+                let mut by: Vec<By> = Vec::with_capacity(answered.by.len());
+                for one in answered.by {
+                    if by.iter().any(|by| by.runbook == one.runbook) {
+                        continue;
+                    }
+                    let (scope_json, scope_key) = scope.of(&one.scope, || {
+                        let json = serde_json::to_string(&one.scope).unwrap_or_default();
+                        let key = chain::digest(&json);
+                        (json, key)
+                    });
+                    by.push(By {
+                        runbook: one.runbook,
+                        hash: one.hash,
+                        scope: one.scope,
+                        scope_json,
+                        scope_key,
+                        deadline: one.deadline,
+                    });
+                }
+                let labels = GROUP.map(|name| alert.labels.get(name).to_owned());
+                let group = group.of(&labels, || {
+                    let [alertname, namespace] = &labels;
+                    let labels = [(GROUP[0], alertname.as_str()), (GROUP[1], namespace.as_str())];
+                    Labels::from(labels).fingerprint().0.get(..8).unwrap_or_default().to_owned()
+                });
+                let key = format!("{group}{}", alert.fingerprint);
+                let json = json(&alert);
                 Entry { starts_at: alert.starts_at.as_microsecond(), key, json, alert, ends_at, by }
             })
             .collect();
@@ -132,8 +162,12 @@ pub(super) fn with_alerts<'a>(
     let empty = serde_json::to_string(event)?;
     let (before, after) =
         empty.split_once(NONE).ok_or_else(|| serde::ser::Error::custom("it has no list of alerts"))?;
-    let mut json = format!(r#"{before}"alerts":["#);
-    for (position, alert) in alerts.enumerate() {
+    let alerts: Vec<&str> = alerts.collect();
+    let length = empty.len() + alerts.iter().map(|alert| alert.len() + 1).sum::<usize>();
+    let mut json = String::with_capacity(length);
+    json.push_str(before);
+    json.push_str(r#""alerts":["#);
+    for (position, alert) in alerts.into_iter().enumerate() {
         json.push_str(if position == 0 { "" } else { "," });
         json.push_str(alert);
     }

@@ -69,7 +69,7 @@ const PLACES: &[(&str, &[&str], &str)] = &[
     ),
     ("backoff", &["retry.rs"], "it is unmaintained (RUSTSEC-2025-0012), and one file can be replaced"),
     ("clap", &["cli/"], "the command line is one way in of several"),
-    ("sqlx", &["store/"], "nothing but the store knows that there is a database"),
+    ("rusqlite", &["store/"], "nothing but the store knows that there is a database"),
     (
         "kube",
         &["clients/kubernetes/"],

@@ -366,17 +366,15 @@ async fn what_fired_while_the_daemon_was_down_is_delivered_after_its_start() {
 /// Whoever may not write the journal must not say 2xx.
 #[tokio::test]
 async fn what_the_journal_did_not_take_is_answered_with_503_and_delivered_later() {
-    use sqlx::ConnectOptions as _;
     let daemon = unconfirmed().await;
     let Some(alertmanager) = Alertmanager::start(&daemon.stage.url()).await else { return };
     // Another writer holds the database, longer than anybody wants to wait.
-    let mut other =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(daemon.stage.journal()).connect().await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let other = rusqlite::Connection::open(daemon.stage.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     alertmanager.fire(&[high_5xx("a")]).await;
     reaches(&daemon, r#"runbookd_notifications_total{result="unavailable"}"#, 1).await;
     assert_eq!(daemon.metric(ACCEPTED).await, 0);
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
     daemon.one().await;
     reaches(&daemon, ACCEPTED, 1).await;
 }

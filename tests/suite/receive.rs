@@ -69,7 +69,7 @@ fn journal(folder: &TempDir) -> std::path::PathBuf {
 async fn a_notification_that_is_not_committed_is_a_503_however_often_it_comes() {
     let folder = tempfile::tempdir().unwrap();
     Sqlite::open(&journal(&folder)).await.unwrap().close().await;
-    no_commit_of(&journal(&folder), "episodes").await;
+    no_commit_of(&journal(&folder), "episodes");
     let desk = Desk::new(Sqlite::open(&journal(&folder)).await.unwrap());
     for time in ["the first time", "the second time"] {
         assert_eq!(desk.fire().await, StatusCode::SERVICE_UNAVAILABLE, "{time}");

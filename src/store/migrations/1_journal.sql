@@ -30,20 +30,16 @@ CREATE TABLE events (
     PRIMARY KEY (incident, seq)
 ) STRICT;
 
+-- An alert's last episode, as a runbook that answers it has seen it: a row that is new, or begins anew, is an answer.
 -- alert_key: the fingerprint behind a hash of what Alertmanager groups by, so that the alerts of one group lie side by
 -- side. A fingerprint alone scatters every one of them onto a page of its own.
+-- incident: the one that this episode opened or joined; empty when only its end was heard. Not a foreign key: the row
+-- decides whether an incident is opened, so it comes first.
 CREATE TABLE episodes (
-    alert_key   TEXT    NOT NULL PRIMARY KEY,
-    number      INTEGER NOT NULL,
-    starts_at   INTEGER NOT NULL,
-    ends_at     INTEGER
-) STRICT, WITHOUT ROWID;
-
--- Not a foreign key to the incident: the row decides whether one is opened, so it comes first.
-CREATE TABLE answered (
     alert_key   TEXT    NOT NULL,
     runbook     TEXT    NOT NULL,
-    number      INTEGER NOT NULL,
+    starts_at   INTEGER NOT NULL,
+    ends_at     INTEGER,
     incident    TEXT    NOT NULL,
     PRIMARY KEY (alert_key, runbook)
 ) STRICT, WITHOUT ROWID;

@@ -11,9 +11,6 @@ use crate::incident::{Event, IncidentId};
 use crate::store::prepared::{By, Entry, Prepared, kept};
 use crate::store::{Receipt, StoreError, Summary, UNANSWERED_KEPT, Unanswered, chance};
 
-/// An alert, a runbook that has not answered its episode yet, and the number of that.
-type Answer<'a> = (&'a Entry, &'a By, u64);
-
 impl State {
     pub(super) fn take_in(&mut self, now: Timestamp, prepared: &Prepared) -> Result<Receipt, StoreError> {
         let mut receipt = Receipt::default();
@@ -46,39 +43,27 @@ impl State {
         fire: &[&Entry],
         receipt: &mut Receipt,
     ) -> Result<(), StoreError> {
-        let mut groups: BTreeMap<(&str, &str), Vec<Answer<'_>>> = BTreeMap::new();
+        let mut groups: BTreeMap<(&str, &str), (&By, Vec<&Entry>)> = BTreeMap::new();
         for entry in fire {
-            let new = Episode { number: 1, starts_at: entry.starts_at, ends_at: None };
-            let episode = self.episodes.entry(entry.key().to_owned()).or_insert(new);
-            match episode.ends_at {
-                Some(over) if entry.starts_at > over => {
-                    *episode = Episode { number: episode.number + 1, ..new }
-                }
-                Some(_) => {
-                    receipt.repeated += 1;
-                    continue;
-                }
-                // Its end was never heard: a silence, a lost notification, `send_resolved: false`.
-                None if entry.starts_at > episode.starts_at => {
-                    *episode = Episode { number: episode.number + 1, ..new }
-                }
-                None => {}
-            }
-            let number = episode.number;
             let mut acts = false;
             for by in &entry.by {
                 let key = (entry.key().to_owned(), by.runbook.clone());
-                if self.answered.get(&key).is_none_or(|(last, _)| *last < number) {
-                    groups.entry((&by.runbook, &by.scope_key)).or_default().push((entry, by, number));
+                let is_new = self.episodes.get(&key).is_none_or(|last| {
+                    // Of one that is still open the end was never heard: a silence, a lost notification,
+                    // `send_resolved: false`.
+                    entry.starts_at > last.ends_at.unwrap_or(last.starts_at)
+                });
+                if is_new {
+                    let group = groups.entry((&by.runbook, &by.scope_key)).or_insert((by, Vec::new()));
+                    group.1.push(entry);
                     acts = true;
                 }
             }
             receipt.repeated += usize::from(!acts);
         }
         let mut joined = BTreeSet::new();
-        for answers in groups.into_values() {
-            let by = answers[0].1;
-            let (alerts, more) = kept(answers.iter().map(|(entry, ..)| entry.alert.clone()).collect());
+        for (by, entries) in groups.into_values() {
+            let (alerts, more) = kept(entries.iter().map(|entry| entry.alert.clone()).collect());
             let alerts = alerts.collect();
             let open = self.incidents.values().find(|kept| {
                 let summary = &kept.summary;
@@ -86,7 +71,7 @@ impl State {
             });
             let incident = if let Some(open) = open {
                 let incident = open.summary.id.clone();
-                joined.extend(answers.iter().map(|(entry, ..)| entry.key().to_owned()));
+                joined.extend(entries.iter().map(|entry| entry.key().to_owned()));
                 self.record(now, &incident, Event::AlertsJoined { alerts, more })?;
                 incident
             } else {
@@ -104,9 +89,10 @@ impl State {
                 self.record(now, &incident, Event::Opened(opened))?;
                 incident
             };
-            for (entry, by, number) in answers {
+            for entry in entries {
                 let key = (entry.key().to_owned(), by.runbook.clone());
-                self.answered.insert(key, (number, incident.clone()));
+                let incident = Some(incident.clone());
+                self.episodes.insert(key, Episode { starts_at: entry.starts_at, ends_at: None, incident });
             }
         }
         receipt.joined += joined.len();
@@ -131,38 +117,35 @@ impl State {
     fn end(&mut self, now: Timestamp, end: &[&Entry], receipt: &mut Receipt) -> Result<(), StoreError> {
         let mut ended: BTreeMap<IncidentId, Vec<_>> = BTreeMap::new();
         for entry in end {
-            let key = entry.key().to_owned();
+            let key = |runbook: &str| (entry.key().to_owned(), runbook.to_owned());
             let (starts_at, ends_at) = (entry.starts_at, entry.ends_at);
             if entry.is_nonsense() {
                 receipt.repeated += 1;
                 continue;
             }
-            let number = match self.episodes.get(&key) {
-                None => 1,
-                Some(open) if open.ends_at.is_none() => {
-                    if ends_at < Some(open.starts_at) {
-                        receipt.repeated += 1;
-                        continue;
-                    }
-                    open.number
+            let mut answering = BTreeSet::new();
+            let mut changed = false;
+            for (_, episode) in self.episodes.iter_mut().filter(|((of, _), _)| of == entry.key()) {
+                if episode.ends_at.is_none() && ends_at >= Some(episode.starts_at) {
+                    episode.ends_at = ends_at;
+                    answering.extend(episode.incident.clone());
+                    changed = true;
+                } else if episode.ends_at.is_some_and(|over| starts_at > over) {
+                    *episode = Episode { starts_at, ends_at, incident: None };
+                    changed = true;
                 }
-                Some(over) if Some(starts_at) > over.ends_at => over.number + 1,
-                Some(_) => {
-                    receipt.repeated += 1;
-                    continue;
-                }
-            };
-            let begun = self.episodes.get(&key).filter(|open| open.ends_at.is_none());
-            let starts_at = begun.map_or(starts_at, |open| open.starts_at);
-            self.episodes.insert(key.clone(), Episode { number, starts_at, ends_at });
-            let answering: BTreeSet<IncidentId> = self
-                .answered
-                .iter()
-                .filter(|((of, _), (answered, _))| *of == key && *answered == number)
-                .map(|(_, (_, incident))| incident.clone())
-                .filter(|incident| self.kept(incident).is_ok_and(|kept| kept.summary.closed_at.is_none()))
-                .collect();
+            }
+            for by in &entry.by {
+                let unheard = Episode { starts_at, ends_at, incident: None };
+                self.episodes.entry(key(&by.runbook)).or_insert_with(|| {
+                    changed = true;
+                    unheard
+                });
+            }
+            answering
+                .retain(|incident| self.kept(incident).is_ok_and(|kept| kept.summary.closed_at.is_none()));
             receipt.resolved += usize::from(!answering.is_empty());
+            receipt.repeated += usize::from(!changed);
             for incident in answering {
                 ended.entry(incident).or_default().push(entry.alert.fingerprint.clone());
             }

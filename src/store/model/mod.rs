@@ -47,11 +47,13 @@ struct Effect {
     ended: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// An alert's last episode, as a runbook has seen it.
+#[derive(Debug, Clone)]
 struct Episode {
-    number: u64,
     starts_at: i64,
     ends_at: Option<i64>,
+    /// None: only its end was heard.
+    incident: Option<IncidentId>,
 }
 
 /// How far a sink has come with an incident.
@@ -67,8 +69,8 @@ struct Reader {
 #[derive(Debug, Default)]
 struct State {
     incidents: BTreeMap<IncidentId, Kept>,
-    episodes: BTreeMap<String, Episode>,
-    answered: BTreeMap<(String, String), (u64, IncidentId)>,
+    /// By alert and runbook.
+    episodes: BTreeMap<(String, String), Episode>,
     effects: BTreeMap<OperationId, Effect>,
     unanswered: BTreeMap<String, Unanswered>,
     runbooks: BTreeMap<Hash, String>,

@@ -1,12 +1,10 @@
 //! One event onto an incident: the sequence number and the epoch decide who may, in the statement that writes.
 
 use jiff::Timestamp;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use super::super::{Claim, StoreError};
-use super::events::{self, Numbered};
-use super::unavailable;
+use super::{events, sql};
 use crate::incident::{Event, IncidentId, Outcome, Recorded};
 
 /// Who appends, and after which event.
@@ -51,12 +49,12 @@ const APPEND: &str = "UPDATE incidents SET
         (SELECT e.hash FROM events e WHERE e.incident = incidents.id AND e.seq = incidents.seq - 1)";
 
 /// Appends `event`, whose JSON is `body`.
-pub(super) async fn append(
-    connection: &mut SqliteConnection,
+pub(super) fn append(
+    connection: &Connection,
     now: Timestamp,
     place: &Place,
     event: Event,
-    body: String,
+    body: &str,
     wake: Wake,
 ) -> Result<Appended, StoreError> {
     let outcome = match &event {
@@ -67,27 +65,16 @@ pub(super) async fn append(
         Wake::At(at) => (1_i64, at.map(Timestamp::as_microsecond)),
         Wake::AsBefore => (0, None),
     };
-    let rows = sqlx::query(APPEND)
-        .bind(place.incident.as_str())
-        .bind(place.seq())
-        .bind(place.epoch)
-        .bind(now.as_microsecond())
-        .bind(sets)
-        .bind(wake_at)
-        .bind(outcome)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(unavailable)?;
-    let Some(row) = rows.first() else {
-        check(connection, place).await?;
+    let now = now.as_microsecond();
+    let id = place.incident.as_str();
+    let row: Option<(i64, String, Option<String>)> =
+        sql::first(connection, APPEND, &[&id, &place.seq(), &place.epoch, &now, &sets, &wake_at, &outcome])?;
+    let Some((at, runbook, previous)) = row else {
+        check(connection, place)?;
         return Err(StoreError::Moved(place.incident.clone()));
     };
-    let at: i64 = row.try_get(0).map_err(unavailable)?;
-    let runbook = row.try_get(1).map_err(unavailable)?;
-    let previous: Option<String> = row.try_get(2).map_err(unavailable)?;
-    let new = Numbered::written(place.incident.to_string(), place.seq() + 1, at, body, previous);
-    events::insert(connection, &[new]).await.map_err(unavailable)?;
-    end_effects(connection, &place.incident, &event, at).await.map_err(unavailable)?;
+    events::insert(connection, id, place.seq() + 1, at, body, previous.as_deref())?;
+    end_effects(connection, &place.incident, &event, at)?;
     if outcome.is_some() {
         crate::crash::here("closed-in-transaction");
     }
@@ -96,35 +83,29 @@ pub(super) async fn append(
 }
 
 /// Frees the target: at the end of the effect's step, and whatever is left at the incident's end.
-async fn end_effects(
-    connection: &mut SqliteConnection,
+fn end_effects(
+    connection: &Connection,
     incident: &IncidentId,
     event: &Event,
     at: i64,
-) -> Result<(), sqlx::Error> {
-    let query = match event {
+) -> Result<(), rusqlite::Error> {
+    const END: &str = "UPDATE effects SET ended_at = $1 WHERE incident = $2 AND ended_at IS NULL AND op = $3";
+    const END_ALL: &str = "UPDATE effects SET ended_at = $1 WHERE incident = $2 AND ended_at IS NULL";
+    let incident = incident.as_str();
+    match event {
         Event::StepEnded { op: Some(op), .. } => {
-            const END: &str =
-                "UPDATE effects SET ended_at = $1 WHERE incident = $2 AND ended_at IS NULL AND op = $3";
-            sqlx::query(END).bind(at).bind(incident.as_str()).bind(op.as_str())
+            sql::execute(connection, END, &[&at, &incident, &op.as_str()])
         }
-        Event::Closed { .. } => {
-            const END: &str = "UPDATE effects SET ended_at = $1 WHERE incident = $2 AND ended_at IS NULL";
-            sqlx::query(END).bind(at).bind(incident.as_str())
-        }
-        _ => return Ok(()),
-    };
-    query.execute(connection).await.map(|_| ())
+        Event::Closed { .. } => sql::execute(connection, END_ALL, &[&at, &incident]),
+        _ => Ok(0),
+    }?;
+    Ok(())
 }
 
 /// Whether the place is still free, and if not, why.
-pub(super) async fn check(connection: &mut SqliteConnection, place: &Place) -> Result<(), StoreError> {
-    let row: Option<(i64, i64, Option<i64>)> =
-        sqlx::query_as("SELECT epoch, seq, closed_at FROM incidents WHERE id = $1")
-            .bind(place.incident.as_str())
-            .fetch_optional(connection)
-            .await
-            .map_err(unavailable)?;
+pub(super) fn check(connection: &Connection, place: &Place) -> Result<(), StoreError> {
+    const PLACE: &str = "SELECT epoch, seq, closed_at FROM incidents WHERE id = $1";
+    let row: Option<(i64, i64, Option<i64>)> = sql::first(connection, PLACE, &[&place.incident.as_str()])?;
     match row {
         None => Err(StoreError::NoSuchIncident(place.incident.clone())),
         Some((epoch, ..)) if place.epoch.is_some_and(|mine| mine != epoch) => {

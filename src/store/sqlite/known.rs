@@ -1,7 +1,6 @@
 //! What is on disk about the alerts that came last, so that a notification that changes nothing costs no
 //! transaction. Filled at the start and after commits only; this process is the journal's only writer.
-//! It never answers anything but "nothing changes" and "this alert is new", and nothing that limits are counted
-//! from. A wrong "new" is refused by the alert's unique row.
+//! It never answers anything but "nothing changes", and nothing that limits are counted from.
 
 use std::collections::HashMap;
 
@@ -15,27 +14,20 @@ const HALF: usize = 50_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Learned {
     pub(super) alert_key: String,
-    pub(super) starts_at: i64,
-    /// None: it is open.
-    pub(super) ends_at: Option<i64>,
-    /// The runbooks that answer it.
-    pub(super) answered: Vec<String>,
+    /// As each runbook that answers it has seen it: runbook, start, end.
+    pub(super) rows: Vec<(String, i64, Option<i64>)>,
+    /// No other runbook has a row.
+    pub(super) whole: bool,
 }
+
+/// The rows of an alert, and whether these are all.
+type Episode = (Vec<(String, i64, Option<i64>)>, bool);
 
 /// Two halves: when the young one is full it becomes the old one, and the old one is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     young: HashMap<String, Episode>,
     old: HashMap<String, Episode>,
-    /// Some alerts of the journal are not here.
-    forgetful: bool,
-}
-
-#[derive(Debug)]
-struct Episode {
-    starts_at: i64,
-    ends_at: Option<i64>,
-    answered: Vec<String>,
 }
 
 impl Known {
@@ -43,23 +35,12 @@ impl Known {
     pub(super) const MOST: usize = 2 * HALF;
 
     pub(super) fn learn(&mut self, learned: impl IntoIterator<Item = Learned>) {
-        for Learned { alert_key, starts_at, ends_at, answered } in learned {
+        for Learned { alert_key, rows, whole } in learned {
             if self.young.len() >= HALF && !self.young.contains_key(&alert_key) {
-                self.forgetful |= !self.old.is_empty();
                 self.old = std::mem::take(&mut self.young);
             }
-            self.young.insert(alert_key, Episode { starts_at, ends_at, answered });
+            self.young.insert(alert_key, (rows, whole));
         }
-    }
-
-    /// Not every alert of the journal was read at the start.
-    pub(super) const fn is_incomplete(&mut self) {
-        self.forgetful = true;
-    }
-
-    /// Whether the journal surely has no episode of this alert.
-    pub(super) fn is_new(&self, alert_key: &str) -> bool {
-        !self.forgetful && !self.young.contains_key(alert_key) && !self.old.contains_key(alert_key)
     }
 
     /// The receipt of a notification that changes nothing, whatever the order of its alerts.
@@ -71,17 +52,24 @@ impl Known {
 
     fn repeats(&self, entry: &Entry) -> bool {
         let alert_key = entry.key();
-        let Some(episode) = self.young.get(alert_key).or_else(|| self.old.get(alert_key)) else {
+        let Some((rows, whole)) = self.young.get(alert_key).or_else(|| self.old.get(alert_key)) else {
             return false;
         };
-        match (entry.ends_at, episode.ends_at) {
-            (None, None) => {
-                entry.starts_at <= episode.starts_at
-                    && entry.by.iter().all(|by| episode.answered.contains(&by.runbook))
+        let starts_at = entry.starts_at;
+        let of = |runbook: &str| rows.iter().find(|(name, ..)| name == runbook);
+        match entry.ends_at {
+            None => entry.by.iter().all(|by| {
+                of(&by.runbook).is_some_and(|(_, began, over)| starts_at <= over.unwrap_or(*began))
+            }),
+            Some(_) if entry.is_nonsense() => true,
+            Some(ends_at) => {
+                *whole
+                    && rows.iter().all(|(_, began, over)| match over {
+                        None => ends_at < *began,
+                        Some(over) => starts_at <= *over,
+                    })
+                    && entry.by.iter().all(|by| of(&by.runbook).is_some())
             }
-            (None, Some(over)) => entry.starts_at <= over,
-            (Some(_), Some(over)) => entry.starts_at <= over || entry.is_nonsense(),
-            (Some(ends_at), None) => ends_at < episode.starts_at || entry.is_nonsense(),
         }
     }
 }

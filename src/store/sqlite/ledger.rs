@@ -3,26 +3,23 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use super::super::StoreError;
-use super::{id, time, unavailable};
+use super::{id, sql, time};
 use crate::clock::before;
 use crate::incident::OperationId;
 use crate::incident::ledger::{Attempt, InFlight, KEPT_HOURS, Ledger, Pause};
 
+const EFFECTS: &str = "SELECT op, incident, runbook, target, at, ended_at FROM effects
+     WHERE at > $1 OR ended_at IS NULL ORDER BY at, op";
+
 /// The whole of it; the caller holds a transaction.
-pub(super) async fn read(connection: &mut SqliteConnection, now: Timestamp) -> Result<Ledger, StoreError> {
-    let pause = pause(connection).await?;
+pub(super) fn read(connection: &Connection, now: Timestamp) -> Result<Ledger, StoreError> {
+    let pause = pause(connection)?;
     let since = before(now, Duration::from_secs(KEPT_HOURS * 3600)).as_microsecond();
-    let rows: Vec<(String, String, String, String, i64, Option<i64>)> = sqlx::query_as(
-        "SELECT op, incident, runbook, target, at, ended_at FROM effects
-         WHERE at > $1 OR ended_at IS NULL ORDER BY at, op",
-    )
-    .bind(since)
-    .fetch_all(connection)
-    .await
-    .map_err(unavailable)?;
+    let rows: Vec<(String, String, String, String, i64, Option<i64>)> =
+        sql::all(connection, EFFECTS, &[&since])?;
     let mut ledger = Ledger { now, pause, in_flight: Vec::new(), attempts: Vec::new() };
     for (op, incident, runbook, target, at, ended_at) in rows {
         let op: OperationId =
@@ -39,12 +36,9 @@ pub(super) async fn read(connection: &mut SqliteConnection, now: Timestamp) -> R
 }
 
 /// The pause that counts: the last word.
-pub(super) async fn pause(connection: &mut SqliteConnection) -> Result<Option<Pause>, StoreError> {
-    let last: Option<(i64, String, String, i64)> =
-        sqlx::query_as("SELECT paused, by, reason, at FROM pauses ORDER BY number DESC LIMIT 1")
-            .fetch_optional(connection)
-            .await
-            .map_err(unavailable)?;
+pub(super) fn pause(connection: &Connection) -> Result<Option<Pause>, StoreError> {
+    const LAST: &str = "SELECT paused, by, reason, at FROM pauses ORDER BY number DESC LIMIT 1";
+    let last: Option<(i64, String, String, i64)> = sql::first(connection, LAST, &[])?;
     match last {
         Some((1, by, reason, at)) => Ok(Some(Pause { reason, by, at: time(at)? })),
         _ => Ok(None),
@@ -52,8 +46,8 @@ pub(super) async fn pause(connection: &mut SqliteConnection) -> Result<Option<Pa
 }
 
 /// Appends a word about the pause.
-pub(super) async fn say(
-    connection: &mut SqliteConnection,
+pub(super) fn say(
+    connection: &Connection,
     paused: bool,
     by: &str,
     reason: &str,
@@ -61,13 +55,6 @@ pub(super) async fn say(
 ) -> Result<(), StoreError> {
     const SAY: &str = "INSERT INTO pauses (number, paused, by, reason, at)
          VALUES ((SELECT COALESCE(MAX(number), 0) + 1 FROM pauses), $1, $2, $3, $4)";
-    sqlx::query(SAY)
-        .bind(i64::from(paused))
-        .bind(by)
-        .bind(reason)
-        .bind(at.as_microsecond())
-        .execute(connection)
-        .await
-        .map(|_| ())
-        .map_err(unavailable)
+    sql::execute(connection, SAY, &[&i64::from(paused), &by, &reason, &at.as_microsecond()])?;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The journal in one SQLite file: one process, one writing task, a few readers.
+//! The journal in one SQLite file: one process, one writing thread, a few readers.
 //!
 //! Writes that wait together share a commit, so that a slow disk makes them wait and not fall over. A caller
 //! is answered only after the commit; a notification that changes nothing is recognised without one.
@@ -12,9 +12,10 @@ mod known;
 mod ledger;
 mod lock;
 mod open;
+mod readers;
 mod reads;
-mod rows;
 mod sinks;
+mod sql;
 mod writer;
 
 use std::path::Path;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::prepared::{Prepared, written};
@@ -36,7 +37,8 @@ use crate::incident::{Event, IncidentId, Recorded};
 use crate::runbook::Hash;
 use append::{Place, Wake};
 use known::{Known, Learned};
-use writer::{Asked, Doing, Job, Queue, Wakes};
+use readers::Readers;
+use writer::{Asked, Queue, Turn};
 
 pub use open::OpenError;
 
@@ -44,7 +46,7 @@ pub use open::OpenError;
 #[derive(Debug)]
 pub struct Sqlite {
     queue: Queue,
-    readers: SqlitePool,
+    readers: Readers,
     known: Arc<Mutex<Known>>,
     changes: watch::Receiver<u64>,
 }
@@ -55,19 +57,20 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`] says what a person can do about it.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        let opened = open::open(path).await?;
-        let mut known = Known::default();
-        let (learned, all) = remembered(&opened.readers)
-            .await
-            .map_err(|source| OpenError::Other { path: path.to_owned(), source })?;
-        known.learn(learned);
-        if !all {
-            known.is_incomplete();
-        }
+        let path = path.to_owned();
+        let opening = tokio::task::spawn_blocking(move || Self::open_here(&path));
+        opening.await.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))
+    }
+
+    fn open_here(path: &Path) -> Result<Self, OpenError> {
+        let opened = open::open(path)?;
+        let known = remembered(&opened.writer)
+            .map_err(|source| OpenError::Other { path: path.to_owned(), source: source.into() })?;
         let known = Arc::new(Mutex::new(known));
         let (changed, changes) = watch::channel(0);
-        let queue = writer::start(opened.writer, opened.lock, Arc::clone(&known), changed);
-        Ok(Self { queue, readers: opened.readers, known, changes })
+        let queue = writer::start(opened.writer, opened.lock, Arc::clone(&known), changed)
+            .map_err(|source| OpenError::Other { path: path.to_owned(), source: source.into() })?;
+        Ok(Self { queue, readers: Readers::new(opened.readers), known, changes })
     }
 
     /// Finishes the writes that wait, closes the file and gives the lock back. Later calls are refused.
@@ -83,51 +86,58 @@ impl Sqlite {
     #[doc(hidden)]
     pub async fn limit_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
         let pages = pages.unwrap_or(u32::MAX - 1);
-        let query = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}")));
-        self.write(Wakes::No, move |connection, _| {
-            Box::pin(async move { query.execute(connection).await.map(|_| ()).map_err(unavailable) })
+        self.write(quiet, move |turn| {
+            turn.connection.pragma_update(None, "max_page_count", pages).map_err(Into::into)
         })
         .await
     }
 
-    async fn write<T, F>(&self, wakes: Wakes, work: F) -> Result<T, StoreError>
-    where
-        T: Send + Sync + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection, Timestamp) -> Doing<'c, T> + Send + 'static,
-    {
+    /// `wakes`: whether those who wait for changes are told of this result.
+    async fn write<T: Send + 'static>(
+        &self,
+        wakes: fn(&T) -> bool,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (caller, answer) = oneshot::channel();
-        self.queue.put(Job::Other(Box::new(Asked { work: Some(work), result: None, caller, wakes })))?;
+        self.queue.put(Box::new(Asked { work: Some(work), result: None, caller, wakes }))?;
         answer.await.unwrap_or_else(|_| Err(writer::closed()))
     }
 }
 
-/// The episodes and who answers them, the open ones first, and whether these are all.
-async fn remembered(pool: &SqlitePool) -> Result<(Vec<Learned>, bool), sqlx::Error> {
-    let most = i64::try_from(Known::MOST).unwrap_or(i64::MAX);
-    let rows: Vec<(String, i64, Option<i64>, Option<String>)> = sqlx::query_as(
-        "SELECT e.alert_key, e.starts_at, e.ends_at, a.runbook FROM episodes e
-         LEFT JOIN answered a ON a.alert_key = e.alert_key AND a.number = e.number
-         ORDER BY e.ends_at IS NOT NULL, e.alert_key LIMIT $1",
-    )
-    .bind(most)
-    .fetch_all(pool)
-    .await?;
-    let all = i64::try_from(rows.len()).is_ok_and(|rows| rows < most);
-    let mut learned: Vec<Learned> = Vec::new();
-    for (alert_key, starts_at, ends_at, runbook) in rows {
-        match learned.last_mut() {
-            Some(last) if last.alert_key == alert_key => last.answered.extend(runbook),
-            _ => {
-                let answered = runbook.into_iter().collect();
-                learned.push(Learned { alert_key, starts_at, ends_at, answered });
-            }
-        }
-    }
-    Ok((learned, all))
+/// A result that others look at.
+const fn seen<T>(_: &T) -> bool {
+    true
 }
 
-fn unavailable(error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable(error.to_string())
+/// A result that nobody need look at.
+const fn quiet<T>(_: &T) -> bool {
+    false
+}
+
+/// The episodes of the alerts, the open ones first.
+fn remembered(connection: &Connection) -> Result<Known, rusqlite::Error> {
+    const EPISODES: &str = "SELECT alert_key, runbook, starts_at, ends_at FROM episodes
+         ORDER BY ends_at IS NOT NULL, alert_key LIMIT $1";
+    let most = i64::try_from(Known::MOST).unwrap_or(i64::MAX);
+    let rows: Vec<(String, String, i64, Option<i64>)> = sql::all(connection, EPISODES, &[&most])?;
+    let mut learned: Vec<Learned> = Vec::new();
+    for (alert_key, runbook, starts_at, ends_at) in rows {
+        let row = (runbook, starts_at, ends_at);
+        match learned.last_mut() {
+            Some(last) if last.alert_key == alert_key => last.rows.push(row),
+            // Rows that are over come later, or were cut off.
+            _ => learned.push(Learned { alert_key, rows: vec![row], whole: false }),
+        }
+    }
+    let mut known = Known::default();
+    known.learn(learned);
+    Ok(known)
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
 }
 
 fn time(micros: i64) -> Result<Timestamp, StoreError> {
@@ -145,42 +155,39 @@ fn micros(duration: Duration) -> i64 {
 #[async_trait]
 impl Store for Sqlite {
     async fn take_in(&self, intake: Intake) -> Result<Receipt, StoreError> {
-        let prepared = Prepared::new(intake, clock::now());
+        let prepared = Arc::new(Prepared::new(intake, clock::now()));
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).nothing_changes(&prepared);
         if let Some(receipt) = known {
             return Ok(receipt);
         }
-        let (caller, answer) = oneshot::channel();
-        self.queue.put(Job::TakeIn(Box::new(prepared), caller))?;
-        answer.await.unwrap_or_else(|_| Err(writer::closed()))
+        let changes =
+            |receipt: &Receipt| !receipt.opened.is_empty() || receipt.joined > 0 || receipt.resolved > 0;
+        // It is made and freed here, and not by the one thread that writes.
+        let job = Arc::clone(&prepared);
+        self.write(changes, move |turn| Ok(intake::take_in(turn, &job)?)).await
     }
 
     async fn claim(&self, owner: &str, lease: Duration) -> Result<Vec<Claim>, StoreError> {
         let owner = owner.to_owned();
-        self.write(Wakes::No, move |connection, now| {
-            Box::pin(async move { claims::claim(connection, now, &owner, lease).await })
-        })
-        .await
+        self.write(quiet, move |turn| claims::claim(turn.connection, turn.now, &owner, lease)).await
     }
 
     async fn renew(&self, owner: &str, lease: Duration) -> Result<(), StoreError> {
         let owner = owner.to_owned();
-        self.write(Wakes::No, move |connection, now| {
-            Box::pin(async move { claims::hold(connection, &owner, Some(clock::after(now, lease))).await })
+        self.write(quiet, move |turn| {
+            claims::hold(turn.connection, &owner, Some(clock::after(turn.now, lease)))
         })
         .await
     }
 
     async fn release(&self, owner: &str) -> Result<(), StoreError> {
         let owner = owner.to_owned();
-        self.write(Wakes::Yes, move |connection, _| {
-            Box::pin(async move { claims::hold(connection, &owner, None).await })
-        })
-        .await
+        self.write(seen, move |turn| claims::hold(turn.connection, &owner, None)).await
     }
 
     async fn events(&self, incident: &IncidentId, after: u64) -> Result<Vec<Recorded>, StoreError> {
-        reads::events(&self.readers, incident, after).await
+        let incident = incident.clone();
+        self.readers.read(move |connection| reads::events(connection, &incident, after)).await
     }
 
     async fn append(
@@ -193,11 +200,9 @@ impl Store for Sqlite {
         rules::may_append(&event)?;
         let (body, event) = written(&event)?;
         let place = Place::of(claim, expected);
-        self.write(Wakes::Yes, move |connection, now| {
-            Box::pin(async move {
-                let wake = Wake::At(wake_at);
-                Ok(append::append(connection, now, &place, event, body, wake).await?.recorded)
-            })
+        self.write(seen, move |turn| {
+            let wake = Wake::At(wake_at);
+            Ok(append::append(turn.connection, turn.now, &place, event, &body, wake)?.recorded)
         })
         .await
     }
@@ -209,92 +214,84 @@ impl Store for Sqlite {
         ask: AskGuards,
     ) -> Result<Committed, StoreError> {
         let place = Place::of(claim, expected);
-        self.write(Wakes::Yes, move |connection, now| {
-            Box::pin(async move { effect::commit(connection, now, place, ask).await })
-        })
-        .await
+        self.write(seen, move |turn| effect::commit(turn.connection, turn.now, &place, ask)).await
     }
 
     async fn say(&self, incident: &IncidentId, expected: u64, event: Event) -> Result<Recorded, StoreError> {
         rules::may_say(&event)?;
         let (body, event) = written(&event)?;
         let place = Place { incident: incident.clone(), epoch: None, expected };
-        self.write(Wakes::Yes, move |connection, now| {
-            Box::pin(async move {
-                let wake = Wake::At(Some(now));
-                Ok(append::append(connection, now, &place, event, body, wake).await?.recorded)
-            })
+        self.write(seen, move |turn| {
+            let wake = Wake::At(Some(turn.now));
+            Ok(append::append(turn.connection, turn.now, &place, event, &body, wake)?.recorded)
         })
         .await
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {
-        let mut transaction = self.readers.begin().await.map_err(unavailable)?;
-        ledger::read(&mut transaction, clock::now()).await
+        self.readers.read(|connection| ledger::read(&*connection.transaction()?, clock::now())).await
     }
 
     async fn pause(&self, by: &str, reason: &str) -> Result<Pause, StoreError> {
         let (by, reason) = (by.to_owned(), reason.to_owned());
-        self.write(Wakes::Yes, move |connection, at| {
-            Box::pin(async move {
-                ledger::say(connection, true, &by, &reason, at).await?;
-                Ok(Pause { reason, by, at })
-            })
+        self.write(seen, move |turn| {
+            ledger::say(turn.connection, true, &by, &reason, turn.now)?;
+            Ok(Pause { reason, by, at: turn.now })
         })
         .await
     }
 
     async fn resume(&self, by: &str) -> Result<Option<Pause>, StoreError> {
         let by = by.to_owned();
-        self.write(Wakes::Yes, move |connection, at| {
-            Box::pin(async move {
-                let pause = ledger::pause(connection).await?;
-                if pause.is_some() {
-                    ledger::say(connection, false, &by, "", at).await?;
-                }
-                Ok(pause)
-            })
+        self.write(seen, move |turn| {
+            let pause = ledger::pause(turn.connection)?;
+            if pause.is_some() {
+                ledger::say(turn.connection, false, &by, "", turn.now)?;
+            }
+            Ok(pause)
         })
         .await
     }
 
     async fn paused(&self) -> Result<Option<Pause>, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(unavailable)?;
-        ledger::pause(&mut connection).await
+        self.readers.read(|connection| ledger::pause(connection)).await
     }
 
     async fn keep_runbook(&self, name: &str, hash: &Hash, text: &str) -> Result<(), StoreError> {
         const KEEP: &str =
             "INSERT INTO runbooks (hash, name, text) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING";
-        let query = sqlx::query(KEEP).bind(&hash.0).bind(name).bind(text);
-        self.write(Wakes::No, move |connection, _| {
-            Box::pin(async move { query.execute(connection).await.map(|_| ()).map_err(unavailable) })
+        let (name, hash, text) = (name.to_owned(), hash.0.clone(), text.to_owned());
+        self.write(quiet, move |turn| {
+            sql::execute(turn.connection, KEEP, &[&hash, &name, &text])?;
+            Ok(())
         })
         .await
     }
 
     async fn runbook(&self, hash: &Hash) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT text FROM runbooks WHERE hash = $1")
-            .bind(&hash.0)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(unavailable)
+        const TEXT: &str = "SELECT text FROM runbooks WHERE hash = $1";
+        let hash = hash.0.clone();
+        let read =
+            self.readers.read(move |connection| Ok(sql::first::<(String,)>(connection, TEXT, &[&hash])?));
+        Ok(read.await?.map(|(text,)| text))
     }
 
     async fn incidents(&self, only_open: bool, most: u32) -> Result<Vec<Summary>, StoreError> {
-        reads::incidents(&self.readers, only_open, most).await
+        self.readers.read(move |connection| reads::incidents(connection, only_open, most)).await
     }
 
     async fn incident(&self, incident: &IncidentId) -> Result<Summary, StoreError> {
-        reads::incident(&self.readers, incident).await
+        let incident = incident.clone();
+        self.readers.read(move |connection| reads::incident(connection, &incident)).await
     }
 
     async fn unanswered(&self, most: u32) -> Result<Vec<Unanswered>, StoreError> {
-        reads::unanswered(&self.readers, most).await
+        self.readers.read(move |connection| reads::unanswered(connection, most)).await
     }
 
     async fn behind(&self, sink: &str, most: u32) -> Result<Vec<Behind>, StoreError> {
-        reads::behind(&self.readers, sink, most).await
+        let sink = sink.to_owned();
+        self.readers.read(move |connection| reads::behind(connection, &sink, most)).await
     }
 
     async fn delivered(
@@ -305,28 +302,20 @@ impl Store for Sqlite {
         note: &str,
     ) -> Result<(), StoreError> {
         let (sink, incident, note) = (sink.to_owned(), incident.clone(), note.to_owned());
-        self.write(Wakes::Yes, move |connection, _| {
-            Box::pin(async move { sinks::delivered(connection, &sink, &incident, seq, &note).await })
-        })
-        .await
+        self.write(seen, move |turn| sinks::delivered(turn.connection, &sink, &incident, seq, &note)).await
     }
 
     async fn slot(&self, sink: &str, every: Duration) -> Result<Timestamp, StoreError> {
         let sink = sink.to_owned();
-        self.write(Wakes::No, move |connection, now| {
-            Box::pin(async move { sinks::slot(connection, now, &sink, every).await })
-        })
-        .await
+        self.write(quiet, move |turn| sinks::slot(turn.connection, turn.now, &sink, every)).await
     }
 
     async fn writable(&self) -> Result<(), StoreError> {
         const PULSE: &str =
             "INSERT INTO pulse (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at";
-        self.write(Wakes::No, move |connection, now| {
-            Box::pin(async move {
-                let query = sqlx::query(PULSE).bind(now.as_microsecond());
-                query.execute(connection).await.map(|_| ()).map_err(unavailable)
-            })
+        self.write(quiet, |turn| {
+            sql::execute(turn.connection, PULSE, &[&turn.now.as_microsecond()])?;
+            Ok(())
         })
         .await
     }

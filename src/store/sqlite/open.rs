@@ -6,20 +6,19 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite_migration::{M, Migrations};
 
 use super::lock::{self, LockError};
 
 /// Before this release a WAL file that several connections share could be reset wrongly and lose data.
 const SQLITE_AT_LEAST: [u32; 3] = [3, 51, 3];
-/// Statements with many rows exist in several lengths; see `rows`.
-const STATEMENTS_KEPT: usize = 256;
-const READERS: u32 = 4;
+/// More than there are texts.
+const STATEMENTS_KEPT: usize = 100;
+const READERS: usize = 4;
+/// How long a connection waits for another process, such as a backup.
+const BUSY: Duration = Duration::from_secs(5);
+const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("../migrations/1_journal.sql"))];
 
 /// Why the journal could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -79,18 +78,18 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: sqlx::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 /// What an open journal consists of.
 pub(super) struct Opened {
     pub(super) lock: std::fs::File,
-    pub(super) writer: SqliteConnection,
-    pub(super) readers: SqlitePool,
+    pub(super) writer: Connection,
+    pub(super) readers: Vec<Connection>,
 }
 
-pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
+pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let from_io = |error: io::Error| io_error(path, error);
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(from_io)?;
@@ -102,57 +101,49 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
     // Alerts may hold what is not for everybody, and SQLite gives its side files the mode of this one.
     OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(from_io)?;
 
-    let from_sql = |error: sqlx::Error| sql_error(path, error);
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        .statement_cache_capacity(STATEMENTS_KEPT)
-        // SQLite has a thread of its own; it need not wait for us between rows.
-        .row_buffer_size(1024)
-        // What a savepoint would put back is kept in memory, and not in a file that is written for each page.
-        .pragma("temp_store", "MEMORY")
-        .disable_statement_logging();
-    let writing = options
-        .clone()
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        // Fewer, longer checkpoints: each one waits for the disk twice.
-        .pragma("wal_autocheckpoint", "4000")
-        // In KiB: the fingerprints of a storm fall anywhere in the index.
-        .pragma("cache_size", "-32000");
-    let mut writer = writing.connect().await.map_err(from_sql)?;
-    let found: String =
-        sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut writer).await.map_err(from_sql)?;
-    if version(&found) < SQLITE_AT_LEAST {
-        return Err(OpenError::OldSqlite { found });
+    if version(rusqlite::version()) < SQLITE_AT_LEAST {
+        return Err(OpenError::OldSqlite { found: rusqlite::version().to_owned() });
     }
-    migrate(path, &mut writer).await?;
+    let from_sql = |error: rusqlite::Error| sql_error(path, error);
+    let mut writer = writer(path).map_err(from_sql)?;
+    migrate(path, &mut writer)?;
     // The lock proves that every earlier owner is dead; its leases need not run out first.
-    sqlx::query("UPDATE incidents SET owner = NULL, lease_until = NULL WHERE owner IS NOT NULL")
-        .execute(&mut writer)
-        .await
-        .map_err(from_sql)?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect_with(options.read_only(true))
-        .await
-        .map_err(from_sql)?;
+    const FREE: &str = "UPDATE incidents SET owner = NULL, lease_until = NULL WHERE owner IS NOT NULL";
+    writer.execute(FREE, []).map_err(from_sql)?;
+    let readers = (0..READERS).map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY));
+    let readers = readers.collect::<Result<_, _>>().map_err(from_sql)?;
     Ok(Opened { lock, writer, readers })
 }
 
-async fn migrate(path: &Path, writer: &mut SqliteConnection) -> Result<(), OpenError> {
-    let migrations = vec![Migration::new(
-        1,
-        "journal".into(),
-        MigrationType::Simple,
-        include_str!("../migrations/1_journal.sql").into_sql_str(),
-        false,
-    )];
-    Migrator::with_migrations(migrations).run(writer).await.map_err(|error| match error {
-        MigrateError::VersionMissing(schema) => OpenError::Newer { path: path.to_owned(), schema },
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => sql_error(path, error),
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    // One thread at a time has it, so that SQLite need not lock.
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+fn writer(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    writer.pragma_update(None, "journal_mode", "WAL")?;
+    writer.pragma_update(None, "synchronous", "FULL")?;
+    writer.pragma_update(None, "foreign_keys", true)?;
+    // What a savepoint would put back is kept in memory, and not in a file that is written for each page.
+    writer.pragma_update(None, "temp_store", "MEMORY")?;
+    // Fewer, longer checkpoints: each one waits for the disk twice.
+    writer.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    // In KiB: the alerts of a storm fall anywhere in the index.
+    writer.pragma_update(None, "cache_size", -32_000)?;
+    Ok(writer)
+}
+
+fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
+    Migrations::from_slice(MIGRATIONS).to_latest(writer).map_err(|error| match error {
+        rusqlite_migration::Error::MigrationDefinition(_) => {
+            let schema = writer.pragma_query_value(None, "user_version", |row| row.get(0));
+            OpenError::Newer { path: path.to_owned(), schema: schema.unwrap_or_default() }
+        }
+        rusqlite_migration::Error::RusqliteError { err, .. } => sql_error(path, err),
         other => OpenError::Other { path: path.to_owned(), source: other.into() },
     })
 }
@@ -173,20 +164,16 @@ fn io_error(path: &Path, error: io::Error) -> OpenError {
     }
 }
 
-/// By SQLite's primary result code, <https://www.sqlite.org/rescode.html>.
-fn sql_error(path: &Path, error: sqlx::Error) -> OpenError {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .and_then(|code| code.parse::<u32>().ok())
-        .map(|extended| extended & 0xff);
-    let at = path.to_owned();
-    match code {
-        Some(26) => OpenError::NotADatabase { path: at },
-        Some(11) => OpenError::Damaged { path: at, why: error.to_string() },
-        Some(8 | 14 | 23) => OpenError::NoPermission { path: at },
-        Some(13) => OpenError::DiskFull { path: at },
-        _ => OpenError::Other { path: at, source: error },
+fn sql_error(path: &Path, error: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotADatabase { path },
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path, why: error.to_string() },
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::AuthorizationForStatementDenied) => {
+            OpenError::NoPermission { path }
+        }
+        Some(ErrorCode::DiskFull) => OpenError::DiskFull { path },
+        _ => OpenError::Other { path, source: error.into() },
     }
 }
 

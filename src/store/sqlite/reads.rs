@@ -1,11 +1,10 @@
 //! What people and the pipeline read; no read waits for the writer.
 
-use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{FromRow as _, Row as _};
+use rusqlite::Connection;
 
 use super::super::{Behind, StoreError, Summary, Unanswered, chain};
 use super::append::outcome;
-use super::{id, time, unavailable};
+use super::{id, sql, time};
 use crate::incident::event::VERSION;
 use crate::incident::{IncidentId, Recorded};
 
@@ -14,26 +13,17 @@ const EVENTS: &str = "SELECT i.seq, e.seq, e.at, e.version, e.body, e.hash
      FROM incidents i LEFT JOIN events e ON e.incident = i.id AND e.seq >= $2
      WHERE i.id = $1 ORDER BY e.seq";
 
-/// A row of the table `events`.
-struct Stored {
-    seq: i64,
-    at: i64,
-    version: i64,
-    body: String,
-    hash: String,
-}
-
 /// The events after `after`, checked: version, chain, and that none is missing at the end.
-pub(super) async fn events(
-    pool: &SqlitePool,
+pub(super) fn events(
+    connection: &Connection,
     incident: &IncidentId,
     after: u64,
 ) -> Result<Vec<Recorded>, StoreError> {
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let rows =
-        sqlx::query(EVENTS).bind(incident.as_str()).bind(after).fetch_all(pool).await.map_err(unavailable)?;
-    let first = rows.first().ok_or_else(|| StoreError::NoSuchIncident(incident.clone()))?;
-    let last: i64 = first.try_get(0).map_err(unavailable)?;
+    // Of an incident without such an event one row tells that it is there.
+    type Columns = (i64, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<String>);
+    let rows: Vec<Columns> = sql::all(connection, EVENTS, &[&incident.as_str(), &after])?;
+    let last = rows.first().ok_or_else(|| StoreError::NoSuchIncident(incident.clone()))?.0;
     let unreadable = |seq: i64, why: String| StoreError::Unreadable {
         incident: incident.clone(),
         seq: u64::try_from(seq).unwrap_or_default(),
@@ -42,35 +32,28 @@ pub(super) async fn events(
     let mut expected = after.max(1);
     let mut previous = String::new();
     let mut events = Vec::with_capacity(rows.len());
-    for row in &rows {
-        if row.try_get::<Option<i64>, _>(1).map_err(unavailable)?.is_none() {
-            break;
-        }
-        let stored = stored(row).map_err(unavailable)?;
-        if stored.seq != expected {
+    for row in rows {
+        let (_, Some(seq), Some(at), Some(version), Some(body), Some(hash)) = row else { break };
+        if seq != expected {
             return Err(unreadable(expected, "it is missing".to_owned()));
         }
         expected += 1;
-        if stored.seq > after {
-            if stored.version > i64::from(VERSION) {
-                let why = format!("it has version {}, this release reads up to {VERSION}", stored.version);
-                return Err(unreadable(stored.seq, why));
+        if seq > after {
+            if version > i64::from(VERSION) {
+                let why = format!("it has version {version}, this release reads up to {VERSION}");
+                return Err(unreadable(seq, why));
             }
-            let Stored { seq, at, version, body, hash } = &stored;
-            if chain::link(&previous, incident.as_str(), *seq, *at, *version, body) != *hash {
-                return Err(unreadable(
-                    *seq,
-                    "its hash does not fit; somebody changed the journal".to_owned(),
-                ));
+            if chain::link(&previous, incident.as_str(), seq, at, version, &body) != hash {
+                let why = "its hash does not fit; somebody changed the journal".to_owned();
+                return Err(unreadable(seq, why));
             }
             events.push(Recorded {
-                seq: u64::try_from(stored.seq).unwrap_or_default(),
-                at: time(stored.at)?,
-                event: serde_json::from_str(&stored.body)
-                    .map_err(|error| unreadable(stored.seq, error.to_string()))?,
+                seq: u64::try_from(seq).unwrap_or_default(),
+                at: time(at)?,
+                event: serde_json::from_str(&body).map_err(|error| unreadable(seq, error.to_string()))?,
             });
         }
-        previous = stored.hash;
+        previous = hash;
     }
     if expected <= last && after < last {
         return Err(unreadable(expected, "it is missing".to_owned()));
@@ -78,49 +61,32 @@ pub(super) async fn events(
     Ok(events)
 }
 
-fn stored(row: &SqliteRow) -> Result<Stored, sqlx::Error> {
-    Ok(Stored {
-        seq: row.try_get(1)?,
-        at: row.try_get(2)?,
-        version: row.try_get(3)?,
-        body: row.try_get(4)?,
-        hash: row.try_get(5)?,
-    })
-}
+type Columns = (String, String, String, i64, Option<i64>, Option<String>, i64);
 
 /// Incidents, newest first.
-pub(super) async fn incidents(
-    pool: &SqlitePool,
+pub(super) fn incidents(
+    connection: &Connection,
     only_open: bool,
     most: u32,
 ) -> Result<Vec<Summary>, StoreError> {
-    let text = if only_open {
-        "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq FROM incidents
-         WHERE closed_at IS NULL ORDER BY id DESC LIMIT $1"
-    } else {
-        "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq FROM incidents
-         ORDER BY id DESC LIMIT $1"
-    };
-    let rows = sqlx::query(text).bind(i64::from(most)).fetch_all(pool).await.map_err(unavailable)?;
-    rows.iter().map(summary).collect()
+    const OPEN: &str = "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq FROM incidents
+         WHERE closed_at IS NULL ORDER BY id DESC LIMIT $1";
+    const ALL: &str = "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq FROM incidents
+         ORDER BY id DESC LIMIT $1";
+    let rows: Vec<Columns> = sql::all(connection, if only_open { OPEN } else { ALL }, &[&most])?;
+    rows.into_iter().map(summary).collect()
 }
 
 /// One incident.
-pub(super) async fn incident(pool: &SqlitePool, incident: &IncidentId) -> Result<Summary, StoreError> {
-    let row = sqlx::query(
-        "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq FROM incidents WHERE id = $1",
-    )
-    .bind(incident.as_str())
-    .fetch_optional(pool)
-    .await
-    .map_err(unavailable)?;
-    row.as_ref().map_or_else(|| Err(StoreError::NoSuchIncident(incident.clone())), summary)
+pub(super) fn incident(connection: &Connection, incident: &IncidentId) -> Result<Summary, StoreError> {
+    const ONE: &str =
+        "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq FROM incidents WHERE id = $1";
+    sql::first(connection, ONE, &[&incident.as_str()])?
+        .map_or_else(|| Err(StoreError::NoSuchIncident(incident.clone())), summary)
 }
 
-fn summary(row: &SqliteRow) -> Result<Summary, StoreError> {
-    type Columns = (String, String, String, i64, Option<i64>, Option<String>, i64);
-    let (incident, runbook, scope, opened_at, closed_at, ended, seq) =
-        Columns::from_row(row).map_err(unavailable)?;
+fn summary(columns: Columns) -> Result<Summary, StoreError> {
+    let (incident, runbook, scope, opened_at, closed_at, ended, seq) = columns;
     Ok(Summary {
         id: id(&incident)?,
         runbook,
@@ -133,14 +99,10 @@ fn summary(row: &SqliteRow) -> Result<Summary, StoreError> {
 }
 
 /// The alerts that no runbook answered, newest first.
-pub(super) async fn unanswered(pool: &SqlitePool, most: u32) -> Result<Vec<Unanswered>, StoreError> {
-    let rows: Vec<(i64, String, i64, String)> = sqlx::query_as(
-        "SELECT at, alert, refused, reason FROM unanswered ORDER BY at DESC, alert_key DESC LIMIT $1",
-    )
-    .bind(i64::from(most))
-    .fetch_all(pool)
-    .await
-    .map_err(unavailable)?;
+pub(super) fn unanswered(connection: &Connection, most: u32) -> Result<Vec<Unanswered>, StoreError> {
+    const UNANSWERED: &str =
+        "SELECT at, alert, refused, reason FROM unanswered ORDER BY at DESC, alert_key DESC LIMIT $1";
+    let rows: Vec<(i64, String, i64, String)> = sql::all(connection, UNANSWERED, &[&most])?;
     rows.into_iter()
         .map(|(at, alert, refused, reason)| {
             Ok(Unanswered { at: time(at)?, alert, refused: refused != 0, reason })
@@ -149,17 +111,11 @@ pub(super) async fn unanswered(pool: &SqlitePool, most: u32) -> Result<Vec<Unans
 }
 
 /// The incidents of which a sink has not delivered every event, longest waiting first.
-pub(super) async fn behind(pool: &SqlitePool, sink: &str, most: u32) -> Result<Vec<Behind>, StoreError> {
-    let rows: Vec<(String, i64, String)> = sqlx::query_as(
-        "SELECT d.incident, COALESCE(r.delivered, 0), COALESCE(r.note, '')
+pub(super) fn behind(connection: &Connection, sink: &str, most: u32) -> Result<Vec<Behind>, StoreError> {
+    const BEHIND: &str = "SELECT d.incident, COALESCE(r.delivered, 0), COALESCE(r.note, '')
          FROM dirty d LEFT JOIN readers r ON r.sink = d.sink AND r.incident = d.incident
-         WHERE d.sink = $1 ORDER BY d.since, d.incident LIMIT $2",
-    )
-    .bind(sink)
-    .bind(i64::from(most))
-    .fetch_all(pool)
-    .await
-    .map_err(unavailable)?;
+         WHERE d.sink = $1 ORDER BY d.since, d.incident LIMIT $2";
+    let rows: Vec<(String, i64, String)> = sql::all(connection, BEHIND, &[&sink, &most])?;
     rows.into_iter()
         .map(|(incident, delivered, note)| {
             let delivered = u64::try_from(delivered).unwrap_or_default();

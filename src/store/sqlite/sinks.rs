@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::{Connection, ErrorCode, ToSql};
 
 use super::super::StoreError;
-use super::{micros, unavailable};
+use super::{micros, sql};
 use crate::incident::IncidentId;
 
 const READ: &str = "INSERT INTO readers (sink, incident, delivered, note) VALUES ($1, $2, $3, $4)
@@ -26,51 +26,34 @@ const SLOT: &str = "INSERT INTO slots (sink, next_at) VALUES ($1, $2)
      RETURNING next_at";
 
 /// Everything up to `seq` is delivered.
-pub(super) async fn delivered(
-    connection: &mut SqliteConnection,
+pub(super) fn delivered(
+    connection: &Connection,
     sink: &str,
     incident: &IncidentId,
     seq: u64,
     note: &str,
 ) -> Result<(), StoreError> {
     let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-    let unknown = |error: sqlx::Error| match error.as_database_error() {
-        Some(database) if database.is_foreign_key_violation() => StoreError::NoSuchIncident(incident.clone()),
-        _ => unavailable(error),
-    };
-    sqlx::query(READ)
-        .bind(sink)
-        .bind(incident.as_str())
-        .bind(seq)
-        .bind(note)
-        .execute(&mut *connection)
-        .await
-        .map_err(unknown)?;
-    for statement in [CLEAN, STILL_DIRTY] {
-        sqlx::query(statement)
-            .bind(sink)
-            .bind(incident.as_str())
-            .bind(seq)
-            .execute(&mut *connection)
-            .await
-            .map_err(unavailable)?;
-    }
+    let values: [&dyn ToSql; 3] = [&sink, &incident.as_str(), &seq];
+    sql::execute(connection, READ, &[values[0], values[1], values[2], &note]).map_err(|error| {
+        // Its only constraint: the incident is there.
+        match error.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation) => StoreError::NoSuchIncident(incident.clone()),
+            _ => error.into(),
+        }
+    })?;
+    sql::execute(connection, CLEAN, &values)?;
+    sql::execute(connection, STILL_DIRTY, &values)?;
     Ok(())
 }
 
 /// The next moment at which the sink may send.
-pub(super) async fn slot(
-    connection: &mut SqliteConnection,
+pub(super) fn slot(
+    connection: &Connection,
     now: Timestamp,
     sink: &str,
     every: Duration,
 ) -> Result<Timestamp, StoreError> {
-    let next: Vec<i64> = sqlx::query_scalar(SLOT)
-        .bind(sink)
-        .bind(now.as_microsecond())
-        .bind(micros(every))
-        .fetch_all(connection)
-        .await
-        .map_err(unavailable)?;
-    next.first().map_or(Ok(now), |next| super::time(*next))
+    let next: Option<(i64,)> = sql::first(connection, SLOT, &[&sink, &now.as_microsecond(), &micros(every)])?;
+    next.map_or(Ok(now), |(next,)| super::time(next))
 }

@@ -21,8 +21,6 @@ use runbookd::incident::refusal::{Answer, Guard, Refusal};
 use runbookd::incident::{IncidentId, OperationId, Outcome};
 use runbookd::runbook::{Action, Hash};
 use runbookd::store::{Answered, AnsweredBy, AskGuards, Claim, Intake, Sqlite, Store};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 
 /// A store that can be shared among tasks.
@@ -111,16 +109,13 @@ async fn incident(store: &Shared, scope: &str) -> Claim {
 }
 
 /// From now on a write to this table succeeds, and the commit of its transaction fails.
-pub(crate) async fn no_commit_of(journal: &Path, table: &str) {
+pub(crate) fn no_commit_of(journal: &Path, table: &str) {
     let sql = format!(
         "CREATE TABLE parents (id INTEGER PRIMARY KEY);
          CREATE TABLE late (id INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
          CREATE TRIGGER spoil AFTER INSERT ON {table} BEGIN INSERT INTO late VALUES (1); END"
     );
-    let options = SqliteConnectOptions::new().filename(journal);
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    rusqlite::Connection::open(journal).unwrap().execute_batch(&sql).unwrap();
 }
 
 /// The names of the events of an incident.
