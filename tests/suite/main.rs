@@ -12,6 +12,7 @@ mod crash;
 mod daemon;
 mod docs;
 mod flows;
+mod listen;
 mod notify;
 mod real_alertmanager;
 mod receive;
