@@ -29,11 +29,6 @@ pub(super) async fn plan(
         PlanError { why: error.to_string(), for_good }
     })?;
     let replicas = u32::try_from(deployment.replicas).unwrap_or_default();
-    let rollout_in_progress = match &deployment.rollout {
-        // One that has failed is over: new pods may be just what it needs.
-        Rollout::Complete { .. } | Rollout::Failed { .. } => None,
-        Rollout::InProgress { what, .. } => Some(what.clone()),
-    };
     let pods = count(u64::from(replicas), "pod is", "pods are");
     Ok(Plan {
         action: Action::Restart,
@@ -50,7 +45,8 @@ pub(super) async fn plan(
         circumstances: Circumstances {
             paused: deployment.paused,
             replicas,
-            rollout_in_progress,
+            // One that has failed is over: new pods may be just what it needs.
+            rollout_in_progress: deployment.rolling_out,
             controller: deployment.controller,
         },
         settles_within: deployment.progress_deadline + GRACE,
@@ -141,6 +137,7 @@ mod tests {
             paused: false,
             restarted_at: restarted_at.map(str::to_owned),
             rollout: Rollout::Complete { ready: 2 },
+            rolling_out: None,
             progress_deadline: Duration::from_secs(600),
             images: Vec::new(),
             controller: None,

@@ -2,6 +2,7 @@
 //! that could not be asked is unknown.
 
 mod loki;
+mod pods;
 mod rollout;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use crate::clock;
 use crate::incident::Incident;
 use crate::incident::event::{Found, Leg};
 use crate::incident::evidence::{Evidence, all_of, all_of_verify};
-use crate::runbook::{Check, Named, Probe, Runbook, Threshold, Verify};
+use crate::runbook::{Check, Named, PodState, Probe, Runbook, Threshold, Verify};
 
 /// The eyes: everything that can be asked.
 #[derive(Clone)]
@@ -94,6 +95,11 @@ impl Eyes {
                     };
                     loki::ask(&self.loki, &scope, question).await
                 }
+                Probe::Pods(probe) => {
+                    let from = probe.window.map(|window| clock::before(scope.now, window));
+                    let question = pods::Question { name, probe, threshold: probe.threshold, from };
+                    pods::ask(&self.kubernetes, &scope, question).await
+                }
             });
         }
         answers
@@ -129,13 +135,21 @@ impl Eyes {
         window: Option<Duration>,
         since: Timestamp,
     ) -> Evidence {
-        let Some(Named { probe: Probe::Loki(probe), .. }) =
-            scope.runbook.confirm.iter().find(|named| named.name == name)
-        else {
-            return Evidence::unknown(name, String::new(), format!("there is no probe called {name}"));
-        };
-        let from = clock::before(scope.now, window.unwrap_or(probe.window)).max(since);
-        loki::ask(&self.loki, scope, loki::Question { name, probe, threshold, from }).await
+        let from = |own: Duration| clock::before(scope.now, window.unwrap_or(own)).max(since);
+        match scope.runbook.confirm.iter().find(|named| named.name == name).map(|named| &named.probe) {
+            Some(Probe::Loki(probe)) => {
+                let question = loki::Question { name, probe, threshold, from: from(probe.window) };
+                loki::ask(&self.loki, scope, question).await
+            }
+            Some(Probe::Pods(probe)) => {
+                // A container that crashes again and again runs in between, perhaps just now.
+                let since = (probe.state == PodState::CrashLooping).then_some(since);
+                let from = probe.window.map(from).or(since);
+                let question = pods::Question { name, probe, threshold, from };
+                pods::ask(&self.kubernetes, scope, question).await
+            }
+            None => Evidence::unknown(name, String::new(), format!("there is no probe called {name}")),
+        }
     }
 }
 

@@ -137,7 +137,68 @@ pub struct Named {
 pub enum Probe {
     /// How many log lines match.
     Loki(LokiProbe),
+    /// How many pods are in a state.
+    Pods(PodsProbe),
 }
+
+/// Counts the pods of a namespace that are in a state.
+#[derive(Debug, Clone)]
+pub struct PodsProbe {
+    /// The namespace.
+    pub namespace: Template,
+    /// Only the pods of this Deployment. Without it those of the target, once there is one, and before that all.
+    pub deployment: Option<Template>,
+    /// What is counted.
+    pub state: PodState,
+    /// How far back it looks, for a state that is an event: [`PodState::is_past`].
+    pub window: Option<Duration>,
+    /// Count by Deployment, and hold the threshold against each apart. Other pods then count nowhere.
+    pub by_deployment: bool,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// What can be wrong with a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PodState {
+    /// Its Ready condition is not `True`. A pod that ended well, or is asked to stop, is not counted.
+    NotReady,
+    /// A container waits because it crashed again and again.
+    CrashLooping,
+    /// A container waits for an image that can not be had.
+    ImageNotPulled,
+    /// A container ended within the window and was started again.
+    Restarted,
+    /// A container was killed within the window because it reached its memory limit.
+    OomKilled,
+}
+
+impl PodState {
+    /// All states.
+    pub const ALL: [Self; 5] =
+        [Self::NotReady, Self::CrashLooping, Self::ImageNotPulled, Self::Restarted, Self::OomKilled];
+
+    /// The word in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotReady => "not_ready",
+            Self::CrashLooping => "crash_looping",
+            Self::ImageNotPulled => "image_not_pulled",
+            Self::Restarted => "restarted",
+            Self::OomKilled => "oom_killed",
+        }
+    }
+
+    /// Whether it is something that happened, and not something that is so now.
+    #[must_use]
+    pub const fn is_past(self) -> bool {
+        matches!(self, Self::Restarted | Self::OomKilled)
+    }
+}
+
+/// The word by which a [`PodsProbe`] can count.
+pub const BY_DEPLOYMENT: &str = "deployment";
 
 /// Counts the lines that a LogQL log query finds.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::names::{Names, Scope, is_label, is_name};
-use super::{LokiProbe, Named, Probe, Threshold};
+use super::{BY_DEPLOYMENT, LokiProbe, Named, PodState, PodsProbe, Probe, Threshold};
 use crate::logql::LogQuery;
 use crate::yaml::{Faults, Field, Fields};
 
@@ -15,6 +15,8 @@ const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
 pub(super) struct Known {
     pub(super) name: String,
     pub(super) count_by: CountBy,
+    /// Whether it looks at a span of time.
+    pub(super) has_window: bool,
 }
 
 /// What a probe counts by.
@@ -46,7 +48,8 @@ pub(super) fn probes(
             faults.add(entry.key, message, None);
         }
         let (probe, count_by) = probe(entry, scope, names, scale, faults);
-        known.push(Known { name: entry.name.to_owned(), count_by });
+        let has_window = !matches!(&probe, Some(Probe::Pods(PodsProbe { window: None, .. })));
+        known.push(Known { name: entry.name.to_owned(), count_by, has_window });
         named.extend(probe.map(|probe| Named { name: entry.name.to_owned(), probe }));
     }
     (named, known)
@@ -62,9 +65,33 @@ fn probe(
     let Some(mut fields) = Fields::of(entry.node, "the probe", faults) else {
         return (None, CountBy::Unreadable);
     };
-    let query = fields
-        .need("loki", "loki: '{app=\"web\"} |= \"error\"'")
-        .and_then(|field| query(field, scope, names, faults));
+    let (loki, pods) = (fields.get("loki"), fields.get("pods"));
+    if let (Some(_), Some(second)) = (loki, pods) {
+        let hint = "write two probes: each has a name and a threshold of its own";
+        faults.add(second.key, "`loki` and `pods` in one probe; expected one of them", Some(hint.to_owned()));
+        fields.end_without_unknown(faults);
+        return (None, CountBy::Unreadable);
+    }
+    match pods {
+        Some(field) => pods_probe(field, fields, scope, names, scale, faults),
+        None => loki_probe(loki, fields, scope, names, scale, faults),
+    }
+}
+
+fn loki_probe(
+    loki: Option<Field<'_>>,
+    mut fields: Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> (Option<Probe>, CountBy) {
+    if loki.is_none() && !fields.has_almost(&["loki", "pods"]) {
+        let hint = "add `loki: '{app=\"web\"} |= \"error\"'` or `pods: crash_looping`";
+        let message = "the probe asks nothing; expected `loki` or `pods`";
+        faults.add(fields.place, message, Some(hint.to_owned()));
+    }
+    let query = loki.and_then(|field| query(field, scope, names, faults));
     let window = fields.need("window", "window: 5m").and_then(|field| window(field, scale, faults));
     let count_by = fields.get("count_by").map_or(CountBy::None, |field| count_by(field, faults));
     let threshold = threshold(&mut fields, faults);
@@ -77,6 +104,53 @@ fn probe(
     let probe = match (query, window, threshold) {
         (Some(query), Some(window), Some(threshold)) => {
             Some(Probe::Loki(LokiProbe { query, window, count_by: label, threshold }))
+        }
+        _ => None,
+    };
+    (probe, count_by)
+}
+
+fn pods_probe(
+    state: Field<'_>,
+    mut fields: Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> (Option<Probe>, CountBy) {
+    let state = state.word(&PodState::ALL, PodState::as_str, faults);
+    let namespace = fields
+        .need("namespace", "namespace: ${labels.namespace}")
+        .and_then(|field| names.template(field, scope, faults));
+    let deployment = match fields.get("deployment") {
+        Some(field) => names.template(field, scope, faults).map(Some),
+        None => Some(None),
+    };
+    let window = match state {
+        Some(state) if state.is_past() => {
+            fields.need("window", "window: 10m").and_then(|field| window(field, scale, faults)).map(Some)
+        }
+        Some(state) => {
+            let message = format!("`window` of `pods: {}`, which is about this moment", state.as_str());
+            fields.refuse("window", &message, "remove it", faults);
+            Some(None)
+        }
+        // Nobody can say whether there should be one.
+        None => fields.get("window").map(|_| None),
+    };
+    let count_by = fields.get("count_by").map_or(CountBy::None, |field| {
+        match field.word(&[BY_DEPLOYMENT], |word| word, faults) {
+            Some(word) => CountBy::Label(word.to_owned()),
+            None => CountBy::Unreadable,
+        }
+    });
+    let threshold = threshold(&mut fields, faults);
+    let count_by = if fields.has_almost(&["count_by"]) { CountBy::Unreadable } else { count_by };
+    fields.end(faults);
+    let by_deployment = count_by != CountBy::None;
+    let probe = match (namespace, deployment, state, window, threshold) {
+        (Some(namespace), Some(deployment), Some(state), Some(window), Some(threshold)) => {
+            Some(Probe::Pods(PodsProbe { namespace, deployment, state, window, by_deployment, threshold }))
         }
         _ => None,
     };

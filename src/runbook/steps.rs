@@ -193,13 +193,18 @@ fn again(
 ) -> Option<Check> {
     let name = probe.string(faults);
     let threshold = threshold(fields, faults);
-    let window: Option<Option<Duration>> = match fields.get("window") {
+    let window_field = fields.get("window");
+    let window: Option<Option<Duration>> = match window_field {
         Some(field) => window(field, scale, faults).map(Some),
         None => Some(None),
     };
     let name = name?;
     if let Some(known) = known {
-        expect_known(probe, &name, known, faults)?;
+        let known = expect_known(probe, &name, known, faults)?;
+        if let Some(field) = window_field.filter(|_| !known.has_window) {
+            let message = format!("`window` for {name:?}, which is about this moment; expected none");
+            faults.add(field.key, message, Some("remove it".to_owned()));
+        }
     }
     Some(Check::Again { probe: name, threshold: threshold?, window: window? })
 }

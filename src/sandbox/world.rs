@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::alertmanager::AlertmanagerTarget;
-use super::cluster::{NAMESPACE, Name, PodView};
+use super::cluster::{CrashFault, NAMESPACE, Name, PodView};
 use super::loki::LogLine;
 use super::server::Request;
 use super::services::{PoolFault, nanoseconds, service_stream};
@@ -41,6 +41,16 @@ impl World {
     /// Takes the cause of [`Self::exhaust_pool`] away.
     pub fn relieve_pool(&self, service: &str) {
         self.shared.change(|state| state.services.relieve(service, &mut state.cluster));
+    }
+
+    /// The containers of a deployment crash, are started again by the kubelet, and crash.
+    pub fn crash(&self, deployment: &str, fault: &CrashFault) {
+        self.shared.change(|state| state.cluster.crash(&named(deployment), fault, clock::now()));
+    }
+
+    /// Takes the cause of [`Self::crash`] away.
+    pub fn calm(&self, deployment: &str) {
+        self.shared.change(|state| state.cluster.calm(&named(deployment)));
     }
 
     /// From now on the deployment's new pods never become ready; its next rollout fails at the progress deadline.

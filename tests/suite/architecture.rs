@@ -127,7 +127,7 @@ const WORDS: &[(&str, &[&str], &str)] = &[
 ];
 
 /// The methods of the Kubernetes client that change nothing.
-const KUBERNETES_READS: &[&str] = &["connect", "server", "is_loopback", "deployment", "ping"];
+const KUBERNETES_READS: &[&str] = &["connect", "server", "is_loopback", "deployment", "pods", "ping"];
 /// Those that write: only act/ calls them.
 const KUBERNETES_WRITES: &[&str] = &["restart_deployment"];
 

@@ -32,8 +32,11 @@ pub struct Deployment {
     pub paused: bool,
     /// When it was last restarted as `kubectl rollout restart` does: the template's annotation, as it stands there.
     pub restarted_at: Option<String>,
-    /// How far its rollout is.
+    /// How far its rollout is, as `kubectl rollout status` would say it.
     pub rollout: Rollout,
+    /// What a rollout that is under way waits for. None once the newest template was rolled out, also when pods have crashed since: kubectl then waits for
+    /// them again, and no rollout goes on.
+    pub rolling_out: Option<String>,
     /// After this time without progress Kubernetes calls the rollout failed.
     pub progress_deadline: Duration,
     /// The images of its containers, in the template's order.
@@ -89,6 +92,7 @@ impl From<&apps::Deployment> for Deployment {
             paused: spec.and_then(|spec| spec.paused).unwrap_or_default(),
             restarted_at: annotations.and_then(|all| all.get(RESTARTED_AT)).cloned(),
             rollout: rollout_of(object),
+            rolling_out: rolling_out(object),
             progress_deadline: Duration::from_secs(u64::try_from(deadline).unwrap_or_default()),
             images: containers
                 .unwrap_or_default()
@@ -133,6 +137,19 @@ pub fn rollout_of(object: &apps::Deployment) -> Rollout {
         return in_progress(format!("{available} of {updated} new pods are available"));
     }
     Rollout::Complete { ready: status.ready_replicas.unwrap_or_default() }
+}
+
+/// Source: `syncRolloutStatus` in Kubernetes' `pkg/controller/deployment/progress.go`: the reason `NewReplicaSetAvailable` stays until the template changes.
+fn rolling_out(object: &apps::Deployment) -> Option<String> {
+    let Rollout::InProgress { what, .. } = rollout_of(object) else { return None };
+    let status = object.status.clone().unwrap_or_default();
+    let observed =
+        status.observed_generation.unwrap_or_default() >= object.metadata.generation.unwrap_or_default();
+    let was_complete = status.conditions.iter().flatten().any(|condition| {
+        condition.type_ == "Progressing" && condition.reason.as_deref() == Some("NewReplicaSetAvailable")
+    });
+    let only_new = status.replicas.unwrap_or_default() == status.updated_replicas.unwrap_or_default();
+    if observed && was_complete && only_new { None } else { Some(what) }
 }
 
 fn desired(object: &apps::Deployment) -> i32 {

@@ -1,4 +1,4 @@
-//! Kubernetes: reads Deployments, and restarts one as `kubectl rollout restart` does.
+//! Kubernetes: reads Deployments and pods, and restarts a Deployment as `kubectl rollout restart` does.
 //!
 //! A write is sent once, whatever comes back: kube's own retries (15 times on 429, 503 and 504, PATCH included) are switched off in the one
 //! client there is, and only questions are asked again, here. The answer's status decides, since a proxy's errors are not JSON.
@@ -6,6 +6,7 @@
 mod connect;
 mod deployment;
 mod names;
+mod pods;
 #[cfg(test)]
 mod tests;
 
@@ -17,9 +18,13 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::client::AuthError;
 use kube::core::Resource as _;
-use kube::core::params::{GetParams, Patch, PatchParams};
+use kube::core::params::{GetParams, ListParams, Patch, PatchParams};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, error};
@@ -27,6 +32,7 @@ use crate::retry::Backoff;
 
 pub use deployment::{Deployment, RESTARTED_AT, Rollout, rollout_of};
 pub use names::{valid_name, valid_namespace};
+pub use pods::{Container, Ended, Owner, Pod};
 
 /// How many questions may be under way at once.
 const AT_ONCE: usize = 8;
@@ -34,6 +40,10 @@ const AT_ONCE: usize = 8;
 const ASKED: usize = 3;
 /// Between two tries of a question; a longer `Retry-After` ends the trying instead.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// How many objects one answer of a list holds, as kubectl asks for.
+const PAGE: u32 = 500;
+/// A list that is longer than this many pages is not read to its end.
+const PAGES: usize = 20;
 /// Who we are in `managedFields`.
 const FIELD_MANAGER: &str = "runbookd";
 
@@ -56,6 +66,7 @@ struct Inner {
     /// How long one request may take.
     timeout: Duration,
     deployments: Questions<Deployment>,
+    pods: Questions<Arc<[Pod]>>,
     /// Part of every question, so that one asked after a write never shares the answer to one asked before it.
     writes: AtomicU64,
 }
@@ -78,6 +89,7 @@ impl Kubernetes {
             server,
             timeout: DEFAULT_TIMEOUT,
             deployments: Questions::new(AT_ONCE),
+            pods: Questions::new(AT_ONCE),
             writes: AtomicU64::new(0),
         })))
     }
@@ -113,26 +125,74 @@ impl Kubernetes {
         namespace: &str,
         name: &str,
     ) -> Result<Deployment, CallError> {
+        let body = self.read(call, || deployments(namespace).get(name, &GetParams::default())).await?;
+        let object: apps::Deployment =
+            serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
+        let found = Deployment::from(&object);
+        // Almost every field may be missing in an answer, so `{}` would be a deployment, too.
+        if found.namespace != namespace || found.name != name || found.uid.is_empty() {
+            return Err(CallError::new(call, Reason::ServerError, "the answer is another object"));
+        }
+        Ok(found)
+    }
+
+    /// All pods of a namespace, with the Deployments that they belong to.
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering, also when a list is longer than 10,000. A namespace that does not exist has no pods.
+    pub async fn pods(&self, namespace: &str) -> Result<Arc<[Pod]>, CallError> {
+        let call = format!("list the pods of {namespace}");
+        checked_namespace(&call, namespace)?;
+        let question = format!("{} {namespace}", self.0.writes.load(Ordering::SeqCst));
+        self.0.pods.ask(question, || self.list_pods(&call, namespace)).await
+    }
+
+    async fn list_pods(&self, call: &str, namespace: &str) -> Result<Arc<[Pod]>, CallError> {
+        let pods: Vec<core::Pod> = self.list(call, &core::Pod::url_path(&(), Some(namespace))).await?;
+        let sets = if pods.iter().any(pods::is_of_a_set) {
+            let call = format!("list the replicasets of {namespace}");
+            pods::owners(&self.list(&call, &apps::ReplicaSet::url_path(&(), Some(namespace))).await?)
+        } else {
+            pods::Sets::new()
+        };
+        Ok(pods.iter().map(|pod| pods::read(pod, &sets)).collect())
+    }
+
+    /// A whole list, page by page, all of one moment.
+    async fn list<K: DeserializeOwned>(&self, call: &str, path: &str) -> Result<Vec<K>, CallError> {
+        #[derive(Deserialize)]
+        struct Page<K> {
+            #[serde(default)]
+            metadata: ListMeta,
+            items: Vec<K>,
+        }
+        let mut all = Vec::new();
+        let mut how = ListParams::default().limit(PAGE);
+        for _ in 0..PAGES {
+            let body = self.read(call, || kube::core::Request::new(path).list(&how)).await?;
+            let page: Page<K> =
+                serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => how.continue_token = Some(token),
+                None => return Ok(all),
+            }
+        }
+        Err(CallError::new(call, Reason::ServerError, &format!("there are more than {}", all.len())))
+    }
+
+    /// Asks again when the server is busy; for reads only.
+    async fn read(
+        &self,
+        call: &str,
+        request: impl Fn() -> Result<Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Vec<u8>, CallError> {
         let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
         let mut asked = 1;
         loop {
-            let request = deployments(namespace).get(name, &GetParams::default());
-            let request = request.map_err(|error| CallError::unsent(call, &error.to_string()))?;
+            let request = request().map_err(|error| CallError::unsent(call, &error.to_string()))?;
             match self.send(call, request).await {
-                Ok(body) => {
-                    let object: apps::Deployment =
-                        serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
-                    let found = Deployment::from(&object);
-                    // Almost every field may be missing in an answer, so `{}` would be a deployment, too.
-                    if found.namespace != namespace || found.name != name || found.uid.is_empty() {
-                        return Err(CallError::new(
-                            call,
-                            Reason::ServerError,
-                            "the answer is another object",
-                        ));
-                    }
-                    return Ok(found);
-                }
+                Ok(body) => return Ok(body),
                 Err(error) => {
                     let patient = error.retry_after.is_none_or(|wait| wait <= AGAIN.1);
                     let busy = matches!(error.reason, Reason::RateLimited | Reason::ServerError);
@@ -269,11 +329,16 @@ fn deployments(namespace: &str) -> kube::core::Request {
 
 /// The path of a Deployment, for names that are names.
 fn checked_path(call: &str, namespace: &str, name: &str) -> Result<String, CallError> {
-    if !valid_namespace(namespace) {
-        return Err(CallError::unsent(call, &format!("{namespace:?} is not the name of a namespace")));
-    }
+    checked_namespace(call, namespace)?;
     if !valid_name(name) {
         return Err(CallError::unsent(call, &format!("{name:?} is not the name of a deployment")));
     }
     Ok(format!("{namespace}/{name}"))
+}
+
+fn checked_namespace(call: &str, namespace: &str) -> Result<(), CallError> {
+    if valid_namespace(namespace) {
+        return Ok(());
+    }
+    Err(CallError::unsent(call, &format!("{namespace:?} is not the name of a namespace")))
 }

@@ -89,6 +89,24 @@ fn a_rollout_that_made_no_progress_has_failed_although_its_pods_are_available() 
     assert_eq!(rollout_of(&object(2, &status)), expected);
 }
 
+/// A crash-looping Deployment must not look as if somebody were rolling it out: it could never be restarted.
+#[test]
+fn pods_that_are_lost_after_a_rollout_are_no_rollout() {
+    let rolling_out = |generation, reason: &str, replicas: i32, updated: i32, available: i32| {
+        let conditions = json!([{"type": "Progressing", "status": "True", "reason": reason}]);
+        let status = json!({"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated,
+            "availableReplicas": available, "conditions": conditions});
+        let deployment = Deployment::from(&object(generation, &status));
+        assert_eq!(matches!(deployment.rollout, Rollout::Complete { .. }), available == 2);
+        deployment.rolling_out.is_some()
+    };
+    assert!(!rolling_out(2, "NewReplicaSetAvailable", 2, 2, 2));
+    assert!(!rolling_out(2, "NewReplicaSetAvailable", 2, 2, 0), "they crashed");
+    assert!(rolling_out(2, "ReplicaSetUpdated", 2, 2, 0), "the new ones never ran");
+    assert!(rolling_out(2, "NewReplicaSetAvailable", 3, 2, 1), "old ones are still there");
+    assert!(rolling_out(3, "NewReplicaSetAvailable", 2, 2, 1), "a change was not observed yet");
+}
+
 #[test]
 fn a_deployment_without_status_is_not_complete() {
     let object: apps::Deployment = serde_json::from_value(
@@ -129,6 +147,57 @@ async fn an_operators_deployment_names_its_controller() {
     let deployment = cluster.deployment("samosachaat-prod", "chat-api").await.unwrap();
     assert_eq!(deployment.controller.as_deref(), Some("WebApp/shop"));
     assert!(deployment.paused);
+}
+
+#[tokio::test]
+async fn pods_are_read_as_the_server_has_them_with_the_deployment_behind_their_replica_set() {
+    let replies = ["oom-pods.txt", "list-replicasets.txt"];
+    let (cluster, wire) =
+        with(replies.map(|file| Reply::recorded(&format!("kubernetes/{file}"))).to_vec()).await;
+    let pods = cluster.pods("samosachaat-prod").await.unwrap();
+    let inference = Owner { kind: "Deployment".to_owned(), name: "inference".to_owned() };
+    assert_eq!(pods.len(), 8);
+    assert!(pods[0].ready && !pods[0].stopping && pods[0].owner.as_ref() == Some(&inference));
+    assert!(pods[0].containers.iter().all(|container| container.waiting.is_none()));
+    // A list of ReplicaSets from another moment: this one's is not in it, and nobody guesses its Deployment from its name.
+    let killed = &pods[5];
+    assert_eq!(killed.owner.as_ref().unwrap().to_string(), "ReplicaSet/inference-7496f6f7b6");
+    assert!(!killed.ready && !killed.succeeded);
+    assert_eq!(
+        killed.containers[0].to_string(),
+        "container inference: waiting (CrashLoopBackOff), started again 3 times, last ended: OOMKilled, exit code 137, 2026-11-22T19:56:04Z"
+    );
+    let asked: Vec<_> = wire.seen().iter().map(|seen| seen.uri.clone()).collect();
+    assert_eq!(
+        asked,
+        [
+            "/api/v1/namespaces/samosachaat-prod/pods?&limit=500",
+            "/apis/apps/v1/namespaces/samosachaat-prod/replicasets?&limit=500"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_list_is_read_to_its_last_page() {
+    let page = |name: &str, token: &str| {
+        let pod = json!({"metadata": {"name": name}});
+        Reply::json(&json!({"metadata": {"continue": token}, "items": [pod]}).to_string())
+    };
+    let (cluster, wire) = with(vec![page("a", "next"), page("b", "")]).await;
+    let pods = cluster.pods("shop").await.unwrap();
+    assert_eq!(pods.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(pods.iter().all(|pod| !pod.ready && pod.owner.is_none()));
+    assert!(wire.seen()[1].uri.contains("continue=next"), "{}", wire.seen()[1].uri);
+}
+
+#[tokio::test]
+async fn a_list_without_items_is_an_error_and_no_empty_list() {
+    let (cluster, _wire) = with(vec![Reply::json("{}")]).await;
+    let error = cluster.pods("shop").await.unwrap_err();
+    assert!(error.message.contains("items"), "{error}");
+    let (cluster, wire) = with(Vec::new()).await;
+    let error = cluster.pods("../nodes").await.unwrap_err();
+    assert!(error.message.contains("is not the name of a namespace") && wire.seen().is_empty(), "{error}");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use meddlers::Meddlers;
 
 pub(super) use managed::record_change;
 pub(super) use pods::Pod;
-pub use pods::PodView;
+pub use pods::{CrashFault, PodView};
 pub(super) use rollout::ReplicaSet;
 pub(super) use template::canonical;
 
@@ -63,6 +63,8 @@ pub(super) struct Cluster {
     pub(super) others: BTreeMap<&'static str, BTreeMap<Name, Value>>,
     /// Deployments whose new pods never become ready.
     pub(super) broken: BTreeSet<Name>,
+    /// Deployments whose new pods crash.
+    crashing: BTreeMap<Name, CrashFault>,
     /// When a rollout last made progress, more exactly than its condition says.
     progressed: BTreeMap<Name, Timestamp>,
     next_ip: u32,
@@ -78,6 +80,7 @@ impl Cluster {
             pods: BTreeMap::new(),
             others: BTreeMap::new(),
             broken: BTreeSet::new(),
+            crashing: BTreeMap::new(),
             progressed: BTreeMap::new(),
             next_ip: 10,
             meddlers: Meddlers::default(),
@@ -155,6 +158,24 @@ impl Cluster {
         true
     }
 
+    /// From now on the containers of a deployment crash.
+    pub(super) fn crash(&mut self, name: &Name, fault: &CrashFault, now: Timestamp) {
+        for pod in self.pods.values_mut().filter(|pod| pod.namespace == name.0 && pod.service == name.1) {
+            pod.crashing = Some(pods::Crashing::from(fault.clone(), now));
+        }
+        if !fault.these_pods {
+            self.crashing.insert(name.clone(), fault.clone());
+        }
+    }
+
+    /// Takes the cause of [`Self::crash`] away: the containers run when they are started the next time.
+    pub(super) fn calm(&mut self, name: &Name) {
+        self.crashing.remove(name);
+        for pod in self.pods.values_mut().filter(|pod| pod.namespace == name.0 && pod.service == name.1) {
+            pod.crashing = None;
+        }
+    }
+
     /// Asks a pod to stop. False when there is no such pod.
     pub(super) fn delete_pod(&mut self, name: &Name, now: Timestamp, pace: Pace) -> bool {
         let version = self.next_version();
@@ -185,7 +206,7 @@ impl Cluster {
     ) -> (bool, Vec<Happening>) {
         let before = self.version;
         let mut happenings = Vec::new();
-        self.advance_pods(now, &mut happenings);
+        self.advance_pods(now, pace, &mut happenings);
         self.advance_meddlers(now, pace);
         self.advance_rollouts(now, pace);
         self.advance_replica_sets(now, pace, chance, &mut happenings);

@@ -1,11 +1,55 @@
 //! Pods: created, ready after a while, asked to stop, gone.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Cluster, Happening, HappeningKind, Name, ReplicaSet, START};
 use crate::sandbox::chance::Chance;
 use crate::sandbox::state::Pace;
+
+/// How long the kubelet waits before it starts a container again: doubled with each crash, up to five minutes.
+/// Source: <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts>.
+const BACK_OFF: Duration = Duration::from_secs(10);
+const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
+
+/// Why the container of a service crashes, again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrashFault {
+    /// Kubernetes' word: `Error`, or `OOMKilled` for one that reached its memory limit.
+    pub reason: &'static str,
+    /// Of its process.
+    pub exit_code: i32,
+    /// Whether it belongs to these pods alone, as what lies in their `emptyDir` does: it outlives the container, and not the pod. Otherwise every
+    /// new pod crashes, too.
+    pub these_pods: bool,
+}
+
+/// A container that crashes, is started again after a while, and crashes.
+#[derive(Debug, Clone)]
+pub(in crate::sandbox) struct Crashing {
+    pub(in crate::sandbox) fault: CrashFault,
+    /// How often it was started again.
+    pub(in crate::sandbox) restarts: u32,
+    /// When it ended last; none before the first time.
+    pub(in crate::sandbox) ended: Option<Timestamp>,
+    next: Timestamp,
+}
+
+impl Crashing {
+    pub(super) fn from(fault: CrashFault, first: Timestamp) -> Self {
+        Self { fault, restarts: 0, ended: None, next: first }
+    }
+
+    /// It ends, and will be started, and end, after the next back-off.
+    fn crash(&mut self, pace: Pace) {
+        self.restarts += 1;
+        self.ended = Some(self.next);
+        let wait = BACK_OFF.saturating_mul(1 << self.restarts.min(10)).min(LONGEST_BACK_OFF);
+        self.next = pace.after(self.next, wait);
+    }
+}
 
 /// A pod. Whether its connections ran dry belongs to it: a new pod is a new process.
 #[derive(Debug, Clone)]
@@ -31,6 +75,7 @@ pub(in crate::sandbox) struct Pod {
     pub(in crate::sandbox) dry: bool,
     /// When its connections will have run dry.
     pub(in crate::sandbox) dry_at: Option<Timestamp>,
+    pub(in crate::sandbox) crashing: Option<Crashing>,
 }
 
 impl Pod {
@@ -57,6 +102,7 @@ impl Pod {
     pub(super) fn due(&self) -> Option<Timestamp> {
         match (self.gone_at, self.ready_since) {
             (Some(gone), _) => Some(gone),
+            _ if self.crashing.is_some() => self.crashing.as_ref().map(|crashing| crashing.next),
             (None, None) if !self.broken => Some(self.ready_at),
             (None, None | Some(_)) => None,
         }
@@ -91,14 +137,23 @@ impl From<&Pod> for PodView {
 }
 
 impl Cluster {
-    pub(super) fn advance_pods(&mut self, now: Timestamp, happenings: &mut Vec<Happening>) {
+    pub(super) fn advance_pods(&mut self, now: Timestamp, pace: Pace, happenings: &mut Vec<Happening>) {
         let before = self.pods.len();
         self.pods.retain(|_, pod| pod.gone_at.is_none_or(|gone| gone > now));
         if self.pods.len() != before {
             self.next_version();
         }
         for pod in self.pods.values_mut() {
-            let waits = pod.ready_since.is_none() && pod.stopping_since.is_none();
+            if pod.stopping_since.is_none()
+                && let Some(crashing) = pod.crashing.as_mut().filter(|crashing| crashing.next <= now)
+            {
+                crashing.crash(pace);
+                pod.ready_since = None;
+                self.version += 1;
+                pod.version = self.version;
+                continue;
+            }
+            let waits = pod.crashing.is_none() && pod.ready_since.is_none() && pod.stopping_since.is_none();
             if waits && !pod.broken && pod.ready_at <= now {
                 pod.ready_since = Some(pod.ready_at);
                 self.version += 1;
@@ -129,6 +184,10 @@ impl Cluster {
             template: set.template.clone(),
             dry: false,
             dry_at: None,
+            crashing: self
+                .crashing
+                .get(&(set.namespace.clone(), set.deployment.clone()))
+                .map(|fault| Crashing::from(fault.clone(), pace.after(now, START))),
         };
         self.pods.insert(pod.key(), pod);
     }

@@ -114,6 +114,14 @@ impl Pod {
         } else {
             json!({"waiting": {"reason": "ContainerCreating"}})
         };
+        // What a real one says between two crashes.
+        let crashed = self.crashing.as_ref().and_then(|crashing| Some((crashing, crashing.ended?)));
+        let (runs, state) = if crashed.is_some() {
+            let message = format!("back-off restarting failed container={} pod={}", self.service, self.name);
+            (true, json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}}))
+        } else {
+            (runs, state)
+        };
         let container = &self.template["spec"]["containers"][0];
         let mut container_status = json!({
             "name": container["name"],
@@ -138,6 +146,15 @@ impl Pod {
             "startTime": created,
             "qosClass": "Burstable",
         });
+        if let Some((crashing, ended)) = crashed {
+            container_status["restartCount"] = json!(crashing.restarts);
+            container_status["started"] = json!(false);
+            container_status["lastState"] = json!({"terminated": {
+                "exitCode": crashing.fault.exit_code, "reason": crashing.fault.reason,
+                "startedAt": seconds(ended), "finishedAt": seconds(ended),
+                "containerID": format!("containerd://{}", self.uid.replace('-', "")),
+            }});
+        }
         if runs {
             container_status["containerID"] = json!(format!("containerd://{}", self.uid.replace('-', "")));
             status["podIP"] = json!(self.ip);

@@ -3,6 +3,7 @@
 
 mod guards;
 mod outcomes;
+mod pods;
 mod trouble;
 
 use std::path::Path;

@@ -1,0 +1,259 @@
+//! Counts the pods of a namespace that are in a state. No pod at all is unknown and never 0: a wrong namespace, a Deployment scaled to nothing
+//! and health look the same in an empty list.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Scope, figures};
+use crate::clients::kubernetes::{Container, Kubernetes, Owner, Pod};
+use crate::clock::between;
+use crate::incident::evidence::{Evidence, Sample, Verdict};
+use crate::incident::plan::Kind;
+use crate::runbook::{PodState, PodsProbe, Template, Threshold};
+use crate::text::{count, span};
+
+/// How many pods are shown to people.
+const SAMPLES: usize = 3;
+
+pub(super) struct Question<'a> {
+    pub(super) name: &'a str,
+    pub(super) probe: &'a PodsProbe,
+    pub(super) threshold: Threshold,
+    /// What happened before does not count; none for a state of this moment. With it a container that ended since counts as crash-looping, whatever
+    /// it does now.
+    pub(super) from: Option<Timestamp>,
+}
+
+pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Question<'_>) -> Evidence {
+    let Question { name, probe, .. } = question;
+    let fill = |template: &Template| {
+        template
+            .with(|path| scope.value_of(path))
+            .map_err(|path| format!("${{{path}}} has no value, and empty never means all"))
+    };
+    let named = fill(&probe.namespace)
+        .and_then(|namespace| Ok((namespace, probe.deployment.as_ref().map(fill).transpose()?)));
+    let (namespace, deployment) = match named {
+        Ok((namespace, deployment)) => {
+            let target = scope.leg.map(|leg| &leg.target);
+            let own =
+                target.filter(|target| target.kind == Kind::Deployment && target.namespace == namespace);
+            let deployment = deployment.or_else(|| own.map(|target| target.name.clone()));
+            (namespace, deployment)
+        }
+        Err(why) => return Evidence::unknown(name, String::new(), why),
+    };
+    let whose = deployment.as_ref().map_or_else(String::new, |name| format!(" of deployment/{name}"));
+    let asked = format!("pods{whose} in {namespace}: {}", probe.state.as_str());
+    match kubernetes.pods(&namespace).await {
+        Ok(pods) => {
+            let of =
+                |pod: &&Pod| deployment.as_deref().is_none_or(|wanted| deployment_of(pod) == Some(wanted));
+            let pods: Vec<&Pod> = pods.iter().filter(of).collect();
+            answer(scope.now, &question, asked, &pods)
+        }
+        Err(error) => Evidence::unknown(name, asked, error.to_string()),
+    }
+}
+
+/// The Deployment that a pod belongs to.
+fn deployment_of(pod: &Pod) -> Option<&str> {
+    let of_one = |owner: &&Owner| owner.kind == "Deployment";
+    pod.owner.as_ref().filter(of_one).map(|owner| owner.name.as_str())
+}
+
+fn answer(now: Timestamp, question: &Question<'_>, asked: String, pods: &[&Pod]) -> Evidence {
+    let Question { name, probe, threshold, from } = question;
+    if pods.is_empty() {
+        let why = "there is no such pod, so nothing can be said of its state".to_owned();
+        return Evidence::unknown(name, asked, why);
+    }
+    let found: Vec<(&Pod, Option<&Container>)> =
+        pods.iter().filter_map(|pod| Some((*pod, sign(pod, probe.state, *from)?))).collect();
+    let mut by: BTreeMap<String, f64> = BTreeMap::new();
+    if probe.by_deployment {
+        for deployment in found.iter().filter_map(|(pod, _)| deployment_of(pod)) {
+            *by.entry(deployment.to_owned()).or_default() += 1.0;
+        }
+    }
+    let all = figures(&by);
+    #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 pods")]
+    let total = if probe.by_deployment { by.values().sum() } else { found.len() as f64 };
+    let verdict = match threshold {
+        Threshold::AtLeast(_) if probe.by_deployment => {
+            by.retain(|_, figure| threshold.holds(*figure));
+            if by.is_empty() { Verdict::Fails } else { Verdict::Holds }
+        }
+        _ if threshold.holds(total) => Verdict::Holds,
+        _ => Verdict::Fails,
+    };
+    let mut saw =
+        format!("{} of {} {}", found.len(), count(pods.len() as u64, "pod", "pods"), words(probe.state));
+    if !all.is_empty() {
+        saw = format!("{saw}: {all}");
+    }
+    if let Some(from) = from {
+        saw = format!("{saw} in {}", span(between(*from, now)));
+    }
+    let sample = |(pod, container): &(&Pod, Option<&Container>)| Sample {
+        at: container.and_then(|container| container.ended.as_ref()?.at).unwrap_or(now),
+        from: pod.name.clone(),
+        line: container.map_or_else(|| "its Ready condition is not True".to_owned(), ToString::to_string),
+    };
+    Evidence {
+        probe: (*name).to_owned(),
+        asked,
+        verdict,
+        saw: format!("{saw}; {threshold}"),
+        by,
+        samples: found.iter().take(SAMPLES).map(sample).collect(),
+        window: from.map(|from| (from, now)),
+    }
+}
+
+/// Whether the pod is in the state, and the container that shows it, if one does.
+fn sign(pod: &Pod, state: PodState, from: Option<Timestamp>) -> Option<Option<&Container>> {
+    let recent = |container: &&Container| {
+        container.ended.as_ref().is_some_and(|ended| ended.at >= from && ended.at.is_some())
+    };
+    let shows = |container: &&Container| match state {
+        PodState::NotReady => container.waiting.is_some(),
+        PodState::CrashLooping => {
+            container.waiting.as_deref() == Some("CrashLoopBackOff")
+                || from.is_some() && container.restarts > 0 && recent(container)
+        }
+        PodState::ImageNotPulled => matches!(
+            container.waiting.as_deref(),
+            Some("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull")
+        ),
+        PodState::Restarted => container.restarts > 0 && recent(container),
+        PodState::OomKilled => {
+            recent(container) && container.ended.as_ref().is_some_and(|ended| ended.reason == "OOMKilled")
+        }
+    };
+    let shown = pod.containers.iter().find(shows);
+    match state {
+        PodState::NotReady if pod.ready || pod.succeeded || pod.stopping => None,
+        PodState::NotReady => Some(shown),
+        _ => shown.map(Some),
+    }
+}
+
+const fn words(state: PodState) -> &'static str {
+    match state {
+        PodState::NotReady => "not ready",
+        PodState::CrashLooping => "crash-looping",
+        PodState::ImageNotPulled => "without their image",
+        PodState::Restarted => "restarted",
+        PodState::OomKilled => "killed for memory",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::kubernetes::Ended;
+
+    const NOW: i64 = 10_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn pod(name: &str, owner: &str) -> Pod {
+        let (kind, owner) = owner.split_once('/').unwrap();
+        Pod {
+            name: name.to_owned(),
+            owner: Some(Owner { kind: kind.to_owned(), name: owner.to_owned() }),
+            ready: true,
+            succeeded: false,
+            stopping: false,
+            created: None,
+            containers: vec![Container { name: "c".to_owned(), restarts: 0, waiting: None, ended: None }],
+        }
+    }
+
+    /// It waits for this reason, and ended so, so many seconds ago.
+    fn bad(name: &str, owner: &str, waiting: &str, reason: &str, ago: i64) -> Pod {
+        let ended = Ended { reason: reason.to_owned(), exit_code: 137, at: Some(at(NOW - ago)) };
+        let waiting = Some(waiting.to_owned()).filter(|waiting| !waiting.is_empty());
+        let container = Container { name: "c".to_owned(), restarts: 3, waiting, ended: Some(ended) };
+        Pod { ready: false, containers: vec![container], ..pod(name, owner) }
+    }
+
+    fn asked(state: PodState, by_deployment: bool, threshold: Threshold, pods: &[Pod]) -> Evidence {
+        let window = state.is_past().then_some(std::time::Duration::from_secs(60));
+        let namespace = Template::parse("shop").unwrap();
+        let probe = PodsProbe { namespace, deployment: None, state, window, by_deployment, threshold };
+        let from = window.map(|_| at(NOW - 60));
+        let question = Question { name: "p", probe: &probe, threshold, from };
+        answer(at(NOW), &question, String::new(), &pods.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn each_state_is_what_kubernetes_says_of_it() {
+        let web = "Deployment/web";
+        let old = bad("old", web, "", "OOMKilled", 61);
+        let new = bad("new", web, "", "OOMKilled", 59);
+        let looping = bad("looping", web, "CrashLoopBackOff", "Error", 500);
+        let image = bad("image", web, "ErrImagePull", "", 500);
+        // On a node that is gone: still `Running`, no container waits, and only the condition tells.
+        let lost = Pod { ready: false, ..pod("lost", web) };
+        let done = Pod { ready: false, succeeded: true, ..pod("done", web) };
+        let stopping = Pod { ready: false, stopping: true, ..pod("stopping", web) };
+        let pods = [old, new, looping, image, lost, done, stopping, pod("well", web)];
+        for (state, expected) in [
+            (PodState::NotReady, &["old", "new", "looping"][..]),
+            (PodState::CrashLooping, &["looping"]),
+            (PodState::ImageNotPulled, &["image"]),
+            (PodState::Restarted, &["new"]),
+            (PodState::OomKilled, &["new"]),
+        ] {
+            let evidence = asked(state, false, Threshold::AtLeast(1), &pods);
+            let from: Vec<&str> = evidence.samples.iter().map(|sample| sample.from.as_str()).collect();
+            assert_eq!(from, expected, "{state:?}: {}", evidence.saw);
+            assert_eq!(evidence.verdict, Verdict::Holds);
+        }
+        let all = asked(PodState::NotReady, false, Threshold::AtLeast(6), &pods);
+        assert_eq!((all.verdict, all.saw.as_str()), (Verdict::Fails, "5 of 8 pods not ready; at least 6"));
+    }
+
+    #[test]
+    fn a_container_that_runs_between_two_crashes_does_not_pass_for_well() {
+        let between = bad("a", "Deployment/web", "", "Error", 5);
+        assert!(sign(&between, PodState::CrashLooping, None).is_none());
+        assert!(sign(&between, PodState::CrashLooping, Some(at(NOW - 60))).is_some());
+        assert!(sign(&between, PodState::CrashLooping, Some(at(NOW - 4))).is_none(), "before the effect");
+    }
+
+    #[test]
+    fn no_pod_at_all_is_unknown_on_both_sides_of_every_threshold() {
+        for threshold in [Threshold::AtLeast(1), Threshold::AtMost(0)] {
+            for by_deployment in [false, true] {
+                let evidence = asked(PodState::CrashLooping, by_deployment, threshold, &[]);
+                assert!(matches!(evidence.verdict, Verdict::Unknown { .. }), "{evidence:?}");
+            }
+        }
+        let well = [pod("a", "Deployment/web")];
+        let evidence = asked(PodState::CrashLooping, true, Threshold::AtMost(0), &well);
+        assert_eq!(evidence.verdict, Verdict::Holds);
+    }
+
+    #[test]
+    fn each_deployment_is_held_against_the_threshold_and_nothing_else_is_named() {
+        let looping = |name, owner| bad(name, owner, "CrashLoopBackOff", "Error", 5);
+        let pods = [
+            looping("a", "Deployment/web"),
+            looping("b", "Deployment/web"),
+            looping("c", "Deployment/auth"),
+            looping("d", "StatefulSet/db"),
+            looping("e", "ReplicaSet/web-1234"),
+        ];
+        let evidence = asked(PodState::CrashLooping, true, Threshold::AtLeast(2), &pods);
+        assert_eq!(evidence.by, BTreeMap::from([("web".to_owned(), 2.0)]));
+        assert_eq!(evidence.saw, "5 of 5 pods crash-looping: web 2, auth 1; at least 2");
+        let others = asked(PodState::CrashLooping, true, Threshold::AtLeast(1), &pods[3..]);
+        assert_eq!((others.verdict, others.by.len()), (Verdict::Fails, 0), "no Deployment to act on");
+    }
+}
