@@ -21,7 +21,12 @@ pub fn begin(format: Format, level: &str, colour: bool) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| {
         format!("`level: {level}` is not a log level ({error}); expected `info`, `debug` or `warn`")
     })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // It would say on stderr that stderr can not be written, and panic: a full disk or a broken pipe there must not
+        // end what is logged about.
+        .log_internal_errors(false);
     let begun = match format {
         Format::Text => {
             logs.with_ansi(colour && std::io::stderr().is_terminal()).with_target(false).compact().try_init()

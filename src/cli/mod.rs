@@ -20,6 +20,7 @@ pub mod timeline;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use paint::{Paint, Tone};
@@ -32,6 +33,9 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// How long threads that still wait for a disk may hold up the end.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 const AFTER_HELP: &str = "\
 Begin here:
@@ -83,7 +87,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    runtime.block_on(async { command(cli.command).await.unwrap_or_else(|error| failed(&error)) })
+    let code = runtime.block_on(async { command(cli.command).await.unwrap_or_else(|error| failed(&error)) });
+    // A read that hangs on a dead disk must not keep the process.
+    runtime.shutdown_timeout(LEAVE_WITHIN);
+    code
 }
 
 async fn command(command: Command) -> anyhow::Result<ExitCode> {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -65,6 +66,9 @@ pub async fn run(args: Serve) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How long the journal may take to write its WAL file back.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
 async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
@@ -78,7 +82,8 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
             kubernetes.server()
         );
     }
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.journal).await?);
+    let journal = Arc::new(Sqlite::open(&config.journal).await?);
+    let store: Arc<dyn Store> = journal.clone();
     for runbook in &runbooks {
         store.keep_runbook(&runbook.name, &runbook.hash, &runbook.source).await?;
     }
@@ -127,10 +132,13 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     tasks.spawn(pipeline.run(shutdown));
     announce(&runbooks, &policy, &config.listen.to_string(), &kubernetes.server(), config.time_scale);
 
+    let mut changes = journal.changes();
     let died = tokio::select! {
         told = stopped() => { told?; false }
         // Every task runs until it is told to stop; one that ends before has died.
         _ = tasks.join_next() => true,
+        // So has the journal when nobody is left who could change it.
+        () = async { while changes.changed().await.is_ok() {} } => true,
     };
     if died {
         tracing::error!("A part of runbookd has died; it ends, so that it is started anew");
@@ -139,6 +147,8 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     // Nobody has to be there to hear it.
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
+    // The file is then whole by itself. That it is not changes nothing but the next start.
+    let _ = tokio::time::timeout(CLOSE_WITHIN, journal.close()).await;
     if died {
         bail!("a part of it has died; see the log");
     }

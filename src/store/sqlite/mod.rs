@@ -104,6 +104,9 @@ impl Sqlite {
     }
 }
 
+const PULSE: &str =
+    "INSERT INTO pulse (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at";
+
 /// A result that others look at.
 const fn seen<T>(_: &T) -> bool {
     true
@@ -130,7 +133,8 @@ fn remembered(connection: &Connection) -> Result<Known, rusqlite::Error> {
         }
     }
     let mut known = Known::default();
-    known.learn(learned);
+    // The open ones last: what is learned first is forgotten first.
+    known.learn(learned.into_iter().rev());
     Ok(known)
 }
 
@@ -311,8 +315,6 @@ impl Store for Sqlite {
     }
 
     async fn writable(&self) -> Result<(), StoreError> {
-        const PULSE: &str =
-            "INSERT INTO pulse (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at";
         self.write(quiet, |turn| {
             sql::execute(turn.connection, PULSE, &[&turn.now.as_microsecond()])?;
             Ok(())
@@ -322,5 +324,27 @@ impl Store for Sqlite {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_that_panics_is_undone_alone_and_the_next_one_goes_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("journal.db")).await.unwrap();
+        let broken = store.write(quiet, |turn| -> Result<(), StoreError> {
+            ledger::say(turn.connection, true, "Ada", "half done", turn.now)?;
+            panic!("a mistake of ours")
+        });
+        let (broken, beside) = tokio::join!(broken, store.pause("Bob", "a migration"));
+        assert!(matches!(broken, Err(StoreError::Unavailable(_))), "{broken:?}");
+        assert_eq!(store.paused().await.unwrap(), Some(beside.unwrap()));
+        let pauses = store.write(quiet, |turn| {
+            Ok(sql::first::<(i64,)>(turn.connection, "SELECT COUNT(*) FROM pauses", &[])?)
+        });
+        assert_eq!(pauses.await.unwrap(), Some((1,)), "nothing of it is left");
     }
 }

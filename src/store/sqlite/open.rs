@@ -110,6 +110,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     // The lock proves that every earlier owner is dead; its leases need not run out first.
     const FREE: &str = "UPDATE incidents SET owner = NULL, lease_until = NULL WHERE owner IS NOT NULL";
     writer.execute(FREE, []).map_err(from_sql)?;
+    // After `kill -9` the last commit may be in the page cache only, and what is known from it is answered without a
+    // further write. A commit syncs the whole WAL file.
+    writer.execute(super::PULSE, [crate::clock::now().as_microsecond()]).map_err(from_sql)?;
     let readers = (0..READERS).map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY));
     let readers = readers.collect::<Result<_, _>>().map_err(from_sql)?;
     Ok(Opened { lock, writer, readers })
@@ -125,7 +128,13 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error
 
 fn writer(path: &Path) -> Result<Connection, rusqlite::Error> {
     let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    writer.pragma_update(None, "journal_mode", "WAL")?;
+    // A file system without shared memory keeps another mode without an error.
+    writer.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
+        match row.get::<_, String>(0)?.as_str() {
+            "wal" => Ok(()),
+            other => Err(rusqlite::Error::InvalidColumnName(format!("journal_mode is {other}, and not wal"))),
+        }
+    })?;
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "foreign_keys", true)?;
     // What a savepoint would put back is kept in memory, and not in a file that is written for each page.

@@ -1,6 +1,7 @@
 //! The connections that only read: a few, on the threads for blocking work, because SQLite waits for its disk.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -8,6 +9,9 @@ use tokio::task::spawn_blocking;
 
 use super::super::StoreError;
 use super::writer::closed;
+
+/// Whoever waits longer for a connection is told so.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Connections that take turns.
 #[derive(Debug)]
@@ -30,7 +34,8 @@ impl Readers {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| closed())?;
+        let permit = tokio::time::timeout(TURN_WITHIN, Arc::clone(&self.turns).acquire_owned());
+        let permit = permit.await.map_err(|_| StoreError::Overloaded)?.map_err(|_| closed())?;
         let connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut turn = Turn { connection, idle: Arc::clone(&self.idle), _permit: permit };
         // A caller that goes away does not take the connection with it.

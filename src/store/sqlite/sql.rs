@@ -21,6 +21,7 @@ impl<'c> Statement<'c> {
     }
 
     fn bind(&mut self, values: &[&dyn ToSql]) -> Result<&mut CachedStatement<'c>, Error> {
+        debug_assert_eq!(values.len(), self.0.parameter_count(), "each placeholder has its value");
         for (name, value) in NAMES.iter().zip(values) {
             self.0.raw_bind_parameter(*name, value)?;
         }

@@ -2,6 +2,7 @@
 //! a savepoint of its own, and answers the callers only after the commit. What fails is undone alone.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -66,7 +67,7 @@ where
         let result = match (committed, self.result) {
             (Ok(()), Some(result)) => result,
             (Err(error), _) => Err(error),
-            (Ok(()), None) => Err(StoreError::Unavailable("the write was not begun".to_owned())),
+            (Ok(()), None) => Err(broken_off()),
         };
         // A caller who has gone reads the journal when it comes back.
         let _ = self.caller.send(result);
@@ -98,6 +99,10 @@ impl Queue {
             let _ = ended.await;
         }
     }
+}
+
+fn broken_off() -> StoreError {
+    StoreError::Unavailable("the write broke off, and was undone; see the log".to_owned())
 }
 
 pub(super) fn closed() -> StoreError {
@@ -163,14 +168,15 @@ impl Writer {
                     self.changes.send_modify(|count| *count = count.wrapping_add(1));
                 }
             }
-            Err(error) => {
-                tracing::error!(%error, writes = jobs.len(), "The journal did not take a transaction");
-                // SQLite may have ended it already; when it has not, this does.
-                let _ = self.sql("ROLLBACK");
-            }
+            // SQLite may have ended it already; when it has not, this does.
+            Err(_) => drop(self.sql("ROLLBACK")),
         }
+        let writes = jobs.len();
         for job in jobs {
             job.answer(committed.clone());
+        }
+        if let Err(error) = committed {
+            tracing::error!(%error, writes, "The journal did not take a transaction");
         }
     }
 
@@ -181,7 +187,10 @@ impl Writer {
         for job in jobs {
             self.sql("SAVEPOINT job")?;
             let before = learned.len();
-            if let Err(error) = job.run(&mut Turn { connection: &self.connection, now, learned }) {
+            let turn = &mut Turn { connection: &self.connection, now, learned };
+            // One that panics is undone like one that fails, and does not take the journal with it.
+            let ran = catch_unwind(AssertUnwindSafe(|| job.run(turn)));
+            if let Err(error) = ran.unwrap_or_else(|_| Err(broken_off())) {
                 learned.truncate(before);
                 // SQLite ends the whole transaction by itself for some errors, such as a full disk: then the error
                 // is everybody's.
