@@ -253,12 +253,7 @@ async fn keep(stage: &Stage, teller: &Teller) -> anyhow::Result<()> {
         format!("  kubectl --kubeconfig {} get deployments", stage.config().with_file_name("kubeconfig").display()),
         format!("  curl -s {}/metrics", stage.url()),
     ])?;
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+    super::stopped().await
 }
 
 /// A folder for the daemon's files, gone with the demonstration.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use paint::{Paint, Tone};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the runbooks of Prometheus alerts: confirms them, acts under guards, verifies that it helped, and reports.
 #[derive(Debug, Parser)]
@@ -91,6 +92,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // A read that hangs on a dead disk must not keep the process.
     runtime.shutdown_timeout(LEAVE_WITHIN);
     code
+}
+
+/// Comes back when the process is told to end: SIGTERM, or Ctrl-C.
+async fn stopped() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 async fn command(command: Command) -> anyhow::Result<ExitCode> {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -134,7 +133,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
 
     let mut changes = journal.changes();
     let died = tokio::select! {
-        told = stopped() => { told?; false }
+        told = super::stopped() => { told?; false }
         // Every task runs until it is told to stop; one that ends before has died.
         _ = tasks.join_next() => true,
         // So has the journal when nobody is left who could change it.
@@ -186,14 +185,4 @@ fn announce(runbooks: &[Arc<Runbook>], policy: &Policy, listen: &str, server: &s
         warn!("Every wait is {time_scale} times shorter than written (`time_scale`)");
     }
     info!("Listening on {listen}, watching {server}, guards armed: all {}", Guard::ALL.len());
-}
-
-async fn stopped() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Scope, figures};
+use super::{Scope, figures, held};
 use crate::clients::CallError;
 use crate::clients::loki::Loki;
 use crate::clock::between;
@@ -81,14 +81,7 @@ async fn answer(
         total = by.get(value).copied().unwrap_or_default();
     }
     let all = figures(&by);
-    let verdict = match threshold {
-        Threshold::AtLeast(_) if probe.count_by.is_some() => {
-            by.retain(|_, figure| threshold.holds(*figure));
-            if by.is_empty() { Verdict::Fails } else { Verdict::Holds }
-        }
-        _ if threshold.holds(total) => Verdict::Holds,
-        _ => Verdict::Fails,
-    };
+    let verdict = held(*threshold, total, probe.count_by.as_ref().map(|_| &mut by));
     let window = span(range);
     let mut saw = match (&probe.count_by, total > 0.0) {
         (Some(_), true) if !all.is_empty() => format!("{all} lines in {window}"),

@@ -15,7 +15,7 @@ use crate::clients::loki::Loki;
 use crate::clock;
 use crate::incident::Incident;
 use crate::incident::event::{Found, Leg};
-use crate::incident::evidence::{Evidence, all_of, all_of_verify};
+use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
 use crate::runbook::{Check, Named, PodState, Probe, Runbook, Threshold, Verify};
 
 /// The eyes: everything that can be asked.
@@ -151,6 +151,18 @@ impl Eyes {
             None => Evidence::unknown(name, String::new(), format!("there is no probe called {name}")),
         }
     }
+}
+
+/// The verdict on a count. With figures by label, `at_least` is held against each of them, and those that do not reach it go.
+fn held(threshold: Threshold, total: f64, by: Option<&mut BTreeMap<String, f64>>) -> Verdict {
+    let holds = match (threshold, by) {
+        (Threshold::AtLeast(_), Some(by)) => {
+            by.retain(|_, figure| threshold.holds(*figure));
+            !by.is_empty()
+        }
+        _ => threshold.holds(total),
+    };
+    if holds { Verdict::Holds } else { Verdict::Fails }
 }
 
 /// The figures in a few words, the largest first: `chat-api 42, auth 3`.

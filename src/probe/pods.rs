@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Scope, figures};
+use super::{Scope, figures, held};
 use crate::clients::kubernetes::{Container, Kubernetes, Owner, Pod};
 use crate::clock::between;
-use crate::incident::evidence::{Evidence, Sample, Verdict};
+use crate::incident::evidence::{Evidence, Sample};
 use crate::incident::plan::Kind;
 use crate::runbook::{PodState, PodsProbe, Template, Threshold};
 use crate::text::{count, span};
@@ -80,14 +80,7 @@ fn answer(now: Timestamp, question: &Question<'_>, asked: String, pods: &[&Pod])
     let all = figures(&by);
     #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 pods")]
     let total = if probe.by_deployment { by.values().sum() } else { found.len() as f64 };
-    let verdict = match threshold {
-        Threshold::AtLeast(_) if probe.by_deployment => {
-            by.retain(|_, figure| threshold.holds(*figure));
-            if by.is_empty() { Verdict::Fails } else { Verdict::Holds }
-        }
-        _ if threshold.holds(total) => Verdict::Holds,
-        _ => Verdict::Fails,
-    };
+    let verdict = held(*threshold, total, probe.by_deployment.then_some(&mut by));
     let mut saw =
         format!("{} of {} {}", found.len(), count(pods.len() as u64, "pod", "pods"), words(probe.state));
     if !all.is_empty() {
@@ -115,7 +108,8 @@ fn answer(now: Timestamp, question: &Question<'_>, asked: String, pods: &[&Pod])
 /// Whether the pod is in the state, and the container that shows it, if one does.
 fn sign(pod: &Pod, state: PodState, from: Option<Timestamp>) -> Option<Option<&Container>> {
     let recent = |container: &&Container| {
-        container.ended.as_ref().is_some_and(|ended| ended.at >= from && ended.at.is_some())
+        let at = container.ended.as_ref().and_then(|ended| ended.at);
+        at.is_some_and(|at| from.is_none_or(|from| at >= from))
     };
     let shows = |container: &&Container| match state {
         PodState::NotReady => container.waiting.is_some(),
@@ -154,6 +148,7 @@ const fn words(state: PodState) -> &'static str {
 mod tests {
     use super::*;
     use crate::clients::kubernetes::Ended;
+    use crate::incident::evidence::Verdict;
 
     const NOW: i64 = 10_000;
 
@@ -169,7 +164,6 @@ mod tests {
             ready: true,
             succeeded: false,
             stopping: false,
-            created: None,
             containers: vec![Container { name: "c".to_owned(), restarts: 0, waiting: None, ended: None }],
         }
     }

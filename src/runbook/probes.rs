@@ -93,10 +93,7 @@ fn loki_probe(
     }
     let query = loki.and_then(|field| query(field, scope, names, faults));
     let window = fields.need("window", "window: 5m").and_then(|field| window(field, scale, faults));
-    let count_by = fields.get("count_by").map_or(CountBy::None, |field| count_by(field, faults));
-    let threshold = threshold(&mut fields, faults);
-    let count_by = if fields.has_almost(&["count_by"]) { CountBy::Unreadable } else { count_by };
-    fields.end(faults);
+    let (count_by, threshold) = counting(fields, count_by, faults);
     let label = match &count_by {
         CountBy::Label(label) => Some(label.clone()),
         CountBy::None | CountBy::Unreadable => None,
@@ -138,15 +135,11 @@ fn pods_probe(
         // Nobody can say whether there should be one.
         None => fields.get("window").map(|_| None),
     };
-    let count_by = fields.get("count_by").map_or(CountBy::None, |field| {
-        match field.word(&[BY_DEPLOYMENT], |word| word, faults) {
-            Some(word) => CountBy::Label(word.to_owned()),
-            None => CountBy::Unreadable,
-        }
-    });
-    let threshold = threshold(&mut fields, faults);
-    let count_by = if fields.has_almost(&["count_by"]) { CountBy::Unreadable } else { count_by };
-    fields.end(faults);
+    let by_deployment = |field: Field<'_>, faults: &mut Faults| {
+        let word = field.word(&[BY_DEPLOYMENT], |word| word, faults);
+        word.map_or(CountBy::Unreadable, |word| CountBy::Label(word.to_owned()))
+    };
+    let (count_by, threshold) = counting(fields, by_deployment, faults);
     let by_deployment = count_by != CountBy::None;
     let probe = match (namespace, deployment, state, window, threshold) {
         (Some(namespace), Some(deployment), Some(state), Some(window), Some(threshold)) => {
@@ -155,6 +148,19 @@ fn pods_probe(
         _ => None,
     };
     (probe, count_by)
+}
+
+/// The end of every probe: by what it counts, the threshold, and no further field.
+fn counting(
+    mut fields: Fields<'_>,
+    read: impl FnOnce(Field<'_>, &mut Faults) -> CountBy,
+    faults: &mut Faults,
+) -> (CountBy, Option<Threshold>) {
+    let count_by = fields.get("count_by").map_or(CountBy::None, |field| read(field, faults));
+    let threshold = threshold(&mut fields, faults);
+    let count_by = if fields.has_almost(&["count_by"]) { CountBy::Unreadable } else { count_by };
+    fields.end(faults);
+    (count_by, threshold)
 }
 
 fn count_by(field: Field<'_>, faults: &mut Faults) -> CountBy {

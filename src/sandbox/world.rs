@@ -48,11 +48,6 @@ impl World {
         self.shared.change(|state| state.cluster.crash(&named(deployment), fault, clock::now()));
     }
 
-    /// Takes the cause of [`Self::crash`] away.
-    pub fn calm(&self, deployment: &str) {
-        self.shared.change(|state| state.cluster.calm(&named(deployment)));
-    }
-
     /// From now on the deployment's new pods never become ready; its next rollout fails at the progress deadline.
     pub fn break_rollouts(&self, deployment: &str) {
         self.shared.change(|state| state.cluster.broken.insert(named(deployment)));

@@ -83,6 +83,7 @@ impl From<&apps::Deployment> for Deployment {
         let deadline =
             spec.and_then(|spec| spec.progress_deadline_seconds).unwrap_or(DEFAULT_PROGRESS_DEADLINE);
         let mut owners = meta.owner_references.iter().flatten();
+        let rollout = rollout_of(object);
         Self {
             namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
@@ -91,8 +92,8 @@ impl From<&apps::Deployment> for Deployment {
             replicas: desired(object),
             paused: spec.and_then(|spec| spec.paused).unwrap_or_default(),
             restarted_at: annotations.and_then(|all| all.get(RESTARTED_AT)).cloned(),
-            rollout: rollout_of(object),
-            rolling_out: rolling_out(object),
+            rolling_out: rolling_out(object, &rollout),
+            rollout,
             progress_deadline: Duration::from_secs(u64::try_from(deadline).unwrap_or_default()),
             images: containers
                 .unwrap_or_default()
@@ -140,8 +141,8 @@ pub fn rollout_of(object: &apps::Deployment) -> Rollout {
 }
 
 /// Source: `syncRolloutStatus` in Kubernetes' `pkg/controller/deployment/progress.go`: the reason `NewReplicaSetAvailable` stays until the template changes.
-fn rolling_out(object: &apps::Deployment) -> Option<String> {
-    let Rollout::InProgress { what, .. } = rollout_of(object) else { return None };
+fn rolling_out(object: &apps::Deployment, rollout: &Rollout) -> Option<String> {
+    let Rollout::InProgress { what, .. } = rollout else { return None };
     let status = object.status.clone().unwrap_or_default();
     let observed =
         status.observed_generation.unwrap_or_default() >= object.metadata.generation.unwrap_or_default();
@@ -149,7 +150,7 @@ fn rolling_out(object: &apps::Deployment) -> Option<String> {
         condition.type_ == "Progressing" && condition.reason.as_deref() == Some("NewReplicaSetAvailable")
     });
     let only_new = status.replicas.unwrap_or_default() == status.updated_replicas.unwrap_or_default();
-    if observed && was_complete && only_new { None } else { Some(what) }
+    if observed && was_complete && only_new { None } else { Some(what.clone()) }
 }
 
 fn desired(object: &apps::Deployment) -> i32 {

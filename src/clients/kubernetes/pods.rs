@@ -24,8 +24,6 @@ pub struct Pod {
     pub succeeded: bool,
     /// It was asked to stop.
     pub stopping: bool,
-    /// When it was created.
-    pub created: Option<Timestamp>,
     /// Its containers, those that run before the others first.
     pub containers: Vec<Container>,
 }
@@ -121,7 +119,6 @@ pub(super) fn read(pod: &core::Pod, sets: &Sets) -> Pod {
         ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         succeeded: status.and_then(|status| status.phase.as_deref()) == Some("Succeeded"),
         stopping: pod.metadata.deletion_timestamp.is_some(),
-        created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
         containers: inits.iter().chain(others).map(container).collect(),
     }
 }

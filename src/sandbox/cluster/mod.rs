@@ -168,14 +168,6 @@ impl Cluster {
         }
     }
 
-    /// Takes the cause of [`Self::crash`] away: the containers run when they are started the next time.
-    pub(super) fn calm(&mut self, name: &Name) {
-        self.crashing.remove(name);
-        for pod in self.pods.values_mut().filter(|pod| pod.namespace == name.0 && pod.service == name.1) {
-            pod.crashing = None;
-        }
-    }
-
     /// Asks a pod to stop. False when there is no such pod.
     pub(super) fn delete_pod(&mut self, name: &Name, now: Timestamp, pace: Pace) -> bool {
         let version = self.next_version();

@@ -117,7 +117,6 @@ impl State {
     fn end(&mut self, now: Timestamp, end: &[&Entry], receipt: &mut Receipt) -> Result<(), StoreError> {
         let mut ended: BTreeMap<IncidentId, Vec<_>> = BTreeMap::new();
         for entry in end {
-            let key = |runbook: &str| (entry.key().to_owned(), runbook.to_owned());
             let (starts_at, ends_at) = (entry.starts_at, entry.ends_at);
             if entry.is_nonsense() {
                 receipt.repeated += 1;
@@ -136,10 +135,10 @@ impl State {
                 }
             }
             for by in &entry.by {
-                let unheard = Episode { starts_at, ends_at, incident: None };
-                self.episodes.entry(key(&by.runbook)).or_insert_with(|| {
+                let key = (entry.key().to_owned(), by.runbook.clone());
+                self.episodes.entry(key).or_insert_with(|| {
                     changed = true;
-                    unheard
+                    Episode { starts_at, ends_at, incident: None }
                 });
             }
             answering

@@ -214,9 +214,8 @@ impl<'t> Taking<'t, '_> {
             let values: [&dyn ToSql; 3] = [&entry.key(), &entry.starts_at, &entry.ends_at];
             for (incident,) in sql::all::<(String,)>(self.connection(), ENDS, &values)? {
                 changed = true;
-                let entries = incidents.entry(incident).or_default();
-                if entries.last().is_none_or(|last| last.key() != entry.key()) {
-                    entries.push(entry);
+                if !incident.is_empty() {
+                    incidents.entry(incident).or_default().push(entry);
                 }
             }
             for by in &entry.by {
@@ -230,7 +229,7 @@ impl<'t> Taking<'t, '_> {
         for (incident, entries) in incidents {
             let now = self.turn.now.as_microsecond();
             let row = sql::first(self.connection(), TOUCH, &[&incident, &now])?;
-            // None: it is closed, or there never was one.
+            // None: it is closed.
             let Some((seq, at, previous)) = row else { continue };
             let previous: Option<String> = previous;
             resolved.extend(entries.iter().map(|entry| entry.key()));

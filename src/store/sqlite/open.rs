@@ -106,6 +106,15 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     }
     let from_sql = |error: rusqlite::Error| sql_error(path, error);
     let mut writer = writer(path).map_err(from_sql)?;
+    let mode: String =
+        writer.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(from_sql)?;
+    // A file system without shared memory keeps another mode without an error.
+    if mode != "wal" {
+        let why = format!(
+            "SQLite keeps the journal mode {mode} there and can not change to WAL; choose a local file system"
+        );
+        return Err(OpenError::Other { path: path.to_owned(), source: why.into() });
+    }
     migrate(path, &mut writer)?;
     // The lock proves that every earlier owner is dead; its leases need not run out first.
     const FREE: &str = "UPDATE incidents SET owner = NULL, lease_until = NULL WHERE owner IS NOT NULL";
@@ -128,13 +137,6 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error
 
 fn writer(path: &Path) -> Result<Connection, rusqlite::Error> {
     let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // A file system without shared memory keeps another mode without an error.
-    writer.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
-        match row.get::<_, String>(0)?.as_str() {
-            "wal" => Ok(()),
-            other => Err(rusqlite::Error::InvalidColumnName(format!("journal_mode is {other}, and not wal"))),
-        }
-    })?;
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "foreign_keys", true)?;
     // What a savepoint would put back is kept in memory, and not in a file that is written for each page.
