@@ -253,7 +253,8 @@ async fn keep(stage: &Stage, teller: &Teller) -> anyhow::Result<()> {
         format!("  kubectl --kubeconfig {} get deployments", stage.config().with_file_name("kubeconfig").display()),
         format!("  curl -s {}/metrics", stage.url()),
     ])?;
-    super::stopped().await
+    super::stopped()?.await;
+    Ok(())
 }
 
 /// A folder for the daemon's files, gone with the demonstration.

@@ -94,15 +94,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     code
 }
 
-/// Comes back when the process is told to end: SIGTERM, or Ctrl-C.
-async fn stopped() -> anyhow::Result<()> {
+/// From this call on, SIGTERM and Ctrl-C no longer end the process: what is returned comes back when one came,
+/// however late it is asked.
+///
+/// # Errors
+/// The system does not let it hear them.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 async fn command(command: Command) -> anyhow::Result<ExitCode> {
@@ -140,4 +145,16 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 fn environment(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "the commands read the environment here and nowhere else")]
     std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    /// Not heard yet would be the end of these tests.
+    #[tokio::test]
+    async fn a_signal_that_comes_before_anyone_waits_is_heard() {
+        let told_to_stop = super::stopped().unwrap();
+        let this = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &this]).status().unwrap().success());
+        tokio::time::timeout(std::time::Duration::from_secs(5), told_to_stop).await.unwrap();
+    }
 }

@@ -111,6 +111,8 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     }))
     .layer(tower_http::catch_panic::CatchPanicLayer::new());
 
+    // Before the first answer, so that whatever has begun is always ended properly.
+    let told_to_stop = super::stopped()?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(listen::serve(listener, router, shutdown.clone()));
     if let Some(slack) = config.slack {
@@ -133,7 +135,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
 
     let mut changes = journal.changes();
     let died = tokio::select! {
-        told = super::stopped() => { told?; false }
+        () = told_to_stop => false,
         // Every task runs until it is told to stop; one that ends before has died.
         _ = tasks.join_next() => true,
         // So has the journal when nobody is left who could change it.
