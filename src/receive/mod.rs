@@ -37,6 +37,8 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(8);
 
 /// A body that has not come by then is given up.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// As much memory is made ready for a body that says so of itself, and no more before it is there.
+const BELIEVED: usize = 64 << 10;
 /// Of a body that is refused anyway, this much is read before the answer: 200,000 alerts.
 const READ_OF_A_REFUSED_BODY: usize = 160 << 20;
 
@@ -105,6 +107,7 @@ async fn take(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Answer, An
         warn!("A notification can not be read: {error}");
         Answer::BadRequest(error.to_string())
     })?;
+    drop(body);
     let refused = notification.refused.len();
     let intake = self::intake(receiver, notification);
     let unanswered = intake.unanswered.len() - refused;
@@ -158,7 +161,8 @@ fn intake(receiver: &Receiver, notification: Notification) -> Intake {
 /// What is over the limit is read, too, and thrown away. A sender that is answered while it still sends sees a
 /// connection that breaks, not the answer, and Alertmanager sends again at once after that, for ever.
 async fn read(mut body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
-    let mut kept = Vec::new();
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    let mut kept = Vec::with_capacity(told.min(limit).min(BELIEVED));
     let mut length = 0_usize;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(data) = frame?.into_data() else { continue };

@@ -1,13 +1,14 @@
 //! A notification made ready for the journal, outside of its one writer: keys, times and texts.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::{Alert, Labels, Status};
+use crate::alert::{Alert, Fingerprint, Labels, Status};
 use crate::incident::Event;
 use crate::runbook::Hash;
 
-use super::{ALERTS_PER_EVENT, Intake, StoreError, Unanswered, chain};
+use super::{ALERTS_PER_EVENT, AnsweredBy, Intake, StoreError, Unanswered, chain};
 
 /// A notification.
 #[derive(Debug)]
@@ -20,21 +21,22 @@ pub(super) struct Prepared {
 /// An alert of it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) alert: Alert,
+    pub(super) fingerprint: Fingerprint,
     /// The name of its row: see the migration.
-    key: String,
-    /// The alert as it stands in an event.
+    key: Arc<str>,
+    /// The alert as it stands in an event. The alert itself is not kept: many small pieces of memory, held
+    /// until the commit by everybody who waits for it, cost more than the write.
     pub(super) json: String,
     pub(super) starts_at: i64,
     /// None when it fires.
     pub(super) ends_at: Option<i64>,
-    pub(super) by: Vec<By>,
+    pub(super) by: Vec<Arc<By>>,
 }
 
 /// A runbook that answers it.
 #[derive(Debug)]
 pub(super) struct By {
-    pub(super) runbook: String,
+    pub(super) runbook: Arc<str>,
     pub(super) hash: Hash,
     pub(super) scope: Labels,
     /// The scope as JSON, and the hash of that.
@@ -43,8 +45,24 @@ pub(super) struct By {
     pub(super) deadline: Duration,
 }
 
+impl By {
+    fn new(answered: AnsweredBy) -> Self {
+        let scope_json = serde_json::to_string(&answered.scope).unwrap_or_default();
+        let scope_key = chain::digest(&scope_json);
+        let AnsweredBy { runbook, hash, scope, deadline } = answered;
+        Self { runbook: runbook.into(), hash, scope, scope_json, scope_key, deadline }
+    }
+
+    fn is(&self, answered: &AnsweredBy) -> bool {
+        *self.runbook == answered.runbook
+            && self.hash == answered.hash
+            && self.scope == answered.scope
+            && self.deadline == answered.deadline
+    }
+}
+
 impl Entry {
-    pub(super) fn key(&self) -> &str {
+    pub(super) const fn key(&self) -> &Arc<str> {
         &self.key
     }
 
@@ -89,7 +107,9 @@ fn json(alert: &Alert) -> String {
 
 impl Prepared {
     pub(super) fn new(intake: Intake, now: jiff::Timestamp) -> Self {
-        let (mut group, mut scope) = (Last(None), Last(None));
+        let mut group = Last(None);
+        // The alerts of a notification are mostly answered alike.
+        let mut known: Vec<Arc<By>> = Vec::new();
         let alerts = intake
             .answered
             .into_iter()
@@ -100,24 +120,13 @@ impl Prepared {
                     // An end that is still to come would keep the next firing out until then.
                     Status::Resolved => Some(alert.ends_at.unwrap_or(now).min(now).as_microsecond()),
                 };
-                let mut by: Vec<By> = Vec::with_capacity(answered.by.len());
+                let mut by: Vec<Arc<By>> = Vec::with_capacity(answered.by.len());
                 for one in answered.by {
-                    if by.iter().any(|by| by.runbook == one.runbook) {
+                    if by.iter().any(|by| *by.runbook == one.runbook) {
                         continue;
                     }
-                    let (scope_json, scope_key) = scope.of(&one.scope, || {
-                        let json = serde_json::to_string(&one.scope).unwrap_or_default();
-                        let key = chain::digest(&json);
-                        (json, key)
-                    });
-                    by.push(By {
-                        runbook: one.runbook,
-                        hash: one.hash,
-                        scope: one.scope,
-                        scope_json,
-                        scope_key,
-                        deadline: one.deadline,
-                    });
+                    let alike = known.iter().find(|by| by.is(&one)).map(Arc::clone);
+                    by.push(alike.unwrap_or_else(|| Arc::new(By::new(one))));
                 }
                 let labels = GROUP.map(|name| alert.labels.get(name).to_owned());
                 let group = group.of(&labels, || {
@@ -125,9 +134,17 @@ impl Prepared {
                     let labels = [(GROUP[0], alertname.as_str()), (GROUP[1], namespace.as_str())];
                     Labels::from(labels).fingerprint().0.get(..8).unwrap_or_default().to_owned()
                 });
-                let key = format!("{group}{}", alert.fingerprint);
+                let key = format!("{group}{}", alert.fingerprint).into();
                 let json = json(&alert);
-                Entry { starts_at: alert.starts_at.as_microsecond(), key, json, alert, ends_at, by }
+                known.clone_from(&by);
+                Entry {
+                    starts_at: alert.starts_at.as_microsecond(),
+                    fingerprint: alert.fingerprint,
+                    key,
+                    json,
+                    ends_at,
+                    by,
+                }
             })
             .collect();
         let mut keys = HashSet::new();

@@ -16,7 +16,7 @@ CREATE TABLE incidents (
     epoch       INTEGER NOT NULL,
     lease_until INTEGER,
     wake_at     INTEGER
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX incidents_open ON incidents (runbook, scope_key) WHERE closed_at IS NULL;
 

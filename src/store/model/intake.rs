@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{Episode, Kept, State};
+use crate::alert::Alert;
 use crate::clock::after;
 use crate::incident::event::Opened;
 use crate::incident::{Event, IncidentId};
@@ -47,7 +48,7 @@ impl State {
         for entry in fire {
             let mut acts = false;
             for by in &entry.by {
-                let key = (entry.key().to_owned(), by.runbook.clone());
+                let key = (entry.key().to_string(), by.runbook.to_string());
                 let is_new = self.episodes.get(&key).is_none_or(|last| {
                     // Of one that is still open the end was never heard: a silence, a lost notification,
                     // `send_resolved: false`.
@@ -63,22 +64,22 @@ impl State {
         }
         let mut joined = BTreeSet::new();
         for (by, entries) in groups.into_values() {
-            let (alerts, more) = kept(entries.iter().map(|entry| entry.alert.clone()).collect());
-            let alerts = alerts.collect();
+            let (alerts, more) = kept(entries.iter().map(|entry| entry.json.as_str()).collect());
+            let alerts = alerts.map(alert).collect::<Result<_, _>>()?;
             let open = self.incidents.values().find(|kept| {
                 let summary = &kept.summary;
-                summary.closed_at.is_none() && summary.runbook == by.runbook && summary.scope == by.scope
+                summary.closed_at.is_none() && *summary.runbook == *by.runbook && summary.scope == by.scope
             });
             let incident = if let Some(open) = open {
                 let incident = open.summary.id.clone();
-                joined.extend(entries.iter().map(|entry| entry.key().to_owned()));
+                joined.extend(entries.iter().map(|entry| entry.key().clone()));
                 self.record(now, &incident, Event::AlertsJoined { alerts, more })?;
                 incident
             } else {
                 let incident = self.begin(now, by);
                 receipt.opened.push(incident.clone());
                 let opened = Opened {
-                    runbook: by.runbook.clone(),
+                    runbook: by.runbook.to_string(),
                     hash: by.hash.clone(),
                     scope: by.scope.clone(),
                     deadline: after(now, by.deadline),
@@ -90,7 +91,7 @@ impl State {
                 incident
             };
             for entry in entries {
-                let key = (entry.key().to_owned(), by.runbook.clone());
+                let key = (entry.key().to_string(), by.runbook.to_string());
                 let incident = Some(incident.clone());
                 self.episodes.insert(key, Episode { starts_at: entry.starts_at, ends_at: None, incident });
             }
@@ -103,7 +104,7 @@ impl State {
         let id = chance::fresh_id(now);
         let summary = Summary {
             id: id.clone(),
-            runbook: by.runbook.clone(),
+            runbook: by.runbook.to_string(),
             scope: by.scope.clone(),
             opened_at: now,
             closed_at: None,
@@ -124,7 +125,7 @@ impl State {
             }
             let mut answering = BTreeSet::new();
             let mut changed = false;
-            for (_, episode) in self.episodes.iter_mut().filter(|((of, _), _)| of == entry.key()) {
+            for (_, episode) in self.episodes.iter_mut().filter(|((of, _), _)| **of == **entry.key()) {
                 if episode.ends_at.is_none() && ends_at >= Some(episode.starts_at) {
                     episode.ends_at = ends_at;
                     answering.extend(episode.incident.clone());
@@ -135,7 +136,7 @@ impl State {
                 }
             }
             for by in &entry.by {
-                let key = (entry.key().to_owned(), by.runbook.clone());
+                let key = (entry.key().to_string(), by.runbook.to_string());
                 self.episodes.entry(key).or_insert_with(|| {
                     changed = true;
                     Episode { starts_at, ends_at, incident: None }
@@ -146,7 +147,7 @@ impl State {
             receipt.resolved += usize::from(!answering.is_empty());
             receipt.repeated += usize::from(!changed);
             for incident in answering {
-                ended.entry(incident).or_default().push(entry.alert.fingerprint.clone());
+                ended.entry(incident).or_default().push(entry.fingerprint.clone());
             }
         }
         for (incident, fingerprints) in ended {
@@ -154,4 +155,9 @@ impl State {
         }
         Ok(())
     }
+}
+
+fn alert(json: &str) -> Result<Alert, StoreError> {
+    serde_json::from_str(json)
+        .map_err(|error| StoreError::NotThisWay(format!("an alert that can not be read back ({error})")))
 }

@@ -40,11 +40,11 @@ pub(super) struct Appended {
 
 const APPEND: &str = "UPDATE incidents SET
         seq = seq + 1,
-        touched_at = CASE WHEN touched_at > $4 THEN touched_at ELSE $4 END,
-        wake_at = CASE WHEN $5 = 0 THEN wake_at ELSE $6 END,
-        outcome = $7,
-        closed_at = CASE WHEN $7 IS NULL THEN NULL WHEN touched_at > $4 THEN touched_at ELSE $4 END
-     WHERE id = $1 AND seq = $2 AND epoch = COALESCE($3, epoch) AND closed_at IS NULL
+        touched_at = CASE WHEN touched_at > $1 THEN touched_at ELSE $1 END,
+        wake_at = CASE WHEN $2 = 0 THEN wake_at ELSE $3 END,
+        outcome = $4,
+        closed_at = CASE WHEN $4 IS NULL THEN NULL WHEN touched_at > $1 THEN touched_at ELSE $1 END
+     WHERE id = $5 AND seq = $6 AND epoch = COALESCE($7, epoch) AND closed_at IS NULL
      RETURNING touched_at, runbook,
         (SELECT e.hash FROM events e WHERE e.incident = incidents.id AND e.seq = incidents.seq - 1)";
 
@@ -68,7 +68,7 @@ pub(super) fn append(
     let now = now.as_microsecond();
     let id = place.incident.as_str();
     let row: Option<(i64, String, Option<String>)> =
-        sql::first(connection, APPEND, &[&id, &place.seq(), &place.epoch, &now, &sets, &wake_at, &outcome])?;
+        sql::first(connection, APPEND, &[&now, &sets, &wake_at, &outcome, &id, &place.seq(), &place.epoch])?;
     let Some((at, runbook, previous)) = row else {
         check(connection, place)?;
         return Err(StoreError::Moved(place.incident.clone()));

@@ -2,6 +2,7 @@
 //! before a write.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use rusqlite::{Connection, Error, ErrorCode, ToSql};
 
@@ -29,10 +30,10 @@ const EPISODE: &str = "SELECT runbook, starts_at, ends_at FROM episodes WHERE al
 
 /// Resolved: ends the open episode, or stands for a later one of which only the end was heard.
 const ENDS: &str = "UPDATE episodes SET
-        starts_at = CASE WHEN ends_at IS NULL THEN starts_at ELSE $2 END,
+        starts_at = CASE WHEN ends_at IS NULL THEN starts_at ELSE $1 END,
         incident = CASE WHEN ends_at IS NULL THEN incident ELSE '' END,
-        ends_at = $3
-     WHERE alert_key = $1 AND ((ends_at IS NULL AND $3 >= starts_at) OR $2 > ends_at)
+        ends_at = $2
+     WHERE alert_key = $3 AND ((ends_at IS NULL AND $2 >= starts_at) OR $1 > ends_at)
      RETURNING incident";
 
 /// A runbook that has not heard of it keeps the end: a late copy of its firing is then known to be late.
@@ -40,7 +41,7 @@ const ENDS_UNHEARD: &str = "INSERT INTO episodes (alert_key, runbook, starts_at,
      VALUES ($1, $2, $3, $4, '') ON CONFLICT (alert_key, runbook) DO NOTHING";
 
 /// The incident that was open already takes the episode that was meant for a new one.
-const ANSWERED_BY: &str = "UPDATE episodes SET incident = $3 WHERE alert_key = $1 AND runbook = $2";
+const ANSWERED_BY: &str = "UPDATE episodes SET incident = $1 WHERE alert_key = $2 AND runbook = $3";
 
 /// Opens an incident, or takes the next number of the one that is open.
 const OPEN: &str = "INSERT INTO incidents
@@ -57,9 +58,9 @@ const OPENED: &str = "SELECT i.id, i.seq, i.touched_at,
      FROM incidents i WHERE i.runbook = $1 AND i.scope_key = $2 AND i.closed_at IS NULL";
 
 /// Takes the next number of an open incident, which then wants to be looked at.
-const TOUCH: &str = "UPDATE incidents SET seq = seq + 1, wake_at = $2,
-        touched_at = CASE WHEN touched_at > $2 THEN touched_at ELSE $2 END
-     WHERE id = $1 AND closed_at IS NULL
+const TOUCH: &str = "UPDATE incidents SET seq = seq + 1, wake_at = $1,
+        touched_at = CASE WHEN touched_at > $1 THEN touched_at ELSE $1 END
+     WHERE id = $2 AND closed_at IS NULL
      RETURNING seq, touched_at,
         (SELECT e.hash FROM events e WHERE e.incident = incidents.id AND e.seq = incidents.seq - 1)";
 
@@ -135,9 +136,9 @@ impl<'t> Taking<'t, '_> {
             }
             self.receipt.repeated += usize::from(answered == 0);
             if answered == entry.by.len() {
-                let row = |by: &By| (by.runbook.clone(), entry.starts_at, None);
+                let row = |by: &Arc<By>| (Arc::clone(&by.runbook), entry.starts_at, None);
                 let rows = entry.by.iter().map(row).collect();
-                self.turn.learned.push(Learned { alert_key: entry.key().to_owned(), rows, whole: false });
+                self.turn.learned.push(Learned { alert_key: Arc::clone(entry.key()), rows, whole: false });
             } else {
                 self.learn(entry)?;
             }
@@ -160,7 +161,7 @@ impl<'t> Taking<'t, '_> {
         let event = if seq == 1 {
             self.receipt.opened.extend(incident.parse());
             Event::Opened(Opened {
-                runbook: by.runbook.clone(),
+                runbook: by.runbook.to_string(),
                 hash: by.hash.clone(),
                 scope: by.scope.clone(),
                 deadline: after(self.turn.now, by.deadline),
@@ -176,7 +177,7 @@ impl<'t> Taking<'t, '_> {
         if incident != *id {
             let mut answered_by = sql::Statement::new(self.turn.connection, ANSWERED_BY)?;
             for entry in entries {
-                answered_by.execute(&[&entry.key(), &by.runbook, &incident])?;
+                answered_by.execute(&[&incident, &entry.key(), &by.runbook])?;
             }
         }
         Ok(seq > 1)
@@ -211,7 +212,7 @@ impl<'t> Taking<'t, '_> {
                 continue;
             }
             let mut changed = false;
-            let values: [&dyn ToSql; 3] = [&entry.key(), &entry.starts_at, &entry.ends_at];
+            let values: [&dyn ToSql; 3] = [&entry.starts_at, &entry.ends_at, &entry.key()];
             for (incident,) in sql::all::<(String,)>(self.connection(), ENDS, &values)? {
                 changed = true;
                 if !incident.is_empty() {
@@ -228,12 +229,12 @@ impl<'t> Taking<'t, '_> {
         let mut resolved = HashSet::new();
         for (incident, entries) in incidents {
             let now = self.turn.now.as_microsecond();
-            let row = sql::first(self.connection(), TOUCH, &[&incident, &now])?;
+            let row = sql::first(self.connection(), TOUCH, &[&now, &incident])?;
             // None: it is closed.
             let Some((seq, at, previous)) = row else { continue };
             let previous: Option<String> = previous;
             resolved.extend(entries.iter().map(|entry| entry.key()));
-            let fingerprints = entries.iter().map(|entry| entry.alert.fingerprint.clone()).collect();
+            let fingerprints = entries.iter().map(|entry| entry.fingerprint.clone()).collect();
             let body = serde_json::to_string(&Event::AlertsResolved { fingerprints }).map_err(unwritable)?;
             events::insert(self.connection(), &incident, seq, at, &body, previous.as_deref())?;
         }
@@ -244,7 +245,7 @@ impl<'t> Taking<'t, '_> {
     /// What is on disk about an alert once this is committed.
     fn learn(&mut self, entry: &Entry) -> Result<(), Error> {
         let rows = sql::all(self.connection(), EPISODE, &[&entry.key()])?;
-        self.turn.learned.push(Learned { alert_key: entry.key().to_owned(), rows, whole: true });
+        self.turn.learned.push(Learned { alert_key: Arc::clone(entry.key()), rows, whole: true });
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! It never answers anything but "nothing changes", and nothing that limits are counted from.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::super::Receipt;
 use super::super::prepared::{Entry, Prepared};
@@ -13,21 +14,23 @@ const HALF: usize = 50_000;
 /// An alert's last episode, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Learned {
-    pub(super) alert_key: String,
+    pub(super) alert_key: Arc<str>,
     /// As each runbook that answers it has seen it: runbook, start, end.
-    pub(super) rows: Vec<(String, i64, Option<i64>)>,
+    pub(super) rows: Vec<Row>,
     /// No other runbook has a row.
     pub(super) whole: bool,
 }
 
+/// Runbook, start, end.
+type Row = (Arc<str>, i64, Option<i64>);
 /// The rows of an alert, and whether these are all.
-type Episode = (Vec<(String, i64, Option<i64>)>, bool);
+type Episode = (Vec<Row>, bool);
 
 /// Two halves: when the young one is full it becomes the old one, and the old one is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    young: HashMap<String, Episode>,
-    old: HashMap<String, Episode>,
+    young: HashMap<Arc<str>, Episode>,
+    old: HashMap<Arc<str>, Episode>,
 }
 
 impl Known {
@@ -56,7 +59,7 @@ impl Known {
             return false;
         };
         let starts_at = entry.starts_at;
-        let of = |runbook: &str| rows.iter().find(|(name, ..)| name == runbook);
+        let of = |runbook: &str| rows.iter().find(|(name, ..)| **name == *runbook);
         match entry.ends_at {
             None => entry.by.iter().all(|by| {
                 of(&by.runbook).is_some_and(|(_, began, over)| starts_at <= over.unwrap_or(*began))

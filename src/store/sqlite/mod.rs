@@ -122,7 +122,8 @@ fn remembered(connection: &Connection) -> Result<Known, rusqlite::Error> {
     const EPISODES: &str = "SELECT alert_key, runbook, starts_at, ends_at FROM episodes
          ORDER BY ends_at IS NOT NULL, alert_key LIMIT $1";
     let most = i64::try_from(Known::MOST).unwrap_or(i64::MAX);
-    let rows: Vec<(String, String, i64, Option<i64>)> = sql::all(connection, EPISODES, &[&most])?;
+    type Columns = (Arc<str>, Arc<str>, i64, Option<i64>);
+    let rows: Vec<Columns> = sql::all(connection, EPISODES, &[&most])?;
     let mut learned: Vec<Learned> = Vec::new();
     for (alert_key, runbook, starts_at, ends_at) in rows {
         let row = (runbook, starts_at, ends_at);

@@ -10,8 +10,8 @@ use crate::incident::{IncidentId, Recorded};
 
 /// With the event before the first wanted one, whose hash the chain begins with.
 const EVENTS: &str = "SELECT i.seq, e.seq, e.at, e.version, e.body, e.hash
-     FROM incidents i LEFT JOIN events e ON e.incident = i.id AND e.seq >= $2
-     WHERE i.id = $1 ORDER BY e.seq";
+     FROM incidents i LEFT JOIN events e ON e.incident = i.id AND e.seq >= $1
+     WHERE i.id = $2 ORDER BY e.seq";
 
 /// The events after `after`, checked: version, chain, and that none is missing at the end.
 pub(super) fn events(
@@ -22,7 +22,7 @@ pub(super) fn events(
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     // Of an incident without such an event one row tells that it is there.
     type Columns = (i64, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<String>);
-    let rows: Vec<Columns> = sql::all(connection, EVENTS, &[&incident.as_str(), &after])?;
+    let rows: Vec<Columns> = sql::all(connection, EVENTS, &[&after, &incident.as_str()])?;
     let last = rows.first().ok_or_else(|| StoreError::NoSuchIncident(incident.clone()))?.0;
     let unreadable = |seq: i64, why: String| StoreError::Unreadable {
         incident: incident.clone(),

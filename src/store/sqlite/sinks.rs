@@ -17,8 +17,8 @@ const CLEAN: &str = "DELETE FROM dirty WHERE sink = $1 AND incident = $2 AND seq
 
 /// What is left waits since its own first event, so that a busy incident does not hold up the others.
 const STILL_DIRTY: &str = "UPDATE dirty SET since =
-        COALESCE((SELECT e.at FROM events e WHERE e.incident = $2 AND e.seq = $3 + 1), since)
-     WHERE sink = $1 AND incident = $2";
+        COALESCE((SELECT e.at FROM events e WHERE e.incident = $1 AND e.seq = $2 + 1), since)
+     WHERE incident = $1 AND sink = $3";
 
 const SLOT: &str = "INSERT INTO slots (sink, next_at) VALUES ($1, $2)
      ON CONFLICT (sink) DO UPDATE SET next_at =
@@ -43,7 +43,7 @@ pub(super) fn delivered(
         }
     })?;
     sql::execute(connection, CLEAN, &values)?;
-    sql::execute(connection, STILL_DIRTY, &values)?;
+    sql::execute(connection, STILL_DIRTY, &[values[1], values[2], values[0]])?;
     Ok(())
 }
 

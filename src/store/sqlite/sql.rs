@@ -1,11 +1,9 @@
-//! How statements are run: prepared once per connection, values bound by the placeholders' names.
+//! How statements are run: prepared once per connection, values bound in their order.
 //!
-//! The texts say `$1`, `$2`, .., which every database knows. For SQLite these are names, counted in the order in
-//! which they first appear and not by their numbers.
+//! The texts say `$1`, `$2`, .., which every database knows. For SQLite these are names, and it counts them in the
+//! order in which they first appear: each text numbers them in that order.
 
 use rusqlite::{CachedStatement, Connection, Error, Row, Rows, ToSql};
-
-const NAMES: [&str; 10] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10"];
 
 /// What a row is made into; tuples of up to 16 columns already are.
 pub(super) trait FromRow: for<'r> TryFrom<&'r Row<'r>, Error = Error> {}
@@ -22,8 +20,9 @@ impl<'c> Statement<'c> {
 
     fn bind(&mut self, values: &[&dyn ToSql]) -> Result<&mut CachedStatement<'c>, Error> {
         debug_assert_eq!(values.len(), self.0.parameter_count(), "each placeholder has its value");
-        for (name, value) in NAMES.iter().zip(values) {
-            self.0.raw_bind_parameter(*name, value)?;
+        for (index, value) in (1..).zip(values) {
+            debug_assert_eq!(self.0.parameter_name(index), Some(format!("${index}").as_str()));
+            self.0.raw_bind_parameter(index, value)?;
         }
         Ok(&mut self.0)
     }
