@@ -265,6 +265,7 @@ fn why(incident: &Incident) -> Option<String> {
         | Stage::StoodBack { .. }
         | Stage::ChooseLegs
         | Stage::Begin { failed: None }
+        | Stage::Awaiting { .. }
         | Stage::Planned(_) => None,
     }
     .filter(|why| !why.is_empty())

@@ -110,6 +110,7 @@ fn write_runbook(paint: Paint, file: Option<&Path>, runbook: &Runbook, text: &mu
         .iter()
         .map(|step| match &step.kind {
             StepKind::Diagnose(_) => "diagnose",
+            StepKind::Expect(_) => "expect",
             StepKind::Remediate { action, .. } => action.as_str(),
         })
         .collect();

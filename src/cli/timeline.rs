@@ -164,11 +164,13 @@ impl Told {
                 let text = count(answers.len() as u64, "question answered", "questions answered");
                 Self::new(Tone::Plain, "diagnose", text).with(evidence(answers))
             }
+            Event::Awaiting { expects, .. } => Self::new(Tone::Wait, "expect", expects.clone()),
+            Event::Awaited { found, answers, .. } => Self::found("expected", *found, Tone::Wait, answers),
             Event::StepSkipped { step, why, .. } => {
                 Self::new(Tone::Plain, "skipped", format!("step {}: {why}", step + 1))
             }
-            Event::Planned { plan, .. } => {
-                Self::new(Tone::Plain, "plan", plan.says.clone()).with(change(plan))
+            Event::Planned { plan, answers, .. } => {
+                Self::new(Tone::Plain, "plan", plan.says.clone()).with(change(plan)).with(evidence(answers))
             }
             Event::PlanFailed { why, for_good, .. } => {
                 let (tone, after) = if *for_good { (Tone::Bad, "") } else { (Tone::Wait, "; asked again") };

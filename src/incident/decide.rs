@@ -10,7 +10,7 @@ use super::outcome::{Outcome, StepResult};
 use super::permit::Wanted;
 use super::state::{Effect, Incident, Stage};
 use crate::clock::after;
-use crate::runbook::{Runbook, StepKind};
+use crate::runbook::{Runbook, StepKind, Verify};
 use crate::text::span;
 
 /// The present, as far as a decision needs it.
@@ -41,6 +41,8 @@ pub enum Next {
     Follow(Effect),
     /// Ask the probes of `verify` about the time since the effect was complete.
     Verify(Effect, Timestamp),
+    /// Ask whether what the step expects has come since this moment.
+    Await(Timestamp),
     /// Record this.
     Append(Event),
     /// Nothing before this moment, but for a further event.
@@ -100,6 +102,17 @@ pub fn decide(incident: &Incident, runbook: &Runbook, moment: Moment) -> Next {
         }
         Stage::ChooseLegs => Next::ChooseLegs,
         Stage::Begin { failed } => begin(incident, runbook, now, failed.as_ref()),
+        Stage::Awaiting { since, last } => {
+            let end = |result, why| {
+                let (leg, step) = (incident.leg, incident.step);
+                Next::Append(Event::StepEnded { leg, step, op: None, result, why })
+            };
+            let Some(StepKind::Expect(verify)) = runbook.steps.get(incident.step).map(|step| &step.kind)
+            else {
+                return end(StepResult::Inconclusive, "the runbook expects nothing here".to_owned());
+            };
+            judged(runbook, now, verify, (*since, *last), Next::Await(*since), end)
+        }
         Stage::Planned(plan) => {
             if now >= incident.opened.deadline && now > after(plan.made_at, runbook.paced(FRESH)) {
                 return close(
@@ -235,6 +248,18 @@ fn verifying(
     else {
         return end(StepResult::Inconclusive, "the runbook has no verify for this step".to_owned());
     };
+    judged(runbook, now, verify, (since, last), Next::Verify(effect.clone(), since), end)
+}
+
+/// What the last answer means, or when it is asked again.
+fn judged(
+    runbook: &Runbook,
+    now: Timestamp,
+    verify: &Verify,
+    (since, last): (Timestamp, Option<(Timestamp, Found)>),
+    ask: Next,
+    end: impl Fn(StepResult, String) -> Next,
+) -> Next {
     let deadline = after(since, verify.within.max(verify.hold));
     match last {
         Some((_, Found::Holds)) => {
@@ -257,7 +282,7 @@ fn verifying(
     let every = runbook.paced(VERIFY_EVERY).max(verify.within / 20);
     let first = after(since, verify.hold);
     let next = last.map_or(first, |(at, _)| after(at, every)).clamp(first, deadline.max(first));
-    at_or_wait(now, next, Next::Verify(effect.clone(), since))
+    at_or_wait(now, next, ask)
 }
 
 /// All alerts have resolved, and no effect is on its way: no further step is begun.
@@ -278,7 +303,7 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
     match incident.stage {
         // The end of a step says itself how it went.
         Stage::StepEnded { .. } | Stage::Declined { .. } => None,
-        _ if incident.step > 0 => {
+        _ if in_vain(incident) => {
             closed(Outcome::Stopped, "the alert resolved before the next step; what was done did not verify")
         }
         _ => closed(Outcome::Recovered, "the alert resolved; the remaining targets need nothing"),
@@ -299,7 +324,7 @@ fn on_not_confirmed(
             closed(Outcome::Inconclusive, "the evidence could not be had before the deadline".to_owned())
         }
         Found::Unknown => None,
-        Found::Fails if incident.effects > 0 && incident.step > 0 => {
+        Found::Fails if incident.effects > 0 && in_vain(incident) => {
             closed(Outcome::Stopped, GONE_BEFORE_THE_NEXT_STEP.to_owned())
         }
         Found::Fails if incident.effects > 0 => {
@@ -330,18 +355,35 @@ fn begin(
         && let Some(evidence) = incident.evidence.iter().find(|evidence| evidence.probe == each.probe)
         && !evidence.by.contains_key(value)
     {
-        if incident.step > 0 && incident.effects > 0 {
+        if incident.effects > 0 && in_vain(incident) {
             return close(Outcome::Stopped, GONE_BEFORE_THE_NEXT_STEP);
         }
         let why = format!("{} no longer shows {}={value}", each.probe, each.label);
         return Next::Append(Event::LegSkipped { leg: incident.leg, why });
     }
-    let next = match runbook.steps.get(incident.step).map(|step| &step.kind) {
+    let step = runbook.steps.get(incident.step);
+    let next = match step.map(|step| &step.kind) {
         None if incident.effects > 0 => {
             return close(Outcome::NotRecovered, "every step was tried, and verify did not hold");
         }
+        None if in_vain(incident) => {
+            return close(
+                Outcome::NotRecovered,
+                "what was expected did not come, and no step is left that applies",
+            );
+        }
         None => return close(Outcome::Inconclusive, "the runbook has no step left"),
         Some(StepKind::Diagnose(_)) => Next::Diagnose,
+        Some(StepKind::Expect(_)) => {
+            let expects = step.map(|step| step.title.clone()).unwrap_or_default();
+            return Next::Append(Event::Awaiting { leg: incident.leg, step: incident.step, expects });
+        }
+        // Time has passed while something was expected or verified: what is planned rests on what is so now.
+        Some(StepKind::Remediate { .. })
+            if incident.step > 0 && failed.is_none() && is_old(incident, runbook, now) =>
+        {
+            Next::Confirm
+        }
         Some(StepKind::Remediate { .. }) => Next::Plan,
     };
     match failed {
@@ -351,14 +393,20 @@ fn begin(
         }
         Some((tries, at, _)) => {
             // What was confirmed grows old while the cluster can not be read.
-            let next = if incident.held_at.is_some_and(|held| now > after(held, runbook.paced(FRESH))) {
-                Next::Confirm
-            } else {
-                next
-            };
+            let next = if is_old(incident, runbook, now) { Next::Confirm } else { next };
             at_or_wait(now, again(runbook, *at, *tries), next)
         }
     }
+}
+
+/// Whether the last step on the target at hand did not help.
+fn in_vain(incident: &Incident) -> bool {
+    incident.legs.get(incident.leg).is_some_and(|leg| leg.in_vain)
+}
+
+/// Whether what was confirmed is too old to act on.
+fn is_old(incident: &Incident, runbook: &Runbook, now: Timestamp) -> bool {
+    incident.held_at.is_some_and(|held| now > after(held, runbook.paced(FRESH)))
 }
 
 /// A guard said no: wait until that ends, when it ends before the incident's deadline; then confirm anew.
@@ -401,6 +449,8 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
                 close(Outcome::Recovered, "verify held on every target")
             } else if would_act {
                 close(Outcome::WouldAct, "in shadow: nothing was done")
+            } else if result.is_some() {
+                close(Outcome::SelfHealed, "what was expected came, and nothing had to be done")
             } else {
                 close(Outcome::SelfHealed, "no target shows the evidence any more")
             }
@@ -432,7 +482,7 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
                 }
                 // What came before this step still counts.
                 _ if incident.effects == 0 => close(Outcome::SelfHealed, why),
-                _ if incident.step > 0 => close(Outcome::Stopped, GONE_BEFORE_THE_NEXT_STEP),
+                _ if in_vain(incident) => close(Outcome::Stopped, GONE_BEFORE_THE_NEXT_STEP),
                 _ => close(Outcome::Recovered, "the remaining targets need nothing any more"),
             }
         }

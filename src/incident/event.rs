@@ -92,6 +92,26 @@ pub enum Event {
         /// What it found.
         answers: Vec<Evidence>,
     },
+    /// A step that only expects something begins to wait for it. Nothing before this moment counts.
+    Awaiting {
+        /// On which target.
+        leg: usize,
+        /// As which step.
+        step: usize,
+        /// In the runbook's words.
+        expects: String,
+    },
+    /// Whether what a step expects has come.
+    Awaited {
+        /// On which target.
+        leg: usize,
+        /// As which step.
+        step: usize,
+        /// What the answers come to.
+        found: Found,
+        /// Each answer.
+        answers: Vec<Evidence>,
+    },
     /// A step whose condition does not hold.
     StepSkipped {
         /// On which target.
@@ -100,6 +120,9 @@ pub enum Event {
         step: usize,
         /// Why.
         why: String,
+        /// What the probes of its `when` found.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        answers: Vec<Evidence>,
     },
     /// What would be done, in full.
     Planned {
@@ -109,6 +132,9 @@ pub enum Event {
         step: usize,
         /// The change, the value before, what else is touched.
         plan: Plan,
+        /// What the probes of its `when` found: why this step and no other.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        answers: Vec<Evidence>,
     },
     /// No plan can be made: the target does not exist, or can not be read.
     PlanFailed {
@@ -235,7 +261,7 @@ pub enum Event {
         leg: usize,
         /// Which.
         step: usize,
-        /// Its effect, when it had one.
+        /// Its effect; none for a step that only expected something.
         op: Option<OperationId>,
         /// How.
         result: StepResult,
@@ -356,6 +382,8 @@ impl Event {
             Self::LegSkipped { .. } => "leg_skipped",
             Self::StepBegan { .. } => "step_began",
             Self::Diagnosed { .. } => "diagnosed",
+            Self::Awaiting { .. } => "awaiting",
+            Self::Awaited { .. } => "awaited",
             Self::StepSkipped { .. } => "step_skipped",
             Self::Planned { .. } => "planned",
             Self::PlanFailed { .. } => "plan_failed",

@@ -78,6 +78,8 @@ pub struct LegState {
     pub leg: Leg,
     /// How its last step ended.
     pub result: Option<StepResult>,
+    /// Its last step did not help, and nothing that was done since did.
+    pub in_vain: bool,
     /// Why nothing was needed.
     pub skipped: Option<String>,
 }
@@ -133,6 +135,13 @@ pub enum Stage {
     Begin {
         /// How often a plan could not be made, and when last.
         failed: Option<(u32, Timestamp, String)>,
+    },
+    /// What the step expects is waited for.
+    Awaiting {
+        /// Since when: nothing before this counts.
+        since: Timestamp,
+        /// The last answer.
+        last: Option<(Timestamp, Found)>,
     },
     /// The plan is made; the guards are to be asked.
     Planned(Plan),
@@ -248,6 +257,7 @@ impl Stage {
             Self::StoodBack { .. } => "standing back",
             Self::ChooseLegs => "choosing targets",
             Self::Begin { .. } => "planning",
+            Self::Awaiting { .. } => "expecting",
             Self::Planned(_) => "planned",
             Self::Refused { .. } => "refused, waiting",
             Self::Asking { .. } => "waiting for approval",
@@ -419,8 +429,10 @@ impl Incident {
             }
             (Stage::ChooseLegs, Event::LegsChosen { legs }) if !legs.is_empty() => {
                 (self.leg, self.step, self.unseen) = (0, 0, false);
-                self.legs =
-                    legs.into_iter().map(|leg| LegState { leg, result: None, skipped: None }).collect();
+                self.legs = legs
+                    .into_iter()
+                    .map(|leg| LegState { leg, result: None, in_vain: false, skipped: None })
+                    .collect();
                 Stage::Begin { failed: None }
             }
             (Stage::Begin { .. }, Event::LegSkipped { leg, why }) if leg == self.leg => {
@@ -434,7 +446,17 @@ impl Incident {
                 self.step += 1;
                 Stage::Begin { failed: None }
             }
-            (Stage::Begin { .. }, Event::Planned { leg, step, plan })
+            (Stage::Begin { .. }, Event::Awaiting { leg, step, .. })
+                if (leg, step) == (self.leg, self.step) =>
+            {
+                Stage::Awaiting { since: at, last: None }
+            }
+            (Stage::Awaiting { since, .. }, Event::Awaited { leg, step, found, .. })
+                if (leg, step) == (self.leg, self.step) =>
+            {
+                Stage::Awaiting { since, last: Some((at, found)) }
+            }
+            (Stage::Begin { .. }, Event::Planned { leg, step, plan, .. })
                 if (leg, step) == (self.leg, self.step) =>
             {
                 Stage::Planned(plan)
@@ -510,14 +532,21 @@ impl Incident {
             }
             (stage, Event::StepEnded { leg, op, result, why, .. })
                 if leg == self.leg
-                    && op.is_some()
+                    && op.is_some() != matches!(stage, Stage::Awaiting { .. })
                     && op.as_ref() == effect_of(&stage).map(|effect| &effect.op) =>
             {
                 if result == StepResult::Dropped {
                     self.effects -= 1;
                 }
                 self.legs[leg].result = Some(result);
-                if result == StepResult::Recovered {
+                match result {
+                    StepResult::NotRecovered => self.legs[leg].in_vain = true,
+                    // It never happened.
+                    StepResult::Dropped => {}
+                    _ => self.legs[leg].in_vain = false,
+                }
+                // One that recovered by itself is looked at again when more alerts come.
+                if result == StepResult::Recovered && op.is_some() {
                     self.cured.push(self.legs[leg].leg.target.clone());
                 }
                 Stage::StepEnded { result: Some(result), why }

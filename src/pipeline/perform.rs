@@ -10,11 +10,12 @@ use crate::act::Followed;
 use crate::clock;
 use crate::guard::{self, Question};
 use crate::incident::decide::{CONFIRM_AGAIN, FOLLOW_EVERY, FRESH};
-use crate::incident::event::Observation;
+use crate::incident::event::{Found, Observation};
+use crate::incident::evidence::{Evidence, all_of};
 use crate::incident::permit::{Asked, Wanted};
 use crate::incident::refusal::{Guard, Refusal};
 use crate::incident::{Effect, Event, Incident, Next, Outcome};
-use crate::runbook::{Mode, Runbook, StepKind};
+use crate::runbook::{Mode, Runbook, Step, StepKind};
 use crate::store::{Claim, Committed, StoreError};
 
 impl Pipeline {
@@ -44,7 +45,9 @@ impl Pipeline {
             }),
             Next::Diagnose => {
                 let answers = match runbook.steps.get(step).map(|step| &step.kind) {
-                    Some(StepKind::Diagnose(probes)) => self.eyes.diagnose(incident, runbook, probes).await,
+                    Some(StepKind::Diagnose(probes)) => {
+                        self.eyes.about_target(incident, runbook, probes).await
+                    }
                     _ => Vec::new(),
                 };
                 Some(Event::Diagnosed { leg, step, answers })
@@ -66,20 +69,42 @@ impl Pipeline {
                 }
                 _ => None,
             },
+            Next::Await(since) => match runbook.steps.get(step).map(|step| &step.kind) {
+                Some(StepKind::Expect(verify)) => {
+                    let (found, answers) = self.eyes.verify(incident, runbook, verify, since).await;
+                    Some(Event::Awaited { leg, step, found, answers })
+                }
+                _ => None,
+            },
         })
     }
 
     async fn plan(&self, incident: &Incident, runbook: &Runbook) -> Event {
         let (leg, step) = (incident.leg, incident.step);
         let failed = |why: String, for_good| Event::PlanFailed { leg, step, why, for_good };
-        let Some(StepKind::Remediate { action, .. }) = runbook.steps.get(step).map(|step| &step.kind) else {
+        let Some((Step { when, .. }, StepKind::Remediate { action, .. })) =
+            runbook.steps.get(step).map(|step| (step, &step.kind))
+        else {
             return failed("the runbook has no such step".to_owned(), true);
         };
         let Some(target) = incident.current_leg().map(|leg| &leg.target) else {
             return failed("the incident has no target".to_owned(), true);
         };
+        let answers = self.eyes.about_target(incident, runbook, when).await;
+        match all_of(&answers) {
+            Found::Holds => {}
+            Found::Fails => {
+                let why = format!("its condition does not hold: {}", saw(&answers, Found::Fails));
+                return Event::StepSkipped { leg, step, why, answers };
+            }
+            // Unknown never acts, and it is no reason to try the next step either.
+            Found::Unknown => {
+                let why = format!("its condition can not be answered: {}", saw(&answers, Found::Unknown));
+                return failed(why, false);
+            }
+        }
         match self.hands.plan(*action, target, clock::now()).await {
-            Ok(plan) => Event::Planned { leg, step, plan },
+            Ok(plan) => Event::Planned { leg, step, plan, answers },
             Err(error) => failed(error.why, error.for_good),
         }
     }
@@ -209,6 +234,16 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// What the probes saw whose answers come to this.
+fn saw(answers: &[Evidence], found: Found) -> String {
+    let words: Vec<&str> = answers
+        .iter()
+        .filter(|answer| all_of(std::slice::from_ref(*answer)) == found)
+        .map(|answer| answer.saw.as_str())
+        .collect();
+    words.join("; ")
 }
 
 /// The target could not be looked at before a second permit: asked again in a moment.

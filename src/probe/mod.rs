@@ -70,8 +70,13 @@ impl Eyes {
         (all_of(&answers), answers)
     }
 
-    /// Asks the probes of a diagnosis about the target at hand.
-    pub async fn diagnose(&self, incident: &Incident, runbook: &Runbook, probes: &[Named]) -> Vec<Evidence> {
+    /// Asks the probes of a diagnosis, or of a step's `when`, about the target at hand.
+    pub async fn about_target(
+        &self,
+        incident: &Incident,
+        runbook: &Runbook,
+        probes: &[Named],
+    ) -> Vec<Evidence> {
         self.all(incident, runbook, incident.current_leg(), probes).await
     }
 

@@ -272,15 +272,19 @@ pub struct Step {
     pub title: String,
     /// A lower mode than the runbook's, for this step alone.
     pub mode: Option<Mode>,
+    /// Without all of these it is left out.
+    pub when: Vec<Named>,
     /// What it does.
     pub kind: StepKind,
 }
 
-/// A diagnosis reads and adds evidence; a remediation acts and is verified.
+/// A diagnosis reads and adds evidence; an expectation waits; a remediation acts and is verified.
 #[derive(Debug, Clone)]
 pub enum StepKind {
     /// Probes whose answers are kept for people; no answer stops anything.
     Diagnose(Vec<Named>),
+    /// Nothing is done: what should come by itself is waited for.
+    Expect(Verify),
     /// One action, and how to see whether it helped.
     Remediate {
         /// What is done.

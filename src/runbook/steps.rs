@@ -7,6 +7,10 @@ use super::probes::{Known, probes, threshold, window};
 use super::{Action, Check, Mode, Step, StepKind, Verify};
 use crate::yaml::{Faults, Field, Fields, did_you_mean};
 
+/// The words with which a step begins.
+const KINDS: [&str; 3] = ["remediate", "expect", "diagnose"];
+const VERIFY: &str = "verify: {within: 5m, hold: 1m, all: [{probe: NAME, at_most: 0}, {rollout: complete}]}";
+
 /// Reads `steps:`.
 pub(super) fn steps(
     field: Field<'_>,
@@ -28,12 +32,24 @@ pub(super) fn steps(
             may_remediate = true;
             continue;
         };
-        match (fields.get("remediate"), fields.get("diagnose")) {
-            (Some(title), None) => {
+        let kinds: Vec<_> = KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
+        match kinds.as_slice() {
+            [("remediate", title)] => {
                 may_remediate = true;
-                steps.extend(remediation(title, fields, mode, known, scale, faults));
+                steps.extend(remediation(*title, fields, mode, known, names, scale, faults));
             }
-            (None, Some(title)) => {
+            [("expect", title)] => {
+                may_remediate = true;
+                let title = title.string(faults);
+                let verify =
+                    fields.need("verify", VERIFY).and_then(|field| verify(field, known, scale, faults));
+                fields.end(faults);
+                if let (Some(title), Some(verify)) = (title, verify) {
+                    let kind = StepKind::Expect(verify);
+                    steps.push(Step { title, mode: None, when: Vec::new(), kind });
+                }
+            }
+            [("diagnose", title)] => {
                 let title = title.string(faults);
                 let example = "probes: {slow_queries: {loki: ..., window: 5m, at_least: 1}}";
                 let probes = fields
@@ -41,22 +57,23 @@ pub(super) fn steps(
                     .map(|field| probes(field, Scope::Target, names, scale, faults).0);
                 fields.end(faults);
                 if let (Some(title), Some(probes)) = (title, probes) {
-                    steps.push(Step { title, mode: None, kind: StepKind::Diagnose(probes) });
+                    let kind = StepKind::Diagnose(probes);
+                    steps.push(Step { title, mode: None, when: Vec::new(), kind });
                 }
             }
-            (Some(_), Some(second)) => {
+            [(first, _), (second, field), ..] => {
                 may_remediate = true;
                 faults.add(
-                    second.key,
-                    "`remediate` and `diagnose` in one step; expected one of them",
+                    field.key,
+                    format!("`{first}` and `{second}` in one step; expected one of them"),
                     Some("begin a new step with `- `".to_owned()),
                 );
             }
-            (None, None) => {
+            _ => {
                 may_remediate = true;
                 faults.add(
                     fields.place,
-                    "the step has neither `remediate` nor `diagnose`; expected one of them, with what it does in a few words",
+                    "the step has none of `remediate`, `expect` and `diagnose`; expected one of them, with what it does in a few words",
                     Some("begin it with `- remediate: restart the pods`".to_owned()),
                 );
             }
@@ -65,7 +82,7 @@ pub(super) fn steps(
     if !may_remediate {
         faults.add(
             field.place(),
-            "no step remediates anything; expected at least one `remediate`",
+            "no step remediates or expects anything; expected at least one `remediate` or `expect`",
             Some("a runbook that should only look is one with `mode: shadow`".to_owned()),
         );
     }
@@ -77,10 +94,14 @@ fn remediation(
     mut fields: Fields<'_>,
     runbook: Option<Mode>,
     known: Option<&[Known]>,
+    names: &mut Names<'_>,
     scale: u32,
     faults: &mut Faults,
 ) -> Option<Step> {
     let title = title.string(faults);
+    let when = fields
+        .get("when")
+        .map_or_else(Vec::new, |field| probes(field, Scope::Target, names, scale, faults).0);
     let mode = fields.get("mode").and_then(|field| {
         let mode = field.word(&Mode::ALL, Mode::as_str, faults)?;
         if let Some(runbook) = runbook.filter(|runbook| mode > *runbook) {
@@ -115,11 +136,10 @@ fn remediation(
         let hint = "write two steps: the next begins when the one before it did not help";
         faults.add(second.key, "a second action in one step; expected one", Some(hint.to_owned()));
     }
-    let example = "verify: {within: 5m, hold: 1m, all: [{probe: NAME, at_most: 0}, {rollout: complete}]}";
-    let verify = fields.need("verify", example).and_then(|field| verify(field, known, scale, faults));
+    let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, known, scale, faults));
     fields.end(faults);
     let action = actions.first().map(|(_, action)| *action)?;
-    Some(Step { title: title?, mode, kind: StepKind::Remediate { action, verify: verify? } })
+    Some(Step { title: title?, mode, when, kind: StepKind::Remediate { action, verify: verify? } })
 }
 
 fn verify(field: Field<'_>, known: Option<&[Known]>, scale: u32, faults: &mut Faults) -> Option<Verify> {

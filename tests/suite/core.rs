@@ -30,7 +30,8 @@ use runbookd::runbook::{
 
 const NAMESPACE: &str = "shop";
 
-fn runbook(name: &str, mode: Mode, steps: usize) -> Runbook {
+/// Steps that act; before them, when it is wanted, one that expects something, and a condition on the first that acts.
+fn runbook(name: &str, mode: Mode, steps: usize, expects: bool) -> Runbook {
     let query = LogQuery::parse(r#"{app=~"auth|chat-api"} |= "pool""#).unwrap();
     let probe = LokiProbe {
         query,
@@ -38,17 +39,23 @@ fn runbook(name: &str, mode: Mode, steps: usize) -> Runbook {
         count_by: Some("app".to_owned()),
         threshold: Threshold::AtLeast(5),
     };
-    let step = |number| Step {
+    let pool = Named { name: "pool".to_owned(), probe: Probe::Loki(probe) };
+    let verify = Verify {
+        within: Duration::from_secs(300),
+        hold: Duration::from_secs(60),
+        all: vec![Check::RolloutComplete],
+    };
+    let step = |number: usize| Step {
         title: format!("restart {number}"),
         mode: None,
-        kind: StepKind::Remediate {
-            action: Action::Restart,
-            verify: Verify {
-                within: Duration::from_secs(300),
-                hold: Duration::from_secs(60),
-                all: vec![Check::RolloutComplete],
-            },
-        },
+        when: if expects && number == 0 { vec![pool.clone()] } else { Vec::new() },
+        kind: StepKind::Remediate { action: Action::Restart, verify: verify.clone() },
+    };
+    let expectation = Step {
+        title: "it comes back".to_owned(),
+        mode: None,
+        when: Vec::new(),
+        kind: StepKind::Expect(verify.clone()),
     };
     Runbook {
         name: name.to_owned(),
@@ -59,7 +66,7 @@ fn runbook(name: &str, mode: Mode, steps: usize) -> Runbook {
         alerts: Vec::new(),
         goes_on: false,
         group_by: Vec::new(),
-        confirm: vec![Named { name: "pool".to_owned(), probe: Probe::Loki(probe) }],
+        confirm: vec![pool.clone()],
         confirm_within: Duration::from_secs(120),
         deadline: Duration::from_secs(3_600),
         targets: Targets {
@@ -67,7 +74,7 @@ fn runbook(name: &str, mode: Mode, steps: usize) -> Runbook {
             namespace: Template { parts: Vec::new() },
             deployment: Template { parts: Vec::new() },
         },
-        steps: (0..steps).map(step).collect(),
+        steps: expects.then_some(expectation).into_iter().chain((0..steps).map(step)).collect(),
         limits: Limits {
             cooldown: Duration::from_secs(900),
             rate: Rate { count: 3, per: Duration::from_secs(3_600) },
@@ -254,6 +261,10 @@ impl World<'_> {
             }
             Next::Diagnose => self.append(index, Event::Diagnosed { leg, step, answers: Vec::new() }),
             Next::Plan => match self.choices.of(8) {
+                3 | 4 if !runbook.steps[step].when.is_empty() => {
+                    let why = "its condition does not hold".to_owned();
+                    self.append(index, Event::StepSkipped { leg, step, why, answers: Vec::new() });
+                }
                 6 => {
                     let why = "no answer".to_owned();
                     self.append(index, Event::PlanFailed { leg, step, why, for_good: false });
@@ -264,7 +275,7 @@ impl World<'_> {
                 }
                 _ => {
                     let plan = self.plan(&incident);
-                    self.append(index, Event::Planned { leg, step, plan });
+                    self.append(index, Event::Planned { leg, step, plan, answers: Vec::new() });
                 }
             },
             Next::Commit(wanted) => self.commit(index, &incident, &runbook, *wanted),
@@ -281,6 +292,19 @@ impl World<'_> {
                     4 => self.append(index, Event::EffectStalled { op, saw, failed: false }),
                     _ => self.tick(30),
                 }
+            }
+            Next::Await(since) => {
+                let StepKind::Expect(verify) = &runbook.steps[step].kind else { unreachable!() };
+                assert!(
+                    self.now >= after(since, verify.hold),
+                    "an expectation asks before it can look at `hold`"
+                );
+                let found = match self.choices.of(4) {
+                    0 => Found::Holds,
+                    1 | 2 => Found::Fails,
+                    _ => Found::Unknown,
+                };
+                self.append(index, Event::Awaited { leg, step, found, answers: Vec::new() });
             }
             Next::Verify(effect, since) => {
                 let StepKind::Remediate { verify, .. } = &runbook.steps[step].kind else { unreachable!() };
@@ -564,7 +588,8 @@ fn check_the_end(world: &World<'_>, case: &Case) {
     let mut verified = None;
     for recorded in &case.journal {
         match &recorded.event {
-            Event::Verified { found, .. } => verified = Some(*found),
+            Event::Verified { found, .. } | Event::Awaited { found, .. } => verified = Some(*found),
+            Event::Awaiting { .. } => verified = None,
             Event::StepEnded { result: StepResult::Recovered, .. } => {
                 assert_eq!(verified, Some(Found::Holds))
             }
@@ -578,7 +603,7 @@ fn check_the_end(world: &World<'_>, case: &Case) {
     }
 }
 
-fn history(bytes: &[u8]) {
+fn history(bytes: &[u8], expects: bool) {
     let mut choices = Choices(bytes.iter());
     let mode = |byte: u8| match byte {
         0..=3 => Mode::Act,
@@ -594,7 +619,8 @@ fn history(bytes: &[u8]) {
     };
     let rate = Rate { count: 4, per: Duration::from_secs(3_600) };
     let policy = Arc::new(Policy { ceiling, namespaces: allowed, rate });
-    let runbooks = [Arc::new(runbook("pool", modes[0], 2)), Arc::new(runbook("memory", modes[1], 1))];
+    let runbooks =
+        [Arc::new(runbook("pool", modes[0], 2, expects)), Arc::new(runbook("memory", modes[1], 1, false))];
     let begin = Timestamp::from_second(1_795_377_000).unwrap();
     let mut world = World {
         choices,
@@ -667,9 +693,9 @@ fn every_history_keeps_the_promises() {
         ..ProptestConfig::default()
     };
     let run = || {
-        let bytes = prop::collection::vec(any::<u8>(), 0..600);
-        TestRunner::new(config.clone()).run(&bytes, |bytes| {
-            history(&bytes);
+        let bytes = (prop::collection::vec(any::<u8>(), 0..600), any::<bool>());
+        TestRunner::new(config.clone()).run(&bytes, |(bytes, expects)| {
+            history(&bytes, expects);
             Ok(())
         })
     };
@@ -686,7 +712,8 @@ fn every_history_keeps_the_promises() {
 
 #[test]
 fn a_kind_world_recovers_on_the_first_step() {
-    history(&[]);
+    history(&[], false);
+    history(&[], true);
 }
 
 /// An answer that took long is as old as what was looked at, not as young as its arrival.
@@ -720,11 +747,14 @@ fn evidence_is_as_old_as_the_window_that_was_looked_at() {
 /// Histories that once broke a promise.
 #[test]
 fn what_was_found_once_stays_mended() {
-    history(&[
-        63, 0, 21, 0, 111, 230, 0, 5, 45, 0, 66, 12, 232, 126, 40, 36, 8, 0, 52, 3, 99, 40, 181, 0, 5, 0,
-        221, 201, 224, 0, 0, 32, 0, 107, 0, 0, 0, 153, 15, 10, 196, 42, 40, 111, 0, 215, 182, 0, 5, 0, 27, 0,
-        136, 0, 72, 40, 0, 25, 40, 72, 66, 71, 72, 0, 19, 0, 5, 0, 118, 86, 94, 14, 0, 0, 0, 10, 0, 234, 0,
-        109, 0, 27, 0, 68, 63, 12, 153, 0, 0, 40, 156, 152, 0, 191, 40, 73, 40, 106, 0, 231, 16, 12, 111, 0,
-        26, 30, 26, 46, 8, 0, 26, 11, 0, 5, 0, 120, 0, 0, 0, 0, 0,
-    ]);
+    history(
+        &[
+            63, 0, 21, 0, 111, 230, 0, 5, 45, 0, 66, 12, 232, 126, 40, 36, 8, 0, 52, 3, 99, 40, 181, 0, 5, 0,
+            221, 201, 224, 0, 0, 32, 0, 107, 0, 0, 0, 153, 15, 10, 196, 42, 40, 111, 0, 215, 182, 0, 5, 0,
+            27, 0, 136, 0, 72, 40, 0, 25, 40, 72, 66, 71, 72, 0, 19, 0, 5, 0, 118, 86, 94, 14, 0, 0, 0, 10,
+            0, 234, 0, 109, 0, 27, 0, 68, 63, 12, 153, 0, 0, 40, 156, 152, 0, 191, 40, 73, 40, 106, 0, 231,
+            16, 12, 111, 0, 26, 30, 26, 46, 8, 0, 26, 11, 0, 5, 0, 120, 0, 0, 0, 0, 0,
+        ],
+        false,
+    );
 }

@@ -109,10 +109,13 @@ fn targets(incident: &Incident, history: &[Recorded]) -> Vec<String> {
 
 fn leg(incident: &Incident, history: &[Recorded], position: usize) -> String {
     let state = &incident.legs[position];
-    let done = plan_of(history, position).map_or("changed", |plan| done(plan.action));
+    let plan = plan_of(history, position);
+    let done = plan.map_or("changed", |plan| done(plan.action));
     if let Some(result) = state.result {
         let repeated = position == incident.leg && incident.closed().is_none();
         let word = match result {
+            StepResult::Recovered if plan.is_none() => "healthy again by itself".to_owned(),
+            StepResult::NotRecovered if plan.is_none() => "did not recover by itself".to_owned(),
             StepResult::Recovered => format!("{done}, healthy again"),
             StepResult::NotRecovered if repeated => format!("{done}, no better; the next step follows"),
             StepResult::NotRecovered => format!("{done}, no better"),
@@ -133,6 +136,7 @@ fn leg(incident: &Incident, history: &[Recorded], position: usize) -> String {
         Stage::Asking { .. } => format!("to be {done} when you approve"),
         Stage::Refused { .. } => "held back".to_owned(),
         Stage::Intended(_) | Stage::Unclear { .. } | Stage::NotDone { .. } => format!("to be {done} now"),
+        Stage::Awaiting { .. } => "should recover by itself".to_owned(),
         Stage::Following { .. } => format!("is being {done}"),
         Stage::Verifying { .. } => format!("{done}; being checked"),
         _ => "being looked at".to_owned(),

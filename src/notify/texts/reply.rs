@@ -43,7 +43,12 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
         | Event::AlertsJoined { .. }
         | Event::AlertsResolved { .. }
         | Event::Planned { .. }
+        | Event::Awaited { .. }
         | Event::Verified { .. } => None,
+        Event::Awaiting { leg, expects, .. } => Some(thread.note(
+            "⏳",
+            &format!("*Waiting* for {} to recover by itself: {}.", thread.target(*leg), plain(expects)),
+        )),
         Event::StoodBack { behind, runbook, until: again } => {
             thread.stood_back(behind.as_str(), runbook, *again)
         }
@@ -317,6 +322,15 @@ impl Thread<'_> {
         let verb = self.plan(leg).map_or("action", |plan| noun(plan.action));
         let because = plain(why.trim_end_matches('.'));
         let text = match result {
+            StepResult::Recovered if op.is_none() => {
+                format!("✅ {target} is *healthy again* by itself: {because}.")
+            }
+            StepResult::NotRecovered if op.is_none() => {
+                format!("🔴 {target} *did not recover by itself*: {because}.")
+            }
+            StepResult::Inconclusive if op.is_none() => {
+                format!("❓ Whether {target} recovered by itself is *not known*: {because}.")
+            }
             StepResult::Recovered => format!("✅ {target} is *healthy again*: {because}."),
             StepResult::NotRecovered => format!("🔴 The {verb} of {target} *did not help*: {because}."),
             StepResult::Inconclusive => {
@@ -331,6 +345,7 @@ impl Thread<'_> {
         };
         let verified = self.before.iter().rev().find_map(|before| match &before.event {
             Event::Verified { op: of, answers, .. } if Some(of) == op => Some(answers.as_slice()),
+            Event::Awaited { answers, .. } if op.is_none() => Some(answers.as_slice()),
             _ => None,
         });
         let judged =

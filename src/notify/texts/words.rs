@@ -29,6 +29,7 @@ pub(super) fn standing(incident: &Incident) -> (&'static str, &'static str) {
         | Stage::Following { effect, .. } => match effect.plan.action {
             Action::Restart => ("🔧", "Restarting"),
         },
+        Stage::Awaiting { .. } => ("⏳", "Waiting for what should come by itself"),
         Stage::Verifying { .. } => ("🩺", "Checking whether it helped"),
         Stage::Ending { .. } | Stage::StepEnded { .. } => ("🔎", "Deciding what comes next"),
         Stage::Closed(closed) => outcome(closed.outcome, acted),

@@ -103,7 +103,7 @@ pub(super) fn planned() -> Vec<(f64, Event)> {
             },
         ),
         (1.3, Event::LegsChosen { legs: vec![leg] }),
-        (2.0, Event::Planned { leg: 0, step: 0, plan: plan() }),
+        (2.0, Event::Planned { leg: 0, step: 0, plan: plan(), answers: Vec::new() }),
     ]
 }
 
@@ -157,12 +157,12 @@ pub(super) fn whole() -> Vec<(f64, Event)> {
             },
         ),
         (60.4, again()),
-        (60.5, Event::Planned { leg: 0, step: 0, plan: plan() }),
+        (60.5, Event::Planned { leg: 0, step: 0, plan: plan(), answers: Vec::new() }),
         (60.6, Event::ApprovalAsked { leg: 0, step: 0, judged: judged(), expires: at(1_860.0) }),
         (90.0, joined()),
         (125.0, Event::Approved { by: "alice@laptop".to_owned(), judged: judged() }),
         (126.0, again()),
-        (126.1, Event::Planned { leg: 0, step: 0, plan: plan() }),
+        (126.1, Event::Planned { leg: 0, step: 0, plan: plan(), answers: Vec::new() }),
         (
             126.2,
             Event::EffectIntended {

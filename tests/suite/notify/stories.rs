@@ -180,7 +180,7 @@ pub(super) fn plan(name: &str, seconds: f64) -> Plan {
 }
 
 pub(super) fn planned(leg: usize, name: &str, seconds: f64) -> Event {
-    Event::Planned { leg, step: 0, plan: plan(name, seconds) }
+    Event::Planned { leg, step: 0, plan: plan(name, seconds), answers: Vec::new() }
 }
 
 /// What the guards say when nothing stands against it, but for those in `no`.
