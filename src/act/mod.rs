@@ -6,15 +6,23 @@
 //! `revert`; a restart has nothing to put back.
 
 mod restart;
+mod rollback;
 
 use jiff::Timestamp;
 
-use crate::clients::kubernetes::Kubernetes;
+use std::time::Duration;
+
+use crate::clients::kubernetes::{Deployment, Kubernetes, Rollout};
 use crate::clients::{CallError, Reason};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Plan, Target};
 use crate::runbook::Action;
+use crate::text::count;
+
+/// The Deployment controller reports a failure after `progressDeadlineSeconds`; this is how much later it is
+/// waited for at the most.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// The hands: everything that can change something.
 #[derive(Clone)]
@@ -61,6 +69,7 @@ impl Hands {
     pub async fn plan(&self, action: Action, target: &Target, now: Timestamp) -> Result<Plan, PlanError> {
         match action {
             Action::Restart => restart::plan(&self.kubernetes, target, now).await,
+            Action::Rollback => rollback::plan(&self.kubernetes, target, now).await,
         }
     }
 
@@ -74,6 +83,7 @@ impl Hands {
         }
         match permit.plan().action {
             Action::Restart => restart::apply(&self.kubernetes, permit).await,
+            Action::Rollback => rollback::apply(&self.kubernetes, permit).await,
         }
     }
 
@@ -81,6 +91,7 @@ impl Hands {
     pub async fn observe(&self, plan: &Plan) -> Observation {
         match plan.action {
             Action::Restart => restart::observe(&self.kubernetes, plan).await,
+            Action::Rollback => rollback::observe(&self.kubernetes, plan).await,
         }
     }
 
@@ -88,8 +99,64 @@ impl Hands {
     pub async fn follow(&self, plan: &Plan) -> Followed {
         match plan.action {
             Action::Restart => restart::follow(&self.kubernetes, plan).await,
+            Action::Rollback => rollback::follow(&self.kubernetes, plan).await,
         }
     }
+}
+
+/// Why no plan can be made of a target that could not be read.
+fn unread(error: CallError) -> PlanError {
+    let for_good = matches!(error.reason, Reason::NotFound | Reason::ClientError);
+    PlanError { why: error.to_string(), for_good }
+}
+
+/// Whether a rollout that an effect began has come to its end. `seen`: what the object says about the effect.
+fn rolled_out(plan: &Plan, deployment: Deployment, seen: Observation) -> Followed {
+    match seen {
+        Observation::Done => {}
+        Observation::NotDone | Observation::Unseen { .. } => {
+            return Followed::Overtaken(format!(
+                "the {} of {} was put back",
+                plan.action.as_str(),
+                plan.target
+            ));
+        }
+        Observation::Ambiguous { saw } => return Followed::Overtaken(saw),
+    }
+    if deployment.paused {
+        return Followed::Overtaken(format!("{} was paused while it rolled out", plan.target));
+    }
+    match deployment.rollout {
+        Rollout::Complete { ready } => Followed::Complete(format!(
+            "{} new and available",
+            count(u64::try_from(ready).unwrap_or_default(), "pod is", "pods are")
+        )),
+        Rollout::InProgress { what, .. } => Followed::NotYet(what),
+        Rollout::Failed { what } => Followed::Failed(what),
+    }
+}
+
+/// A target that could not be looked at.
+fn unfollowed(plan: &Plan, error: &CallError) -> Followed {
+    match error.reason {
+        Reason::NotFound => Followed::Overtaken(format!("{} is gone", plan.target)),
+        _ => Followed::Unseen(error.to_string()),
+    }
+}
+
+/// What a look at the target that failed says about the effect.
+fn unobserved(plan: &Plan, error: &CallError) -> Observation {
+    match error.reason {
+        Reason::NotFound => Observation::Ambiguous { saw: format!("{} is gone", plan.target) },
+        _ => Observation::Unseen { why: error.to_string() },
+    }
+}
+
+/// Another object of the same name tells nothing.
+fn another(plan: &Plan, uid: &str) -> Option<Observation> {
+    (uid != plan.uid).then(|| Observation::Ambiguous {
+        saw: format!("{} is another object of the same name (uid {uid})", plan.target),
+    })
 }
 
 /// What a failed write means for its effect.

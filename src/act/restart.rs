@@ -2,32 +2,22 @@
 //! `kubectl.kubernetes.io/restartedAt`. Its value is journaled before the call, so it is an idempotency key: the
 //! same value again changes nothing, and a look at the annotation tells what became of the call.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
-use super::{Followed, PlanError, result_of};
-use crate::clients::Reason;
-use crate::clients::kubernetes::{Deployment, Kubernetes, RESTARTED_AT, Rollout};
+use super::{Followed, GRACE, PlanError, another, result_of, rolled_out, unfollowed, unobserved, unread};
+use crate::clients::kubernetes::{Deployment, Kubernetes, RESTARTED_AT};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Change, Circumstances, Plan, Target};
 use crate::runbook::Action;
 use crate::text::count;
 
-/// The Deployment controller reports a failure after `progressDeadlineSeconds`; this is how much later it is
-/// waited for at the most.
-const GRACE: Duration = Duration::from_secs(60);
-
 pub(super) async fn plan(
     kubernetes: &Kubernetes,
     target: &Target,
     now: Timestamp,
 ) -> Result<Plan, PlanError> {
-    let deployment = kubernetes.deployment(&target.namespace, &target.name).await.map_err(|error| {
-        let for_good = matches!(error.reason, Reason::NotFound | Reason::ClientError);
-        PlanError { why: error.to_string(), for_good }
-    })?;
+    let deployment = kubernetes.deployment(&target.namespace, &target.name).await.map_err(unread)?;
     let replicas = u32::try_from(deployment.replicas).unwrap_or_default();
     let pods = count(u64::from(replicas), "pod is", "pods are");
     Ok(Plan {
@@ -66,19 +56,15 @@ pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResu
 pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation {
     match kubernetes.deployment(&plan.target.namespace, &plan.target.name).await {
         Ok(deployment) => seen(plan, &deployment),
-        Err(error) if error.reason == Reason::NotFound => {
-            Observation::Ambiguous { saw: format!("{} is gone", plan.target) }
-        }
-        Err(error) => Observation::Unseen { why: error.to_string() },
+        Err(error) => unobserved(plan, &error),
     }
 }
 
 /// What the live object says about the call. Anything but our value or the value before is ambiguous: somebody
 /// restarted it in between, and whether ours came first can not be told.
 fn seen(plan: &Plan, deployment: &Deployment) -> Observation {
-    if deployment.uid != plan.uid {
-        let saw = format!("{} is another object of the same name (uid {})", plan.target, deployment.uid);
-        return Observation::Ambiguous { saw };
+    if let Some(another) = another(plan, &deployment.uid) {
+        return another;
     }
     match &deployment.restarted_at {
         Some(value) if *value == plan.change.after => Observation::Done,
@@ -95,36 +81,21 @@ fn seen(plan: &Plan, deployment: &Deployment) -> Observation {
 }
 
 pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
-    let deployment = match kubernetes.deployment(&plan.target.namespace, &plan.target.name).await {
-        Ok(deployment) => deployment,
-        Err(error) if error.reason == Reason::NotFound => {
-            return Followed::Overtaken(format!("{} is gone", plan.target));
+    match kubernetes.deployment(&plan.target.namespace, &plan.target.name).await {
+        Ok(deployment) => {
+            let seen = seen(plan, &deployment);
+            rolled_out(plan, deployment, seen)
         }
-        Err(error) => return Followed::Unseen(error.to_string()),
-    };
-    match seen(plan, &deployment) {
-        Observation::Done => {}
-        Observation::NotDone | Observation::Unseen { .. } => {
-            return Followed::Overtaken(format!("the restart of {} was put back", plan.target));
-        }
-        Observation::Ambiguous { saw } => return Followed::Overtaken(saw),
-    }
-    if deployment.paused {
-        return Followed::Overtaken(format!("{} was paused while it rolled out", plan.target));
-    }
-    match deployment.rollout {
-        Rollout::Complete { ready } => Followed::Complete(format!(
-            "{} new and available",
-            count(u64::try_from(ready).unwrap_or_default(), "pod is", "pods are")
-        )),
-        Rollout::InProgress { what, .. } => Followed::NotYet(what),
-        Rollout::Failed { what } => Followed::Failed(what),
+        Err(error) => unfollowed(plan, &error),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clients::kubernetes::Rollout;
     use crate::incident::plan::Kind;
 
     fn deployment(uid: &str, restarted_at: Option<&str>) -> Deployment {

@@ -4,6 +4,7 @@
 mod loki;
 mod pods;
 mod rollout;
+mod rollouts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use crate::clock;
 use crate::incident::Incident;
 use crate::incident::event::{Found, Leg};
 use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
-use crate::runbook::{Check, Named, PodState, Probe, Runbook, Threshold, Verify};
+use crate::incident::plan::Kind;
+use crate::runbook::{Check, Named, PodState, Probe, Runbook, Template, Threshold, Verify};
 
 /// The eyes: everything that can be asked.
 #[derive(Clone)]
@@ -105,6 +107,11 @@ impl Eyes {
                     let question = pods::Question { name, probe, threshold: probe.threshold, from };
                     pods::ask(&self.kubernetes, &scope, question).await
                 }
+                Probe::Rollouts(probe) => {
+                    let from = clock::before(scope.now, probe.window);
+                    let question = rollouts::Question { name, probe, threshold: probe.threshold, from };
+                    rollouts::ask(&self.kubernetes, &scope, question).await
+                }
             });
         }
         answers
@@ -148,14 +155,37 @@ impl Eyes {
             }
             Some(Probe::Pods(probe)) => {
                 // A container that crashes again and again runs in between, perhaps just now.
-                let since = (probe.state == PodState::CrashLooping).then_some(since);
+                let since =
+                    matches!(probe.state, PodState::CrashLooping | PodState::Unhealthy).then_some(since);
                 let from = probe.window.map(from).or(since);
                 let question = pods::Question { name, probe, threshold, from };
                 pods::ask(&self.kubernetes, scope, question).await
             }
+            Some(Probe::Rollouts(probe)) => {
+                let question = rollouts::Question { name, probe, threshold, from: from(probe.window) };
+                rollouts::ask(&self.kubernetes, scope, question).await
+            }
             None => Evidence::unknown(name, String::new(), format!("there is no probe called {name}")),
         }
     }
+}
+
+/// The namespace and the Deployment that a probe asks about; without a name of its own those of the target, when that is in this namespace.
+fn object(
+    scope: &Scope<'_>,
+    namespace: &Template,
+    deployment: Option<&Template>,
+) -> Result<(String, Option<String>), String> {
+    let fill = |template: &Template| {
+        template
+            .with(|path| scope.value_of(path))
+            .map_err(|path| format!("${{{path}}} has no value, and empty never means all"))
+    };
+    let namespace = fill(namespace)?;
+    let deployment = deployment.map(fill).transpose()?;
+    let target = scope.leg.map(|leg| &leg.target);
+    let own = target.filter(|target| target.kind == Kind::Deployment && target.namespace == namespace);
+    Ok((namespace, deployment.or_else(|| own.map(|target| target.name.clone()))))
 }
 
 /// The verdict on a count. With figures by label, `at_least` is held against each of them, and those that do not reach it go.

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Scope, figures, held};
+use super::{Scope, figures, held, object};
 use crate::clients::kubernetes::{Container, Kubernetes, Owner, Pod};
 use crate::clock::between;
 use crate::incident::evidence::{Evidence, Sample};
-use crate::incident::plan::Kind;
-use crate::runbook::{PodState, PodsProbe, Template, Threshold};
+use crate::runbook::{PodState, PodsProbe, Threshold};
 use crate::text::{count, span};
 
 /// How many pods are shown to people.
@@ -27,21 +26,8 @@ pub(super) struct Question<'a> {
 
 pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Question<'_>) -> Evidence {
     let Question { name, probe, .. } = question;
-    let fill = |template: &Template| {
-        template
-            .with(|path| scope.value_of(path))
-            .map_err(|path| format!("${{{path}}} has no value, and empty never means all"))
-    };
-    let named = fill(&probe.namespace)
-        .and_then(|namespace| Ok((namespace, probe.deployment.as_ref().map(fill).transpose()?)));
-    let (namespace, deployment) = match named {
-        Ok((namespace, deployment)) => {
-            let target = scope.leg.map(|leg| &leg.target);
-            let own =
-                target.filter(|target| target.kind == Kind::Deployment && target.namespace == namespace);
-            let deployment = deployment.or_else(|| own.map(|target| target.name.clone()));
-            (namespace, deployment)
-        }
+    let (namespace, deployment) = match object(scope, &probe.namespace, probe.deployment.as_ref()) {
+        Ok(named) => named,
         Err(why) => return Evidence::unknown(name, String::new(), why),
     };
     let whose = deployment.as_ref().map_or_else(String::new, |name| format!(" of deployment/{name}"));
@@ -112,7 +98,7 @@ fn sign(pod: &Pod, state: PodState, from: Option<Timestamp>) -> Option<Option<&C
         at.is_some_and(|at| from.is_none_or(|from| at >= from))
     };
     let shows = |container: &&Container| match state {
-        PodState::NotReady => container.waiting.is_some(),
+        PodState::NotReady | PodState::Unhealthy => container.waiting.is_some(),
         PodState::CrashLooping => {
             container.waiting.as_deref() == Some("CrashLoopBackOff")
                 || from.is_some() && container.restarts > 0 && recent(container)
@@ -128,6 +114,9 @@ fn sign(pod: &Pod, state: PodState, from: Option<Timestamp>) -> Option<Option<&C
     };
     let shown = pod.containers.iter().find(shows);
     match state {
+        PodState::Unhealthy => {
+            sign(pod, PodState::CrashLooping, from).or_else(|| sign(pod, PodState::NotReady, from))
+        }
         PodState::NotReady if pod.ready || pod.succeeded || pod.stopping => None,
         PodState::NotReady => Some(shown),
         _ => shown.map(Some),
@@ -138,6 +127,7 @@ const fn words(state: PodState) -> &'static str {
     match state {
         PodState::NotReady => "not ready",
         PodState::CrashLooping => "crash-looping",
+        PodState::Unhealthy => "not ready or crash-looping",
         PodState::ImageNotPulled => "without their image",
         PodState::Restarted => "restarted",
         PodState::OomKilled => "killed for memory",
@@ -149,6 +139,7 @@ mod tests {
     use super::*;
     use crate::clients::kubernetes::Ended;
     use crate::incident::evidence::Verdict;
+    use crate::runbook::Template;
 
     const NOW: i64 = 10_000;
 
@@ -200,6 +191,7 @@ mod tests {
         for (state, expected) in [
             (PodState::NotReady, &["old", "new", "looping"][..]),
             (PodState::CrashLooping, &["looping"]),
+            (PodState::Unhealthy, &["old", "new", "looping"]),
             (PodState::ImageNotPulled, &["image"]),
             (PodState::Restarted, &["new"]),
             (PodState::OomKilled, &["new"]),
@@ -217,6 +209,9 @@ mod tests {
     fn a_container_that_runs_between_two_crashes_does_not_pass_for_well() {
         let between = bad("a", "Deployment/web", "", "Error", 5);
         assert!(sign(&between, PodState::CrashLooping, None).is_none());
+        let ready = Pod { ready: true, ..between.clone() };
+        assert!(sign(&ready, PodState::Unhealthy, None).is_none());
+        assert!(sign(&ready, PodState::Unhealthy, Some(at(NOW - 60))).is_some());
         assert!(sign(&between, PodState::CrashLooping, Some(at(NOW - 60))).is_some());
         assert!(sign(&between, PodState::CrashLooping, Some(at(NOW - 4))).is_none(), "before the effect");
     }

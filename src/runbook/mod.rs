@@ -139,6 +139,21 @@ pub enum Probe {
     Loki(LokiProbe),
     /// How many pods are in a state.
     Pods(PodsProbe),
+    /// How often a Deployment was changed.
+    Rollouts(RolloutsProbe),
+}
+
+/// Counts the rollouts of a Deployment within a window that changed its pod template, but for restarts.
+#[derive(Debug, Clone)]
+pub struct RolloutsProbe {
+    /// The namespace.
+    pub namespace: Template,
+    /// The Deployment; without it the target.
+    pub deployment: Option<Template>,
+    /// How far back it looks.
+    pub window: Duration,
+    /// When the answer holds.
+    pub threshold: Threshold,
 }
 
 /// Counts the pods of a namespace that are in a state.
@@ -165,6 +180,8 @@ pub enum PodState {
     NotReady,
     /// A container waits because it crashed again and again.
     CrashLooping,
+    /// Not ready or crash-looping: between two crashes a container without a readiness probe counts as ready.
+    Unhealthy,
     /// A container waits for an image that can not be had.
     ImageNotPulled,
     /// A container ended within the window and was started again.
@@ -175,8 +192,14 @@ pub enum PodState {
 
 impl PodState {
     /// All states.
-    pub const ALL: [Self; 5] =
-        [Self::NotReady, Self::CrashLooping, Self::ImageNotPulled, Self::Restarted, Self::OomKilled];
+    pub const ALL: [Self; 6] = [
+        Self::NotReady,
+        Self::CrashLooping,
+        Self::Unhealthy,
+        Self::ImageNotPulled,
+        Self::Restarted,
+        Self::OomKilled,
+    ];
 
     /// The word in YAML and messages.
     #[must_use]
@@ -184,6 +207,7 @@ impl PodState {
         match self {
             Self::NotReady => "not_ready",
             Self::CrashLooping => "crash_looping",
+            Self::Unhealthy => "unhealthy",
             Self::ImageNotPulled => "image_not_pulled",
             Self::Restarted => "restarted",
             Self::OomKilled => "oom_killed",
@@ -300,17 +324,20 @@ pub enum StepKind {
 pub enum Action {
     /// Replaces all pods of a Deployment, as `kubectl rollout restart` does.
     Restart,
+    /// Goes back to the revision of a Deployment before this one, as `kubectl rollout undo` does.
+    Rollback,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 1] = [Self::Restart];
+    pub const ALL: [Self; 2] = [Self::Restart, Self::Rollback];
 
     /// The word in YAML, messages and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Restart => "restart",
+            Self::Rollback => "rollback",
         }
     }
 }

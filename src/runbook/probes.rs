@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use super::names::{Names, Scope, is_label, is_name};
-use super::{BY_DEPLOYMENT, LokiProbe, Named, PodState, PodsProbe, Probe, Threshold};
+use super::{BY_DEPLOYMENT, LokiProbe, Named, PodState, PodsProbe, Probe, RolloutsProbe, Threshold};
 use crate::logql::LogQuery;
 use crate::yaml::{Faults, Field, Fields};
+
+/// The words that say what is asked.
+const KINDS: [&str; 3] = ["loki", "pods", "rollouts"];
+/// What a probe of rollouts counts.
+const CHANGED: &str = "changed";
 
 /// Loki itself refuses a range above 30 days and one hour.
 const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
@@ -65,16 +70,19 @@ fn probe(
     let Some(mut fields) = Fields::of(entry.node, "the probe", faults) else {
         return (None, CountBy::Unreadable);
     };
-    let (loki, pods) = (fields.get("loki"), fields.get("pods"));
-    if let (Some(_), Some(second)) = (loki, pods) {
-        let hint = "write two probes: each has a name and a threshold of its own";
-        faults.add(second.key, "`loki` and `pods` in one probe; expected one of them", Some(hint.to_owned()));
-        fields.end_without_unknown(faults);
-        return (None, CountBy::Unreadable);
-    }
-    match pods {
-        Some(field) => pods_probe(field, fields, scope, names, scale, faults),
-        None => loki_probe(loki, fields, scope, names, scale, faults),
+    let asked: Vec<_> = KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
+    match asked.as_slice() {
+        [("pods", field)] => pods_probe(*field, fields, scope, names, scale, faults),
+        [("rollouts", field)] => (rollouts_probe(*field, fields, scope, names, scale, faults), CountBy::None),
+        [(_, field)] => loki_probe(Some(*field), fields, scope, names, scale, faults),
+        [] => loki_probe(None, fields, scope, names, scale, faults),
+        [(first, _), (second, field), ..] => {
+            let hint = "write two probes: each has a name and a threshold of its own";
+            let message = format!("`{first}` and `{second}` in one probe; expected one of them");
+            faults.add(field.key, message, Some(hint.to_owned()));
+            fields.end_without_unknown(faults);
+            (None, CountBy::Unreadable)
+        }
     }
 }
 
@@ -86,9 +94,9 @@ fn loki_probe(
     scale: u32,
     faults: &mut Faults,
 ) -> (Option<Probe>, CountBy) {
-    if loki.is_none() && !fields.has_almost(&["loki", "pods"]) {
+    if loki.is_none() && !fields.has_almost(&KINDS) {
         let hint = "add `loki: '{app=\"web\"} |= \"error\"'` or `pods: crash_looping`";
-        let message = "the probe asks nothing; expected `loki` or `pods`";
+        let message = "the probe asks nothing; expected `loki`, `pods` or `rollouts`";
         faults.add(fields.place, message, Some(hint.to_owned()));
     }
     let query = loki.and_then(|field| query(field, scope, names, faults));
@@ -148,6 +156,39 @@ fn pods_probe(
         _ => None,
     };
     (probe, count_by)
+}
+
+fn rollouts_probe(
+    kind: Field<'_>,
+    mut fields: Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> Option<Probe> {
+    let kind = kind.word(&[CHANGED], |word| word, faults);
+    let namespace = fields
+        .need("namespace", "namespace: ${labels.namespace}")
+        .and_then(|field| names.template(field, scope, faults));
+    // Before there are targets nobody else can say which one is meant.
+    let deployment = match fields.get("deployment") {
+        Some(field) => names.template(field, scope, faults).map(Some),
+        None if scope == Scope::Alert => {
+            fields.need("deployment", "deployment: ${labels.deployment}");
+            None
+        }
+        None => Some(None),
+    };
+    let window = fields.need("window", "window: 30m").and_then(|field| window(field, scale, faults));
+    let threshold = threshold(&mut fields, faults);
+    fields.end(faults);
+    kind?;
+    Some(Probe::Rollouts(RolloutsProbe {
+        namespace: namespace?,
+        deployment: deployment?,
+        window: window?,
+        threshold: threshold?,
+    }))
 }
 
 /// The end of every probe: by what it counts, the threshold, and no further field.

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::incident::plan::hex;
+use crate::text::hex;
 
 /// The hash of an event that follows on `previous` (empty before the first).
 pub(super) fn link(previous: &str, incident: &str, seq: i64, at: i64, version: i64, body: &str) -> String {

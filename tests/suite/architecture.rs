@@ -127,9 +127,10 @@ const WORDS: &[(&str, &[&str], &str)] = &[
 ];
 
 /// The methods of the Kubernetes client that change nothing.
-const KUBERNETES_READS: &[&str] = &["connect", "server", "is_loopback", "deployment", "pods", "ping"];
+const KUBERNETES_READS: &[&str] =
+    &["connect", "server", "is_loopback", "deployment", "history", "pods", "ping"];
 /// Those that write: only act/ calls them.
-const KUBERNETES_WRITES: &[&str] = &["restart_deployment"];
+const KUBERNETES_WRITES: &[&str] = &["restart_deployment", "roll_back_deployment"];
 
 /// Who may name a client. One system, one stage; `config` and `cli` hand settings over.
 const CLIENTS: &[(&str, &[&str], &str)] = &[
@@ -150,7 +151,7 @@ const PURE: &[&str] = &["alert", "logql", "yaml", "runbook", "incident", "text",
 /// No file is longer, but for these.
 const MOST_LINES: usize = 500;
 const LONGER: &[(&str, usize, &str)] =
-    &[("incident/state.rs", 600, "one match arm for each event and stage; it is read as one table")];
+    &[("incident/state.rs", 650, "one match arm for each event and stage; it is read as one table")];
 
 #[test]
 fn every_module_has_a_place_and_names_only_what_stands_above_it() {

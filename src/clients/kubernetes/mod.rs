@@ -1,10 +1,11 @@
-//! Kubernetes: reads Deployments and pods, and restarts a Deployment as `kubectl rollout restart` does.
+//! Kubernetes: reads Deployments, their history and pods; restarts a Deployment and rolls it back, as `kubectl rollout` does.
 //!
 //! A write is sent once, whatever comes back: kube's own retries (15 times on 429, 503 and 504, PATCH included) are switched off in the one
 //! client there is, and only questions are asked again, here. The answer's status decides, since a proxy's errors are not JSON.
 
 mod connect;
 mod deployment;
+mod history;
 mod names;
 mod pods;
 #[cfg(test)]
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, header};
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
@@ -25,12 +26,13 @@ use kube::core::Resource as _;
 use kube::core::params::{GetParams, ListParams, Patch, PatchParams};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, error};
 use crate::retry::Backoff;
 
 pub use deployment::{Deployment, RESTARTED_AT, Rollout, rollout_of};
+pub use history::{History, Revision, Template};
 pub use names::{valid_name, valid_namespace};
 pub use pods::{Container, Ended, Owner, Pod};
 
@@ -44,6 +46,10 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const PAGE: u32 = 500;
 /// A list that is longer than this many pages is not read to its end.
 const PAGES: usize = 20;
+const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
+/// What the server says of a JSON patch one of whose tests fails (422, with no details).
+const TEST_FAILED: &str = "the server rejected our request due to an error in our request";
 /// Who we are in `managedFields`.
 const FIELD_MANAGER: &str = "runbookd";
 
@@ -134,6 +140,36 @@ impl Kubernetes {
             return Err(CallError::new(call, Reason::ServerError, "the answer is another object"));
         }
         Ok(found)
+    }
+
+    /// What the Deployment runs, and what it ran.
+    ///
+    /// # Errors
+    /// As for [`Self::deployment`] and [`Self::pods`].
+    pub async fn history(&self, namespace: &str, name: &str) -> Result<History, CallError> {
+        let call = format!("read the history of deployment/{name} in {namespace}");
+        let (deployment, sets) = self.revisions(&call, namespace, name).await?;
+        Ok(history::read(&deployment, &sets))
+    }
+
+    /// The Deployment, and all `ReplicaSet`s of its namespace, as the server sends them.
+    async fn revisions(
+        &self,
+        call: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(Value, Vec<Value>), CallError> {
+        checked_path(call, namespace, name)?;
+        let body = self.read(call, || deployments(namespace).get(name, &GetParams::default())).await?;
+        let deployment: Value =
+            serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
+        if history::text(&deployment, "/metadata/name") != name
+            || history::text(&deployment, "/metadata/uid").is_empty()
+        {
+            return Err(CallError::new(call, Reason::ServerError, "the answer is another object"));
+        }
+        let sets = self.list(call, &apps::ReplicaSet::url_path(&(), Some(namespace))).await?;
+        Ok((deployment, sets))
     }
 
     /// All pods of a namespace, with the Deployments that they belong to.
@@ -228,14 +264,73 @@ impl Kubernetes {
             "metadata": {"uid": uid},
             "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: restarted_at}}}},
         });
+        self.write(&call, namespace, name, STRATEGIC_MERGE, change).await
+    }
+
+    /// Patches a Deployment, once.
+    async fn write(
+        &self,
+        call: &str,
+        namespace: &str,
+        name: &str,
+        kind: &'static str,
+        change: Value,
+    ) -> Result<(), CallError> {
         let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
             .validation_strict();
+        // kube's own JSON patch wants a crate for its operations; the body is the same, and the type is set here.
         let request = deployments(namespace).patch(name, &how, &Patch::Strategic(change));
-        let request = request.map_err(|error| CallError::unsent(&call, &error.to_string()))?;
+        let mut request = request.map_err(|error| CallError::unsent(call, &error.to_string()))?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         self.0.writes.fetch_add(1, Ordering::SeqCst);
-        let done = self.send(&call, request).await;
+        let done = self.send(call, request).await;
         self.0.writes.fetch_add(1, Ordering::SeqCst);
         done.map(drop)
+    }
+
+    /// Rolls the Deployment with this `uid` back, from the template with the digest `from` to that of the `ReplicaSet` `set`, which must have
+    /// the digest `to`. Whoever changed the template in between wins: the server compares it at the write itself. One that has the wanted
+    /// template already is left alone.
+    ///
+    /// # Errors
+    /// `Conflict` when the Deployment, its template or the `ReplicaSet` is another one by now.
+    pub async fn roll_back_deployment(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        from: &str,
+        (set, to): (&str, &str),
+    ) -> Result<(), CallError> {
+        let call = format!("roll back deployment/{name} in {namespace}");
+        let conflict = |message: &str| Err(CallError::new(&call, Reason::Conflict, message));
+        let (deployment, sets) = self.revisions(&call, namespace, name).await?;
+        if history::text(&deployment, "/metadata/uid") != uid {
+            return conflict("the deployment is another one of the same name by now");
+        }
+        let live = history::template_of(&deployment);
+        let digest = Template::of(&live).digest;
+        if digest == to {
+            return Ok(());
+        }
+        if digest != from {
+            return conflict("somebody has changed the pod template since the plan was made");
+        }
+        let named = |candidate: &&Value| {
+            history::text(candidate, "/metadata/name") == set && history::is_controlled_by(candidate, uid)
+        };
+        let Some(template) = sets.iter().find(named).map(history::template_of) else {
+            return conflict(&format!("replicaset/{set} is gone"));
+        };
+        if Template::of(&template).digest != to {
+            return conflict(&format!("replicaset/{set} has another pod template by now"));
+        }
+        let change = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "test", "path": "/spec/template", "value": live},
+            {"op": "replace", "path": "/spec/template", "value": template},
+        ]);
+        self.write(&call, namespace, name, JSON_PATCH, change).await
     }
 
     /// Whether the API server answers us.
@@ -281,6 +376,9 @@ fn refused(call: &str, status: StatusCode, headers: &http::HeaderMap, body: &[u8
         && said.contains("field is immutable")
     {
         error.reason = Reason::Conflict;
+    }
+    if status == StatusCode::UNPROCESSABLE_ENTITY && said == TEST_FAILED {
+        error = CallError::new(call, Reason::Conflict, "somebody else changed it at the same moment");
     }
     error
 }

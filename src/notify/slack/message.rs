@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clients::slack::{Message, Posted};
 use crate::clients::{CallError, Reason};
-use crate::incident::plan::hex;
+use crate::text::hex;
 
 /// The sink's own note in the journal: where the thread is, and which head stands there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,7 +27,7 @@ pub(super) fn standing(incident: &Incident) -> (&'static str, &'static str) {
         | Stage::Unclear { effect, .. }
         | Stage::NotDone { effect, .. }
         | Stage::Following { effect, .. } => match effect.plan.action {
-            Action::Restart => ("🔧", "Restarting"),
+            action => ("🔧", doing(action)),
         },
         Stage::Awaiting { .. } => ("⏳", "Waiting for what should come by itself"),
         Stage::Verifying { .. } => ("🩺", "Checking whether it helped"),
@@ -61,6 +61,7 @@ pub(super) const fn outcome(outcome: Outcome, acted: bool) -> (&'static str, &'s
 pub(super) const fn done(action: Action) -> &'static str {
     match action {
         Action::Restart => "restarted",
+        Action::Rollback => "rolled back",
     }
 }
 
@@ -68,6 +69,7 @@ pub(super) const fn done(action: Action) -> &'static str {
 pub(super) const fn doing(action: Action) -> &'static str {
     match action {
         Action::Restart => "Restarting",
+        Action::Rollback => "Rolling back",
     }
 }
 
@@ -75,6 +77,7 @@ pub(super) const fn doing(action: Action) -> &'static str {
 pub(super) const fn noun(action: Action) -> &'static str {
     match action {
         Action::Restart => "restart",
+        Action::Rollback => "rollback",
     }
 }
 

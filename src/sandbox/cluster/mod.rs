@@ -22,7 +22,7 @@ use meddlers::Meddlers;
 
 pub(super) use managed::record_change;
 pub(super) use pods::Pod;
-pub use pods::{CrashFault, PodView};
+pub use pods::{CrashCause, CrashFault, PodView};
 pub(super) use rollout::ReplicaSet;
 pub(super) use template::canonical;
 
@@ -160,10 +160,14 @@ impl Cluster {
 
     /// From now on the containers of a deployment crash.
     pub(super) fn crash(&mut self, name: &Name, fault: &CrashFault, now: Timestamp) {
-        for pod in self.pods.values_mut().filter(|pod| pod.namespace == name.0 && pod.service == name.1) {
+        let these = fault.cause == CrashCause::ThesePods;
+        let of = |pod: &&mut Pod| {
+            pod.namespace == name.0 && pod.service == name.1 && (these || fault.hits(&pod.template))
+        };
+        for pod in self.pods.values_mut().filter(of) {
             pod.crashing = Some(pods::Crashing::from(fault.clone(), now));
         }
-        if !fault.these_pods {
+        if !these {
             self.crashing.insert(name.clone(), fault.clone());
         }
     }

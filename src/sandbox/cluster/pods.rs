@@ -21,9 +21,32 @@ pub struct CrashFault {
     pub reason: &'static str,
     /// Of its process.
     pub exit_code: i32,
-    /// Whether it belongs to these pods alone, as what lies in their `emptyDir` does: it outlives the container, and not the pod. Otherwise every
-    /// new pod crashes, too.
-    pub these_pods: bool,
+    /// Which pods it hits.
+    pub cause: CrashCause,
+}
+
+/// What a crash belongs to, and so what ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrashCause {
+    /// These pods alone, as what lies in their `emptyDir` does: it outlives the container, and not the pod.
+    ThesePods,
+    /// Every pod, new ones, too.
+    EveryPod,
+    /// Every pod that runs this image.
+    Image(String),
+}
+
+impl CrashFault {
+    /// Whether a pod of this template crashes.
+    pub(super) fn hits(&self, template: &Value) -> bool {
+        match &self.cause {
+            CrashCause::ThesePods => false,
+            CrashCause::EveryPod => true,
+            CrashCause::Image(image) => {
+                template.pointer("/spec/containers/0/image").and_then(Value::as_str) == Some(image)
+            }
+        }
+    }
 }
 
 /// A container that crashes, is started again after a while, and crashes.
@@ -187,6 +210,7 @@ impl Cluster {
             crashing: self
                 .crashing
                 .get(&(set.namespace.clone(), set.deployment.clone()))
+                .filter(|fault| fault.hits(&set.template))
                 .map(|fault| Crashing::from(fault.clone(), pace.after(now, START))),
         };
         self.pods.insert(pod.key(), pod);

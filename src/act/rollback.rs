@@ -1,0 +1,139 @@
+//! Rollback of a Deployment to the revision before this one, as `kubectl rollout undo` does it: the Deployment gets the pod template of an
+//! earlier `ReplicaSet`. Revisions that differ by a restart alone count as one.
+//!
+//! The template is the idempotency key: the same one again changes nothing, and a look at it tells what became of the call. Only digests of it
+//! are journaled, since it can hold secrets.
+
+use jiff::Timestamp;
+
+use super::{Followed, GRACE, PlanError, another, result_of, rolled_out, unfollowed, unobserved, unread};
+use crate::clients::Reason;
+use crate::clients::kubernetes::{History, Kubernetes, Revision};
+use crate::incident::event::{EffectResult, Observation};
+use crate::incident::permit::Permit;
+use crate::incident::plan::{Change, Circumstances, Plan, Target};
+use crate::runbook::Action;
+use crate::text::count;
+
+const FIELD: &str = "spec.template";
+
+/// A revision as it is journaled: `replicaset/web-5d9c (sha256:...)`.
+fn named(revision: &Revision) -> String {
+    format!("replicaset/{} (sha256:{})", revision.set, revision.template.digest)
+}
+
+/// The `ReplicaSet` and the digest of [`named`].
+fn parts(named: &str) -> Option<(&str, &str)> {
+    named.strip_prefix("replicaset/")?.strip_suffix(')')?.split_once(" (sha256:")
+}
+
+pub(super) async fn plan(
+    kubernetes: &Kubernetes,
+    target: &Target,
+    now: Timestamp,
+) -> Result<Plan, PlanError> {
+    let Target { namespace, name, .. } = target;
+    let deployment = kubernetes.deployment(namespace, name).await.map_err(unread)?;
+    let history = kubernetes.history(namespace, name).await.map_err(unread)?;
+    let none = |why: &str| PlanError { why: format!("{target} {why}"), for_good: true };
+    let current = history.current().ok_or_else(|| PlanError {
+        // The controller has not made the ReplicaSet of the newest template yet.
+        why: format!("the revision that {target} runs is not among its ReplicaSets"),
+        for_good: false,
+    })?;
+    if history.was_rolled_back() {
+        return Err(none("was rolled back already: what it runs is older than the revision before it"));
+    }
+    let previous = history.previous().ok_or_else(|| {
+        none("has no earlier revision that is more than a restart away (`kubectl rollout history`)")
+    })?;
+    let replicas = u32::try_from(deployment.replicas).unwrap_or_default();
+    let pods = count(u64::from(replicas), "pod is", "pods are");
+    let images = |revision: &Revision| revision.template.images.join(", ");
+    let change = if images(current) == images(previous) {
+        format!("the image stays {}; something else in the pod template differs", images(current))
+    } else {
+        format!("image {} instead of {}", images(previous), images(current))
+    };
+    Ok(Plan {
+        action: Action::Rollback,
+        target: target.clone(),
+        uid: deployment.uid,
+        says: format!("roll {target} back from revision {} to {}", current.number, previous.number),
+        change: Change {
+            field: FIELD.to_owned(),
+            before: Some(named(current)),
+            after: named(previous),
+            judged: named(previous),
+        },
+        touches: vec![
+            change,
+            format!("revision {} was first rolled out at {}", previous.number, previous.created),
+            format!("{pods} replaced by the Deployment's own rollout strategy"),
+        ],
+        circumstances: Circumstances {
+            paused: deployment.paused,
+            replicas,
+            // The rollout that is under way, perhaps for ever, is what is undone.
+            rollout_in_progress: None,
+            controller: deployment.controller,
+        },
+        settles_within: deployment.progress_deadline + GRACE,
+        made_at: now,
+    })
+}
+
+pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
+    let plan = permit.plan();
+    let Target { namespace, name, .. } = &plan.target;
+    let before = plan.change.before.as_deref().and_then(parts);
+    let (Some((_, from)), Some(to)) = (before, parts(&plan.change.after)) else {
+        return EffectResult::Refused {
+            reason: Reason::ClientError.as_str().to_owned(),
+            message: "the plan names no revisions".to_owned(),
+        };
+    };
+    match kubernetes.roll_back_deployment(namespace, name, &plan.uid, from, to).await {
+        Ok(()) => EffectResult::Applied,
+        Err(error) => result_of(error),
+    }
+}
+
+pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation {
+    match kubernetes.history(&plan.target.namespace, &plan.target.name).await {
+        Ok(history) => seen(plan, &history),
+        Err(error) => unobserved(plan, &error),
+    }
+}
+
+/// What the live template says about the call. Anything but the wanted one or the one before is ambiguous: somebody rolled out something else, and
+/// whether ours came first can not be told.
+fn seen(plan: &Plan, history: &History) -> Observation {
+    if let Some(another) = another(plan, &history.uid) {
+        return another;
+    }
+    let live = history.template.digest.as_str();
+    let is = |named: &str| parts(named).is_some_and(|(_, digest)| digest == live);
+    if is(&plan.change.after) {
+        return Observation::Done;
+    }
+    if plan.change.before.as_deref().is_some_and(is) {
+        return Observation::NotDone;
+    }
+    let images = history.template.images.join(", ");
+    Observation::Ambiguous {
+        saw: format!("{} has a third pod template ({images}), neither ours nor the one before", plan.target),
+    }
+}
+
+pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
+    let Target { namespace, name, .. } = &plan.target;
+    let history = match kubernetes.history(namespace, name).await {
+        Ok(history) => history,
+        Err(error) => return unfollowed(plan, &error),
+    };
+    match kubernetes.deployment(namespace, name).await {
+        Ok(deployment) => rolled_out(plan, deployment, seen(plan, &history)),
+        Err(error) => unfollowed(plan, &error),
+    }
+}

@@ -1,0 +1,87 @@
+//! Counts the rollouts within a window that changed what a Deployment runs. A restart changes nothing, and neither does going back: what runs again
+//! after a rollback was rolled out long before.
+
+use jiff::Timestamp;
+
+use super::{Scope, held, object};
+use crate::clients::kubernetes::{History, Kubernetes, Revision};
+use crate::clock::between;
+use crate::incident::evidence::{Evidence, Sample};
+use crate::runbook::{RolloutsProbe, Threshold};
+use crate::text::span;
+
+/// How many rollouts are shown to people.
+const SAMPLES: usize = 3;
+
+pub(super) struct Question<'a> {
+    pub(super) name: &'a str,
+    pub(super) probe: &'a RolloutsProbe,
+    pub(super) threshold: Threshold,
+    pub(super) from: Timestamp,
+}
+
+pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Question<'_>) -> Evidence {
+    let Question { name, probe, .. } = question;
+    let (namespace, deployment) = match object(scope, &probe.namespace, probe.deployment.as_ref()) {
+        Ok((namespace, Some(deployment))) => (namespace, deployment),
+        Ok((_, None)) => {
+            let why = "neither the probe nor the incident names a Deployment".to_owned();
+            return Evidence::unknown(name, String::new(), why);
+        }
+        Err(why) => return Evidence::unknown(name, String::new(), why),
+    };
+    let asked = format!("rollouts of deployment/{deployment} in {namespace}");
+    match kubernetes.history(&namespace, &deployment).await {
+        Ok(history) => answer(scope.now, &question, asked, &history),
+        Err(error) => Evidence::unknown(name, asked, error.to_string()),
+    }
+}
+
+fn answer(now: Timestamp, question: &Question<'_>, asked: String, history: &History) -> Evidence {
+    let Question { name, threshold, from, .. } = question;
+    let Some(current) = history.current() else {
+        // The controller has not got to the newest template yet, or the ReplicaSets can not be seen.
+        let why = "the revision that runs is not among the ReplicaSets".to_owned();
+        return Evidence::unknown(name, asked, why);
+    };
+    let changes: Vec<(&Revision, &Revision)> = if history.was_rolled_back() {
+        Vec::new()
+    } else {
+        history.changes().filter(|(after, _)| after.created >= *from).collect()
+    };
+    #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 revisions")]
+    let verdict = held(*threshold, changes.len() as f64, None);
+    let window = span(between(*from, now));
+    let images = |revision: &Revision| revision.template.images.join(", ");
+    let ago = |revision: &Revision| span(between(revision.created, now));
+    let saw = match changes.first() {
+        Some((after, before)) => format!(
+            "{} in {window}, the last {} ago: revision {}, {} after {}",
+            changes.len(),
+            ago(after),
+            after.number,
+            images(after),
+            images(before)
+        ),
+        None => format!(
+            "none in {window}; revision {}, {}, was first rolled out {} ago",
+            current.number,
+            images(current),
+            ago(current)
+        ),
+    };
+    let sample = |(after, before): &(&Revision, &Revision)| Sample {
+        at: after.created,
+        from: after.set.clone(),
+        line: format!("revision {}: {} after {}", after.number, images(after), images(before)),
+    };
+    Evidence {
+        probe: (*name).to_owned(),
+        asked,
+        verdict,
+        saw: format!("{saw}; {threshold}"),
+        by: std::collections::BTreeMap::new(),
+        samples: changes.iter().take(SAMPLES).map(sample).collect(),
+        window: Some((*from, now)),
+    }
+}
