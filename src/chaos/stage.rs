@@ -12,8 +12,10 @@ use tokio::process::{Child, Command};
 use crate::sandbox::{AlertmanagerTarget, NAMESPACE, Options, Sandbox, World};
 
 /// The runbooks as they are shipped: file name and text.
-pub const SHIPPED: [(&str, &str); 1] =
-    [("database-pool.yaml", include_str!("../../rules/database-pool.yaml"))];
+pub const SHIPPED: [(&str, &str); 2] = [
+    ("database-pool.yaml", include_str!("../../rules/database-pool.yaml")),
+    ("pod-crash.yaml", include_str!("../../rules/pod-crash.yaml")),
+];
 
 /// How the daemon is set up.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 
 mod guards;
 mod outcomes;
+mod pod_crash;
 mod pods;
 mod trouble;
 

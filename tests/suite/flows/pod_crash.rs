@@ -1,0 +1,124 @@
+//! Scenario 1 of the chaos page with the shipped runbook: what Kubernetes mends by itself is left to it, a rollout that crashes is gone back from
+//! when a person says yes, and everything else is a person's, with the evidence.
+
+use runbookd::sandbox::{CrashCause, CrashFault, NAMESPACE};
+use serde_json::{Value, json};
+
+use super::{Flow, events, has, outcome};
+
+const SERVICE: &str = "chat-api";
+const BAD: &str = "example/chat-api:2";
+
+impl Flow {
+    async fn replicas_unavailable(&self) {
+        let labels = json!({"alertname": "ReplicasUnavailable", "namespace": NAMESPACE, "deployment": SERVICE,
+            "severity": "warning"});
+        self.alert("firing", labels).await;
+    }
+
+    /// A person rolls out an image whose process ends at once.
+    fn bad_rollout(&self) {
+        let world = self.world();
+        world.crash(SERVICE, &fault(CrashCause::Image(BAD.to_owned())));
+        let set_image = |object: &mut Value| {
+            object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(BAD);
+        };
+        assert!(world.edit(SERVICE, "kubectl-set", set_image));
+    }
+
+    fn image(&self) -> Value {
+        let object = self.world().deployment(SERVICE).unwrap();
+        object["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+    }
+}
+
+fn fault(cause: CrashCause) -> CrashFault {
+    CrashFault { reason: "Error", exit_code: 1, cause }
+}
+
+/// What the step said that was left out.
+fn left_out(view: &Value) -> &str {
+    events(view, "step_skipped").next().and_then(|event| event["why"].as_str()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_pod_is_replaced_by_kubernetes_and_nothing_is_done() {
+    let flow = Flow::begin().await;
+    let world = flow.world();
+    let killed = world.pods(SERVICE).remove(0);
+    assert!(world.delete_pod(&killed.name));
+    flow.replicas_unavailable().await;
+    let view = flow.end().await;
+    assert_eq!(outcome(&view), "self_healed", "{view:#}");
+    assert!(has(&view, "awaited") && !has(&view, "planned"));
+    flow.nothing_was_called();
+    assert!(world.pods(SERVICE).iter().all(|pod| pod.name != killed.name && pod.ready));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_crashes_is_gone_back_from_when_a_person_says_yes() {
+    let flow = Flow::begin().await;
+    let good = flow.image();
+    flow.bad_rollout();
+    flow.replicas_unavailable().await;
+    let (id, view) = flow.event("approval_asked").await;
+    flow.nothing_was_called();
+    let plan = events(&view, "planned").last().unwrap();
+    let because = plan["answers"][0]["saw"].as_str().unwrap();
+    assert!(because.starts_with("1 in "), "{because}");
+    assert!(because.contains("example/chat-api:2 after example/chat-api:1"), "{because}");
+    let says = plan["plan"]["says"].as_str().unwrap();
+    assert_eq!(says, "roll deployment/chat-api in samosachaat-prod back from revision 2 to 1");
+
+    let judged = events(&view, "approval_asked").last().unwrap()["judged"].clone();
+    flow.post(&format!("/incidents/{id}/approve"), json!({"by": "ana", "judged": judged})).await;
+    let view = flow.end_of(&id).await;
+    assert_eq!(outcome(&view), "recovered", "{view:#}");
+    assert_eq!(flow.world().writes().len(), 1, "one patch, and nothing else");
+    assert_eq!(flow.image(), good);
+    assert!(flow.world().pods(SERVICE).iter().filter(|pod| !pod.stopping).all(|pod| pod.ready));
+    let journal = view.to_string();
+    assert!(!journal.contains("imagePullPolicy"), "the template, with its environment, is journaled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_rollout_there_is_nothing_to_go_back_to_and_a_person_gets_the_evidence() {
+    let flow = Flow::begin().await;
+    // Neither a restart nor a rollout of long ago is what it began with.
+    assert!(flow.world().hand_restart(SERVICE));
+    let world = flow.world();
+    assert!(world.until(super::LIMIT, |world| world.rollout_complete(SERVICE)).await);
+    world.crash(SERVICE, &fault(CrashCause::EveryPod));
+    flow.replicas_unavailable().await;
+    let view = flow.end().await;
+    assert_eq!(outcome(&view), "not_recovered", "{view:#}");
+    let why = left_out(&view);
+    assert!(why.starts_with("its condition does not hold: none in "), "{why}");
+    let diagnosis = events(&view, "diagnosed").next().unwrap();
+    let probes: Vec<&str> =
+        diagnosis["answers"].as_array().unwrap().iter().map(|answer| answer["probe"].as_str().unwrap()).collect();
+    assert_eq!(probes, ["no_image", "for_memory", "errors", "startup_and_shutdown"]);
+    flow.nothing_was_called();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_gone_back_from_is_never_gone_back_to() {
+    let flow = Flow::begin().await;
+    let good = flow.image();
+    flow.bad_rollout();
+    let world = flow.world();
+    assert!(world.until(super::LIMIT, |world| world.pods(SERVICE).len() > 2).await);
+    // A person is faster than the alert, and it crashes all the same.
+    let image = good.clone();
+    assert!(world.edit(SERVICE, "kubectl-undo", move |object| {
+        object["spec"]["template"]["spec"]["containers"][0]["image"] = image.clone();
+    }));
+    assert!(world.until(super::LIMIT, |world| world.rollout_complete(SERVICE)).await);
+    world.crash(SERVICE, &fault(CrashCause::EveryPod));
+    flow.replicas_unavailable().await;
+    let view = flow.end().await;
+    assert_eq!(outcome(&view), "not_recovered", "{view:#}");
+    assert!(left_out(&view).contains("none in "), "{}", left_out(&view));
+    assert_eq!(flow.image(), good);
+    flow.nothing_was_called();
+}
