@@ -1,6 +1,7 @@
 //! Probes: questions that change nothing, one file each. Each answers *holds*, *fails* or *unknown*; a question
 //! that could not be asked is unknown.
 
+mod logs;
 mod loki;
 mod pods;
 mod rollout;
@@ -107,6 +108,9 @@ impl Eyes {
                     let question = pods::Question { name, probe, threshold: probe.threshold, from };
                     pods::ask(&self.kubernetes, &scope, question).await
                 }
+                Probe::Logs(probe) => {
+                    logs::ask(&self.kubernetes, &scope, name, probe, probe.threshold, None).await
+                }
                 Probe::Rollouts(probe) => {
                     let from = clock::before(scope.now, probe.window);
                     let question = rollouts::Question { name, probe, threshold: probe.threshold, from };
@@ -160,6 +164,9 @@ impl Eyes {
                 let from = probe.window.map(from).or(since);
                 let question = pods::Question { name, probe, threshold, from };
                 pods::ask(&self.kubernetes, scope, question).await
+            }
+            Some(Probe::Logs(probe)) => {
+                logs::ask(&self.kubernetes, scope, name, probe, threshold, Some(since)).await
             }
             Some(Probe::Rollouts(probe)) => {
                 let question = rollouts::Question { name, probe, threshold, from: from(probe.window) };

@@ -44,7 +44,7 @@ pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Qu
 }
 
 /// The Deployment that a pod belongs to.
-fn deployment_of(pod: &Pod) -> Option<&str> {
+pub(super) fn deployment_of(pod: &Pod) -> Option<&str> {
     let of_one = |owner: &&Owner| owner.kind == "Deployment";
     pod.owner.as_ref().filter(of_one).map(|owner| owner.name.as_str())
 }

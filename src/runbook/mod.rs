@@ -141,6 +141,19 @@ pub enum Probe {
     Pods(PodsProbe),
     /// How often a Deployment was changed.
     Rollouts(RolloutsProbe),
+    /// What crashed containers wrote last.
+    Logs(LogsProbe),
+}
+
+/// Counts the last lines of the containers that were started again, as `kubectl logs --previous` shows them.
+#[derive(Debug, Clone)]
+pub struct LogsProbe {
+    /// The namespace.
+    pub namespace: Template,
+    /// The Deployment; without it the target.
+    pub deployment: Option<Template>,
+    /// When the answer holds.
+    pub threshold: Threshold,
 }
 
 /// Counts the rollouts of a Deployment within a window that changed its pod template, but for restarts.

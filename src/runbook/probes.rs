@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use super::names::{Names, Scope, is_label, is_name};
-use super::{BY_DEPLOYMENT, LokiProbe, Named, PodState, PodsProbe, Probe, RolloutsProbe, Threshold};
+use super::{
+    BY_DEPLOYMENT, LogsProbe, LokiProbe, Named, PodState, PodsProbe, Probe, RolloutsProbe, Template,
+    Threshold,
+};
 use crate::logql::LogQuery;
 use crate::yaml::{Faults, Field, Fields};
 
 /// The words that say what is asked.
-const KINDS: [&str; 3] = ["loki", "pods", "rollouts"];
+const KINDS: [&str; 4] = ["loki", "pods", "rollouts", "logs"];
 /// What a probe of rollouts counts.
 const CHANGED: &str = "changed";
+/// Whose lines a probe of logs counts.
+const PREVIOUS: &str = "previous";
 
 /// Loki itself refuses a range above 30 days and one hour.
 const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
@@ -53,7 +58,8 @@ pub(super) fn probes(
             faults.add(entry.key, message, None);
         }
         let (probe, count_by) = probe(entry, scope, names, scale, faults);
-        let has_window = !matches!(&probe, Some(Probe::Pods(PodsProbe { window: None, .. })));
+        let has_window =
+            !matches!(&probe, Some(Probe::Pods(PodsProbe { window: None, .. }) | Probe::Logs(_)));
         known.push(Known { name: entry.name.to_owned(), count_by, has_window });
         named.extend(probe.map(|probe| Named { name: entry.name.to_owned(), probe }));
     }
@@ -74,6 +80,7 @@ fn probe(
     match asked.as_slice() {
         [("pods", field)] => pods_probe(*field, fields, scope, names, scale, faults),
         [("rollouts", field)] => (rollouts_probe(*field, fields, scope, names, scale, faults), CountBy::None),
+        [("logs", field)] => (logs_probe(*field, fields, scope, names, faults), CountBy::None),
         [(_, field)] => loki_probe(Some(*field), fields, scope, names, scale, faults),
         [] => loki_probe(None, fields, scope, names, scale, faults),
         [(first, _), (second, field), ..] => {
@@ -96,7 +103,7 @@ fn loki_probe(
 ) -> (Option<Probe>, CountBy) {
     if loki.is_none() && !fields.has_almost(&KINDS) {
         let hint = "add `loki: '{app=\"web\"} |= \"error\"'` or `pods: crash_looping`";
-        let message = "the probe asks nothing; expected `loki`, `pods` or `rollouts`";
+        let message = "the probe asks nothing; expected `loki`, `pods`, `rollouts` or `logs`";
         faults.add(fields.place, message, Some(hint.to_owned()));
     }
     let query = loki.and_then(|field| query(field, scope, names, faults));
@@ -167,18 +174,7 @@ fn rollouts_probe(
     faults: &mut Faults,
 ) -> Option<Probe> {
     let kind = kind.word(&[CHANGED], |word| word, faults);
-    let namespace = fields
-        .need("namespace", "namespace: ${labels.namespace}")
-        .and_then(|field| names.template(field, scope, faults));
-    // Before there are targets nobody else can say which one is meant.
-    let deployment = match fields.get("deployment") {
-        Some(field) => names.template(field, scope, faults).map(Some),
-        None if scope == Scope::Alert => {
-            fields.need("deployment", "deployment: ${labels.deployment}");
-            None
-        }
-        None => Some(None),
-    };
+    let (namespace, deployment) = deployment(&mut fields, scope, names, faults);
     let window = fields.need("window", "window: 30m").and_then(|field| window(field, scale, faults));
     let threshold = threshold(&mut fields, faults);
     fields.end(faults);
@@ -189,6 +185,44 @@ fn rollouts_probe(
         window: window?,
         threshold: threshold?,
     }))
+}
+
+fn logs_probe(
+    kind: Field<'_>,
+    mut fields: Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> Option<Probe> {
+    let kind = kind.word(&[PREVIOUS], |word| word, faults);
+    let (namespace, deployment) = deployment(&mut fields, scope, names, faults);
+    let message = "`window` of `logs: previous`, which are the lines of the container before this one";
+    fields.refuse("window", message, "remove it", faults);
+    let threshold = threshold(&mut fields, faults);
+    fields.end(faults);
+    kind?;
+    Some(Probe::Logs(LogsProbe { namespace: namespace?, deployment: deployment?, threshold: threshold? }))
+}
+
+/// Which Deployment a probe is about. Before there are targets nobody else can say which one is meant.
+fn deployment(
+    fields: &mut Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> (Option<Template>, Option<Option<Template>>) {
+    let namespace = fields
+        .need("namespace", "namespace: ${labels.namespace}")
+        .and_then(|field| names.template(field, scope, faults));
+    let deployment = match fields.get("deployment") {
+        Some(field) => names.template(field, scope, faults).map(Some),
+        None if scope == Scope::Alert => {
+            fields.need("deployment", "deployment: ${labels.deployment}");
+            None
+        }
+        None => Some(None),
+    };
+    (namespace, deployment)
 }
 
 /// The end of every probe: by what it counts, the threshold, and no further field.

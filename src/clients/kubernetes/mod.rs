@@ -24,6 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::client::AuthError;
 use kube::core::Resource as _;
 use kube::core::params::{GetParams, ListParams, Patch, PatchParams};
+use kube::core::subresource::LogParams;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -44,6 +45,11 @@ const ASKED: usize = 3;
 const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// How many objects one answer of a list holds, as kubectl asks for.
 const PAGE: u32 = 500;
+/// How much of a container's logs one answer holds.
+const LOG_BYTES: i64 = 64 << 10;
+/// What the API server says (400) of a container that was not started again, or whose node has removed the logs.
+/// Source: `LogLocation` in Kubernetes' `pkg/registry/core/pod/strategy.go`, and the kubelet's `GetContainerLogs`.
+const NO_PREVIOUS: &str = "previous terminated container";
 /// A list that is longer than this many pages is not read to its end.
 const PAGES: usize = 20;
 const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
@@ -192,6 +198,37 @@ impl Kubernetes {
             pods::Sets::new()
         };
         Ok(pods.iter().map(|pod| pods::read(pod, &sets)).collect())
+    }
+
+    /// The last lines that a container wrote before it was started again, the oldest first; `None` when Kubernetes has kept none.
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering. It asks the node's kubelet, so this can fail while everything else is well.
+    pub async fn previous_logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        lines: u32,
+    ) -> Result<Option<String>, CallError> {
+        let call = format!("read the previous logs of pod/{pod} in {namespace}");
+        checked_namespace(&call, namespace)?;
+        if !valid_name(pod) || !valid_name(container) {
+            return Err(CallError::unsent(&call, "a pod and a container have names of another form"));
+        }
+        let how = LogParams {
+            container: Some(container.to_owned()),
+            previous: true,
+            tail_lines: Some(i64::from(lines)),
+            limit_bytes: Some(LOG_BYTES),
+            ..LogParams::default()
+        };
+        let pods = core::Pod::url_path(&(), Some(namespace));
+        match self.read(&call, || kube::core::Request::new(&pods).logs(pod, &how)).await {
+            Ok(body) => Ok(Some(String::from_utf8_lossy(&body).into_owned())),
+            Err(error) if error.to_string().contains(NO_PREVIOUS) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A whole list, page by page, all of one moment.

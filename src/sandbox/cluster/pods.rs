@@ -121,6 +121,17 @@ impl Pod {
             .unwrap_or(5)
     }
 
+    /// What its process wrote before it ended last. One that was killed says nothing more.
+    pub(in crate::sandbox) fn last_words(&self) -> Option<Vec<String>> {
+        let crashing = self.crashing.as_ref().filter(|crashing| crashing.ended.is_some())?;
+        let mut lines = vec![format!("starting {}", self.service)];
+        if crashing.fault.reason == "Error" {
+            lines.push("Traceback (most recent call last):".to_owned());
+            lines.push(format!("RuntimeError: {} can not start", self.service));
+        }
+        Some(lines)
+    }
+
     /// When it next changes by itself.
     pub(super) fn due(&self) -> Option<Timestamp> {
         match (self.gone_at, self.ready_since) {

@@ -91,14 +91,34 @@ fn serve(state: &mut State, received: &Received, target: &Target, now: Timestamp
         ("POST", None, None) if target.resource.plural == "events" && target.namespace.is_some() => {
             events::create(state, received, target, now)
         }
-        // There are no kubelets to ask, but the server looks for the pod first.
         ("GET", Some(name), Some("log")) if target.resource.plural == "pods" => {
             resource::find(&state.cluster, target, name)?;
+            if received.param("previous") == Some("true") {
+                return previous_log(state, received, target, name);
+            }
+            // There are no kubelets to ask what runs now.
             Err(Failure::no_kubelet(name))
         }
         ("POST" | "PUT" | "PATCH" | "DELETE", _, None) => Err(Failure::method_not_allowed()),
         _ => Err(Failure::no_such_resource()),
     }
+}
+
+/// What a container wrote before it was started again.
+fn previous_log(state: &State, received: &Received, target: &Target, name: &str) -> Result<Answer, Failure> {
+    let pod = state.cluster.pods.get(&target.key(name));
+    let container = received.param("container").unwrap_or_default();
+    let Some(lines) = pod.filter(|pod| pod.service == container).and_then(|pod| pod.last_words()) else {
+        let why = format!(
+            "previous terminated container {} in pod {} not found",
+            super::go::quoted(container),
+            super::go::quoted(name)
+        );
+        return Err(Failure::bad_request(why));
+    };
+    let tail = received.param("tailLines").and_then(|lines| lines.parse().ok()).unwrap_or(lines.len());
+    let kept = &lines[lines.len().saturating_sub(tail)..];
+    Ok(Answer::text(200, format!("{}\n", kept.join("\n"))))
 }
 
 fn list(state: &State, received: &Received, target: &Target) -> Result<Answer, Failure> {

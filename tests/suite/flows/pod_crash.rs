@@ -46,9 +46,13 @@ async fn a_killed_pod_is_replaced_by_kubernetes_and_nothing_is_done() {
     let flow = Flow::begin().await;
     let world = flow.world();
     let killed = world.pods(SERVICE).remove(0);
+    // It takes its time until the daemon has looked.
+    world.break_rollouts(SERVICE);
     assert!(world.delete_pod(&killed.name));
     flow.replicas_unavailable().await;
-    let view = flow.end().await;
+    let (id, _) = flow.event("awaiting").await;
+    world.mend_rollouts(SERVICE);
+    let view = flow.end_of(&id).await;
     assert_eq!(outcome(&view), "self_healed", "{view:#}");
     assert!(has(&view, "awaited") && !has(&view, "planned"));
     flow.nothing_was_called();
@@ -95,9 +99,15 @@ async fn without_a_rollout_there_is_nothing_to_go_back_to_and_a_person_gets_the_
     let why = left_out(&view);
     assert!(why.starts_with("its condition does not hold: none in "), "{why}");
     let diagnosis = events(&view, "diagnosed").next().unwrap();
-    let probes: Vec<&str> =
-        diagnosis["answers"].as_array().unwrap().iter().map(|answer| answer["probe"].as_str().unwrap()).collect();
-    assert_eq!(probes, ["no_image", "for_memory", "errors", "startup_and_shutdown"]);
+    let probes: Vec<&str> = diagnosis["answers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|answer| answer["probe"].as_str().unwrap())
+        .collect();
+    assert_eq!(probes, ["last_words", "no_image", "for_memory", "errors", "startup_and_shutdown"]);
+    let last = diagnosis["answers"][0]["samples"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["line"], "RuntimeError: chat-api can not start", "{diagnosis:#}");
     flow.nothing_was_called();
 }
 
