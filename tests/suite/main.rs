@@ -15,6 +15,7 @@ mod flows;
 mod listen;
 mod notify;
 mod real_alertmanager;
+mod real_prometheus;
 mod receive;
 mod sandbox_alertmanager;
 mod sandbox_conformance;

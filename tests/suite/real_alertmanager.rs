@@ -33,7 +33,7 @@ const ALERTMANAGER: &str = "prometheus-alertmanager";
 const QUIET: Duration = Duration::from_secs(3);
 
 /// Where a program of another project lies; None, after saying so, when it is not installed.
-fn real(program: &str) -> Option<PathBuf> {
+pub(super) fn real(program: &str) -> Option<PathBuf> {
     #[expect(
         clippy::disallowed_methods,
         reason = "whether the real software must be there is the caller's choice"
