@@ -1,3 +1,4 @@
-//! Chaos: a fault is made, and the way of its alert is watched to the end. `runbookd demo` is its front.
+//! Chaos: a fault is made, and the way of its alert is watched to the end. `runbookd demo` and `runbookd inject` are its fronts.
 
+pub mod scenario;
 pub mod stage;

@@ -1,21 +1,18 @@
 //! `runbookd demo`: an alert's whole way, live, in a sandbox on this machine. The daemon is this very program as
 //! a child process, with the shipped runbook unmodified; the fault has causes and effects, and nothing is staged.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::client::{Client, Connection};
-use super::output::lines;
-use super::paint::{Paint, Tone};
-use super::timeline;
+use super::paint::Tone;
+use super::teller::{self, Folder, Teller};
 use crate::api::wire::IncidentView;
 use crate::chaos::stage::{Setting, Stage};
 use crate::clock;
-use crate::incident::{Event, IncidentId, Outcome, Recorded};
+use crate::incident::{Event, Outcome};
 use crate::notify::transcript;
 use crate::sandbox::{PoolFault, World};
 use crate::text::{count, span};
@@ -40,6 +37,8 @@ pub struct Demo {
     time_scale: u32,
 }
 
+/// The runbook that is shown.
+const RUNBOOK: &str = "database-pool-exhaustion";
 /// The service that is broken.
 const SERVICE: &str = "chat-api";
 /// After this long, at the pace of reality, an incident must have ended.
@@ -54,7 +53,7 @@ pub async fn run(args: Demo) -> anyhow::Result<ExitCode> {
     let setting = Setting::acting(&std::env::current_exe()?, &folder.path, args.time_scale);
     let mut stage = Stage::new(setting).await.context("the sandbox can not be started")?;
     stage.start().await?;
-    let teller = Teller { paint: Paint::of_stdout(), begun: Instant::now() };
+    let teller = Teller::new();
     teller.stage(&stage, &args)?;
 
     let fault = if args.persists {
@@ -93,50 +92,11 @@ async fn follow(stage: &Stage, teller: &Teller) -> anyhow::Result<IncidentView> 
     let ratio = world.ratio_5xx(SERVICE).unwrap_or_default() * 100.0;
     teller.say(Tone::Bad, "fired", &format!("High5xxRate: {ratio:.0} % of {SERVICE}'s answers are 5xx"))?;
 
-    let token_file = Some(stage.api_token_file());
-    let client = Client::new(&Connection { url: stage.url(), token_file })?;
-    let mut since = None;
-    let id: IncidentId = loop {
-        let open = client.next_change(since).await?;
-        since = Some(open.change);
-        if let Some(listed) = open.incidents.first() {
-            break listed.summary.id.clone();
-        }
-    };
-    let mut after = 0;
-    loop {
-        let view = client.events_after(&id, after).await?;
-        for recorded in &view.events {
-            teller.event(recorded, &view)?;
-            after = recorded.seq;
-        }
-        if view.summary.closed_at.is_some() {
-            return Ok(client.events_since(&id, 0).await?);
-        }
-    }
+    teller::follow(stage, teller, RUNBOOK).await
 }
 
-/// What people read while it happens.
-struct Teller {
-    paint: Paint,
-    begun: Instant,
-}
-
+/// What only the demonstration tells.
 impl Teller {
-    fn out(&self, text: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
-        Ok(lines(text)?)
-    }
-
-    fn say(&self, tone: Tone, word: &str, text: &str) -> anyhow::Result<()> {
-        let at = timeline::offset(self.begun.elapsed());
-        let word = self.paint.mark(tone, &format!("{word:<10}"));
-        self.out([format!("{}  {word} {text}", self.paint.mark(Tone::Faint, &format!("{at:>8}")))])
-    }
-
-    fn title(&self, text: &str) -> anyhow::Result<()> {
-        self.out([String::new(), self.paint.mark(Tone::Strong, text)])
-    }
-
     fn stage(&self, stage: &Stage, args: &Demo) -> anyhow::Result<()> {
         self.title("The sandbox: samosaChaat on this machine, and the real daemon in front of it")?;
         self.out([
@@ -153,14 +113,6 @@ impl Teller {
             ),
         ])?;
         self.title("The way of the alert")
-    }
-
-    fn event(&self, recorded: &Recorded, view: &IncidentView) -> anyhow::Result<()> {
-        // An alert that joins or resolves beside the story is in the incident's own timeline.
-        if matches!(recorded.event, Event::AlertsJoined { .. }) {
-            return Ok(());
-        }
-        self.out(timeline::line(recorded, view.summary.opened_at, self.paint))
     }
 
     async fn slack(&self, world: &World) -> anyhow::Result<()> {
@@ -255,25 +207,4 @@ async fn keep(stage: &Stage, teller: &Teller) -> anyhow::Result<()> {
     ])?;
     super::stopped()?.await;
     Ok(())
-}
-
-/// A folder for the daemon's files, gone with the demonstration.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn new() -> anyhow::Result<Self> {
-        let name = format!("runbookd-demo-{}-{}", std::process::id(), clock::now().as_microsecond());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).with_context(|| format!("{} can not be made", path.display()))?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left over lies in the folder for temporary files.
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
 }

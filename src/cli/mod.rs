@@ -8,6 +8,7 @@ pub mod decline;
 pub mod demo;
 mod follow;
 pub mod incidents;
+pub mod inject;
 mod output;
 pub mod paint;
 pub mod pause;
@@ -15,6 +16,7 @@ pub mod resume;
 pub mod serve;
 pub mod status;
 mod table;
+mod teller;
 pub mod timeline;
 
 use std::ffi::OsString;
@@ -51,6 +53,8 @@ Exit codes: 0 fine, 1 faults found or not recovered, 2 wrong usage.";
 pub enum Command {
     /// Show an alert's whole way in a sandbox: fired, confirmed, acted on, verified, recovered
     Demo(demo::Demo),
+    /// Make a fault, and prove that what must follow comes true
+    Inject(inject::Inject),
     /// Run the daemon
     Serve(serve::Serve),
     /// Say everything that is wrong with runbooks and a configuration
@@ -113,6 +117,7 @@ fn stopped() -> std::io::Result<impl Future<Output = ()>> {
 async fn command(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Inject(args) => inject::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Check(args) => {
             let (text, fine) = args.report(Paint::of_stdout());

@@ -91,6 +91,17 @@ pub fn plan(plan: &Plan) -> Vec<(&'static str, String)> {
     rows.into_iter().map(|(name, value)| (name, harmless(&value))).collect()
 }
 
+/// Whether the event is the same answer to the same question as the one before it: asked again and again, it is news only once.
+#[must_use]
+pub fn repeats(before: Option<&Event>, event: &Event) -> bool {
+    match (before, event) {
+        (Some(Event::Confirmed { found: before, .. }), Event::Confirmed { found, .. })
+        | (Some(Event::Awaited { found: before, .. }), Event::Awaited { found, .. })
+        | (Some(Event::Verified { found: before, .. }), Event::Verified { found, .. }) => before == found,
+        _ => false,
+    }
+}
+
 /// An event, told.
 struct Told {
     tone: Tone,

@@ -54,6 +54,8 @@ pub(super) struct State {
     pub(super) logs: Logs,
     pub(super) slack: Slack,
     pub(super) alerts: Alerts,
+    /// Whether Prometheus has loaded `deploy/prometheus/alerts.yaml`.
+    pub(super) alert_rules: bool,
     pub(super) troubles: Troubles,
     pub(super) requests: VecDeque<Request>,
 }
@@ -80,6 +82,7 @@ impl Shared {
             slack: Slack::new(now),
             alerts: Alerts::new(options.alertmanager_to.clone()),
             troubles: Troubles::default(),
+            alert_rules: false,
             requests: VecDeque::new(),
             options,
         };
@@ -199,6 +202,19 @@ impl State {
         for name in self.services.names() {
             let ratio = self.services.ratio_5xx(name, now, self.pace);
             self.alerts.evaluate_5xx(name, ratio, now, self.pace);
+        }
+        if self.alert_rules {
+            for (name, deployment) in &self.cluster.deployments {
+                let status = &deployment["status"];
+                let count = |value: &serde_json::Value| value.as_u64().unwrap_or(0);
+                let wanted = count(&deployment["spec"]["replicas"]);
+                let pods = self.cluster.pods_of_deployment(name);
+                let restarts = pods.map(|pod| (pod.name.clone(), pod.restarts())).collect();
+                let missing = count(&status["availableReplicas"]) < wanted
+                    && count(&status["updatedReplicas"]) == wanted;
+                let pods = alertmanager::Pods { deployment: &name.1, missing, restarts };
+                self.alerts.evaluate_pods(&pods, now, self.pace);
+            }
         }
         moved
     }

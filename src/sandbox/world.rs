@@ -279,6 +279,11 @@ impl World {
         self.shared.lock().alerts.firing(clock::now())
     }
 
+    /// Prometheus loads the rules of `deploy/prometheus/alerts.yaml` that are about pods.
+    pub fn load_alert_rules(&self) {
+        self.shared.change(|state| state.alert_rules = true);
+    }
+
     /// How many notifications the webhook receiver took, with any 2xx.
     #[must_use]
     pub fn notifications_delivered(&self) -> u64 {

@@ -12,6 +12,7 @@ mod crash;
 mod daemon;
 mod docs;
 mod flows;
+mod inject;
 mod listen;
 mod notify;
 mod real_alertmanager;

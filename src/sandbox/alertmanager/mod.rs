@@ -22,6 +22,8 @@ const REPEAT_INTERVAL: Duration = Duration::from_hours(4);
 const RESOLVE_TIMEOUT: Duration = Duration::from_mins(5);
 /// `for` of the 5xx rule.
 const PENDING: Duration = Duration::from_mins(1);
+/// How long `ReplicasUnavailable` holds before it fires.
+const UNAVAILABLE_FOR: Duration = Duration::from_mins(2);
 /// A flush gets at least this much real time, or a busy machine would look like a receiver that hangs.
 const LEAST_FLUSH: SignedDuration = SignedDuration::from_secs(2);
 const LEAST_GAP: Duration = Duration::from_millis(20);
@@ -94,6 +96,19 @@ struct Flush {
     target: AlertmanagerTarget,
     said: Notified,
     deadline: Timestamp,
+}
+
+/// What kube-state-metrics tells of the pods of a Deployment.
+pub(super) struct Pods<'a> {
+    pub(super) deployment: &'a str,
+    /// Fewer are available than wanted, and no rollout moves.
+    pub(super) missing: bool,
+    /// How often the container of each was started again.
+    pub(super) restarts: Vec<(String, u32)>,
+}
+
+fn borrowed<'l>(labels: &'l [(&'l str, String)]) -> Vec<(&'l str, &'l str)> {
+    labels.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 impl Alerts {
@@ -192,20 +207,55 @@ impl Alerts {
             ("namespace", super::NAMESPACE),
             ("severity", "critical"),
         ];
-        let Some(ratio) = ratio.filter(|ratio| *ratio > 0.05) else {
-            if self.pending.remove(service).is_some() {
-                self.resolve(&labels, now, pace);
-            }
-            return;
-        };
-        let since = *self.pending.entry(service.to_owned()).or_insert(now);
-        if pace.after(since, PENDING) > now {
-            return;
-        }
-        let summary = format!("{service} 5xx ratio {:.0}%", ratio * 100.0);
+        let summary = format!("{service} 5xx ratio {:.0}%", ratio.unwrap_or_default() * 100.0);
         let annotations =
             [("runbook_url", "https://example.invalid/runbook#3"), ("summary", summary.as_str())];
-        self.fire(&labels, &annotations, now, pace);
+        let holds = ratio.is_some_and(|ratio| ratio > 0.05);
+        self.evaluate(&labels, &annotations, holds, PENDING, now, pace);
+    }
+
+    /// The rules of `deploy/prometheus/alerts.yaml` about the pods of a Deployment, as Prometheus would find them in kube-state-metrics.
+    pub(super) fn evaluate_pods(&mut self, pods: &Pods<'_>, now: Timestamp, pace: Pace) {
+        let Pods { deployment, missing, restarts } = pods;
+        let of = |alertname, more: (&'static str, &str)| -> Vec<(&str, String)> {
+            let own =
+                [("alertname", alertname), ("namespace", super::NAMESPACE), more, ("severity", "warning")];
+            own.map(|(name, value)| (name, value.to_owned())).to_vec()
+        };
+        let labels = of("ReplicasUnavailable", ("deployment", deployment));
+        let summary = format!("{}/{deployment} has fewer pods available than are wanted", super::NAMESPACE);
+        self.evaluate(&borrowed(&labels), &[("summary", &summary)], *missing, UNAVAILABLE_FOR, now, pace);
+        // One of a pod that is gone goes on: `increase` looks a quarter of an hour back.
+        for (pod, restarts) in restarts {
+            let mut labels = of("PodRestarts", ("pod", pod));
+            labels.push(("container", (*deployment).to_owned()));
+            let summary =
+                format!("{deployment} of {}/{pod} was restarted {restarts} times", super::NAMESPACE);
+            self.evaluate(&borrowed(&labels), &[("summary", &summary)], *restarts > 2, PENDING, now, pace);
+        }
+    }
+
+    /// A rule: what holds for so long fires, and what holds no more resolves.
+    fn evaluate(
+        &mut self,
+        labels: &[(&str, &str)],
+        annotations: &[(&str, &str)],
+        holds: bool,
+        pending: Duration,
+        now: Timestamp,
+        pace: Pace,
+    ) {
+        let key = format!("{labels:?}");
+        if !holds {
+            if self.pending.remove(&key).is_some() {
+                self.resolve(labels, now, pace);
+            }
+            return;
+        }
+        let since = *self.pending.entry(key).or_insert(now);
+        if pace.after(since, pending) <= now {
+            self.fire(labels, annotations, now, pace);
+        }
     }
 
     /// Begins the flushes that are due.

@@ -121,6 +121,11 @@ impl Pod {
             .unwrap_or(5)
     }
 
+    /// How often its container was started again.
+    pub(in crate::sandbox) fn restarts(&self) -> u32 {
+        self.crashing.as_ref().map_or(0, |crashing| crashing.restarts)
+    }
+
     /// What its process wrote before it ended last. One that was killed says nothing more.
     pub(in crate::sandbox) fn last_words(&self) -> Option<Vec<String>> {
         let crashing = self.crashing.as_ref().filter(|crashing| crashing.ended.is_some())?;

@@ -1,0 +1,194 @@
+//! Scenarios: a fault, and everything that must come true after it. Pure data and a verdict; who makes the fault and watches is the caller's.
+
+use std::time::Duration;
+
+use crate::incident::Outcome;
+use crate::sandbox::{CrashCause, CrashFault, World};
+
+/// The Simulate section of a scenario of the chaos page, and what it must lead to.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub summary: &'static str,
+    /// The Deployment that is broken.
+    pub service: &'static str,
+    /// Breaks it.
+    pub fault: fn(&World),
+    /// What was broken, in words.
+    pub broke: &'static str,
+    /// The alerts of which one is to fire.
+    pub alerts: &'static [&'static str],
+    /// The runbook that is to answer.
+    pub runbook: &'static str,
+    /// How its incident is to end.
+    pub outcome: Outcome,
+    /// Whether the service may be well again before an alert fires: then nobody was needed.
+    pub may_heal_first: bool,
+    /// Whether the service is to be well in the end.
+    pub recovers: bool,
+    /// How many changes the daemon is to make in the cluster.
+    pub writes: usize,
+}
+
+/// What was seen after the fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The alert that fired; none when the service was well again before one could.
+    pub alert: Option<String>,
+    /// The runbook that answered, and how its incident ended.
+    pub incident: Option<(String, Option<Outcome>)>,
+    /// How many changes the cluster saw.
+    pub writes: usize,
+    /// Whether every pod that is wanted is ready, and the newest rollout complete.
+    pub well: bool,
+}
+
+/// One expectation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether it came true.
+    pub holds: bool,
+    /// What was expected.
+    pub expected: String,
+    /// What was found.
+    pub found: String,
+}
+
+const SERVICE: &str = "chat-api";
+
+/// Scenario 1 of the chaos page.
+pub const POD_KILL: Scenario = Scenario {
+    name: "pod-kill",
+    summary: "One pod of chat-api is deleted; Kubernetes replaces it, and nothing is done.",
+    service: SERVICE,
+    fault: |world| {
+        if let Some(pod) = world.pods(SERVICE).first() {
+            world.delete_pod(&pod.name);
+        }
+    },
+    broke: "one pod of chat-api is deleted",
+    alerts: &["ReplicasUnavailable", "PodRestarts"],
+    runbook: "pod-crash",
+    outcome: Outcome::SelfHealed,
+    may_heal_first: true,
+    recovers: true,
+    writes: 0,
+};
+
+/// The other half of scenario 1: what Kubernetes can not mend.
+pub const CRASH_LOOP: Scenario = Scenario {
+    name: "crash-loop",
+    summary: "The containers of chat-api crash, new ones, too; a person is called with the evidence, and nothing is done.",
+    service: SERVICE,
+    fault: |world| {
+        world.crash(SERVICE, &CrashFault { reason: "Error", exit_code: 1, cause: CrashCause::EveryPod });
+    },
+    broke: "the process of every chat-api pod ends with exit code 1, again and again",
+    alerts: &["ReplicasUnavailable", "PodRestarts"],
+    runbook: "pod-crash",
+    outcome: Outcome::NotRecovered,
+    may_heal_first: false,
+    recovers: false,
+    writes: 0,
+};
+
+impl Scenario {
+    /// All scenarios.
+    pub const ALL: [&'static Self; 2] = [&POD_KILL, &CRASH_LOOP];
+
+    /// For so long, at the pace of reality, a service must be well before it counts as healed without an alert: longer than any of the alerts
+    /// waits before it fires.
+    pub const QUIET: Duration = Duration::from_mins(4);
+
+    /// The scenario of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        Self::ALL.into_iter().find(|scenario| scenario.name == name)
+    }
+
+    /// Whether the service is well: what is asked before the fault, and after it.
+    #[must_use]
+    pub fn is_well(&self, world: &World) -> bool {
+        let pods = world.pods(self.service);
+        world.rollout_complete(self.service) && !pods.is_empty() && pods.iter().all(|pod| pod.ready)
+    }
+
+    /// Holds what was seen against what must come true.
+    #[must_use]
+    pub fn judge(&self, seen: &Seen) -> Vec<Checked> {
+        let check = |holds, expected: String, found: String| Checked { holds, expected, found };
+        let mut all = Vec::new();
+        let healed_first = seen.alert.is_none();
+        all.push(match &seen.alert {
+            Some(alert) => check(
+                self.alerts.contains(&alert.as_str()),
+                format!("one of these fires: {}", self.alerts.join(", ")),
+                format!("{alert} fired"),
+            ),
+            None => check(
+                self.may_heal_first,
+                if self.may_heal_first {
+                    "an alert fires, or the service is well before".to_owned()
+                } else {
+                    format!("one of these fires: {}", self.alerts.join(", "))
+                },
+                "well again before an alert: self_healed".to_owned(),
+            ),
+        });
+        if !healed_first {
+            let (runbook, outcome) = match &seen.incident {
+                Some((runbook, outcome)) => (runbook.as_str(), outcome.map_or("no end", Outcome::as_str)),
+                None => ("nobody", "no incident"),
+            };
+            let expected = format!("{} answers, and ends as {}", self.runbook, self.outcome);
+            let holds = runbook == self.runbook && outcome == self.outcome.as_str();
+            all.push(check(holds, expected, format!("{runbook}: {outcome}")));
+        }
+        let writes = |number: usize| crate::text::count(number as u64, "change", "changes");
+        let expected = format!("{} in the cluster", writes(self.writes));
+        all.push(check(seen.writes == self.writes, expected, writes(seen.writes)));
+        let well = |well| if well { "well: every pod ready, rollout complete" } else { "not well" };
+        let expected = format!("{} is {}", self.service, well(self.recovers));
+        all.push(check(seen.well == self.recovers, expected, well(seen.well).to_owned()));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(scenario: &Scenario, seen: &Seen) -> bool {
+        scenario.judge(seen).iter().all(|checked| checked.holds)
+    }
+
+    #[test]
+    fn each_thing_that_does_not_come_true_fails_the_scenario() {
+        for scenario in Scenario::ALL {
+            let good = Seen {
+                alert: Some(scenario.alerts[0].to_owned()),
+                incident: Some((scenario.runbook.to_owned(), Some(scenario.outcome))),
+                writes: scenario.writes,
+                well: scenario.recovers,
+            };
+            assert!(passed(scenario, &good), "{}: {:?}", scenario.name, scenario.judge(&good));
+            let other = Outcome::ALL.into_iter().filter(|outcome| *outcome != scenario.outcome);
+            let ended =
+                |outcome| Seen { incident: Some((scenario.runbook.to_owned(), outcome)), ..good.clone() };
+            let mut bad: Vec<Seen> = other.map(|outcome| ended(Some(outcome))).collect();
+            bad.push(ended(None));
+            bad.push(Seen { alert: Some("Another".to_owned()), ..good.clone() });
+            bad.push(Seen { incident: None, ..good.clone() });
+            bad.push(Seen { incident: Some(("another".to_owned(), Some(scenario.outcome))), ..good.clone() });
+            bad.push(Seen { writes: scenario.writes + 1, ..good.clone() });
+            bad.push(Seen { well: !scenario.recovers, ..good.clone() });
+            for seen in bad {
+                assert!(!passed(scenario, &seen), "{}: {seen:?}", scenario.name);
+            }
+            let healed = Seen { alert: None, incident: None, ..good };
+            assert_eq!(passed(scenario, &healed), scenario.may_heal_first, "{}", scenario.name);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What `demo` and `inject` share: the folder of the daemon's files, what people read while it happens, and the way of an incident.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use super::client::{Client, Connection};
+use super::output::lines;
+use super::paint::{Paint, Tone};
+use super::timeline;
+use crate::api::wire::IncidentView;
+use crate::chaos::stage::Stage;
+use crate::clock;
+use crate::incident::{Event, IncidentId, Recorded};
+
+/// What people read while it happens.
+pub(super) struct Teller {
+    pub(super) paint: Paint,
+    begun: Instant,
+}
+
+impl Teller {
+    pub(super) fn new() -> Self {
+        Self { paint: Paint::of_stdout(), begun: Instant::now() }
+    }
+
+    pub(super) fn out(&self, text: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+        Ok(lines(text)?)
+    }
+
+    pub(super) fn say(&self, tone: Tone, word: &str, text: &str) -> anyhow::Result<()> {
+        let at = timeline::offset(self.begun.elapsed());
+        let word = self.paint.mark(tone, &format!("{word:<10}"));
+        self.out([format!("{}  {word} {text}", self.paint.mark(Tone::Faint, &format!("{at:>8}")))])
+    }
+
+    pub(super) fn title(&self, text: &str) -> anyhow::Result<()> {
+        self.out([String::new(), self.paint.mark(Tone::Strong, text)])
+    }
+
+    fn event(&self, recorded: &Recorded, view: &IncidentView) -> anyhow::Result<()> {
+        self.out(timeline::line(recorded, view.summary.opened_at, self.paint))
+    }
+}
+
+/// Follows the first incident of the runbook from its opening to its end, and tells every step.
+pub(super) async fn follow(stage: &Stage, teller: &Teller, runbook: &str) -> anyhow::Result<IncidentView> {
+    let token_file = Some(stage.api_token_file());
+    let client = Client::new(&Connection { url: stage.url(), token_file })?;
+    let mut since = None;
+    let id: IncidentId = loop {
+        let open = client.next_change(since).await?;
+        since = Some(open.change);
+        if let Some(listed) = open.incidents.iter().find(|listed| listed.summary.runbook == runbook) {
+            break listed.summary.id.clone();
+        }
+    };
+    let mut after = 0;
+    let mut before: Option<Event> = None;
+    loop {
+        let view = client.events_after(&id, after).await?;
+        for recorded in &view.events {
+            after = recorded.seq;
+            // An alert that joins beside the story is in the incident's own timeline, and so is every answer.
+            if matches!(recorded.event, Event::AlertsJoined { .. }) {
+                continue;
+            }
+            if !timeline::repeats(before.as_ref(), &recorded.event) {
+                teller.event(recorded, &view)?;
+            }
+            before = Some(recorded.event.clone());
+        }
+        if view.summary.closed_at.is_some() {
+            return Ok(client.events_since(&id, 0).await?);
+        }
+    }
+}
+
+/// A folder for the daemon's files, gone with it.
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let name = format!("runbookd-{}-{}", std::process::id(), clock::now().as_microsecond());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("{} can not be made", path.display()))?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left over lies in the folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

@@ -1,0 +1,46 @@
+//! `runbookd inject` at the sandbox: the verdict is the exit code, and every scenario passes with the shipped runbooks.
+
+use std::process::Output;
+
+use tokio::process::Command;
+
+async fn inject(arguments: &[&str]) -> Output {
+    #[expect(clippy::disallowed_methods, reason = "the binary itself is what is looked at")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runbookd"));
+    command.arg("inject").args(arguments).env("NO_COLOR", "1").output().await.unwrap()
+}
+
+async fn passes(scenario: &str) -> String {
+    let output = inject(&[scenario, "--at", "sandbox", "--yes", "--time-scale", "40"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let wrong = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}\n{wrong}");
+    assert!(text.ends_with(&format!("{scenario}: passed\n")), "{text}");
+    assert!(!text.contains('✗') || scenario != "pod-kill", "{text}");
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_pod_is_back_before_anybody_is_called() {
+    let text = passes("pod-kill").await;
+    assert!(text.contains("well again before an alert: self_healed"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_loop_is_a_persons_with_what_the_container_wrote_last() {
+    let text = passes("crash-loop").await;
+    assert!(text.contains("RuntimeError: chat-api can not start"), "{text}");
+    assert!(text.contains("not_recovered: what was expected did not come"), "{text}");
+}
+
+#[tokio::test]
+async fn nothing_is_broken_without_a_yes() {
+    let output = inject(&["pod-kill", "--at", "sandbox"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        said,
+        "runbookd: nothing was done: this would break chat-api in a sandbox on this machine; say so with --yes\n"
+    );
+}
