@@ -58,21 +58,39 @@ impl Trouble {
 
 /// The troubles in force.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(BTreeMap<System, (Trouble, Option<u32>)>);
+pub(super) struct Troubles(BTreeMap<System, InForce>);
+
+#[derive(Debug)]
+struct InForce {
+    trouble: Trouble,
+    /// How many requests that it would strike go through first.
+    skip: u32,
+    /// How many it strikes; none: all.
+    times: Option<u32>,
+}
 
 impl Troubles {
     /// Sets or ends the trouble of a system; `times` limits it to so many requests.
     pub(super) fn set(&mut self, system: System, trouble: Option<Trouble>, times: Option<u32>) {
         match trouble {
-            Some(trouble) if times != Some(0) => self.0.insert(system, (trouble, times)),
+            Some(trouble) if times != Some(0) => self.0.insert(system, InForce { trouble, skip: 0, times }),
             Some(_) | None => self.0.remove(&system),
         };
     }
 
+    /// Sets the trouble of a system from the request on that comes after so many.
+    pub(super) fn set_after(&mut self, system: System, trouble: Trouble, skip: u32) {
+        self.0.insert(system, InForce { trouble, skip, times: None });
+    }
+
     /// The trouble that strikes the next request, which uses it up by one.
     pub(super) fn strike(&mut self, system: System, write: bool) -> Option<Trouble> {
-        let (trouble, times) = self.0.get_mut(&system)?;
+        let InForce { trouble, skip, times } = self.0.get_mut(&system)?;
         if !trouble.strikes(system, write) {
+            return None;
+        }
+        if *skip > 0 {
+            *skip -= 1;
             return None;
         }
         let trouble = trouble.clone();

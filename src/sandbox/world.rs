@@ -153,6 +153,11 @@ impl World {
         self.shared.change(|state| state.troubles.set(system, Some(trouble), Some(times)));
     }
 
+    /// Like [`Self::disturb`], from the request on that comes after `skipped` of those that it would strike.
+    pub fn disturb_after(&self, system: System, trouble: Trouble, skipped: u32) {
+        self.shared.change(|state| state.troubles.set_after(system, trouble, skipped));
+    }
+
     /// The log shipper of a service died, or is well again: no lines at all while it is dead.
     pub fn silence_logs(&self, service: &str, silent: bool) {
         self.shared.change(|state| toggle(&mut state.services.silent, service, silent));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
+mod actions;
 mod api;
 mod architecture;
 mod check;
