@@ -419,7 +419,17 @@ impl Incident {
                 self.evidence = answers;
                 self.confirmed(stage, found, at)
             }
-            (Stage::Confirm { .. } | Stage::StoodBack { .. }, Event::StoodBack { until, .. }) => {
+            (
+                Stage::Confirm { .. }
+                | Stage::StoodBack { .. }
+                | Stage::ChooseLegs
+                | Stage::Begin { .. }
+                | Stage::Planned(_)
+                | Stage::Refused { .. },
+                Event::StoodBack { until, .. },
+            ) if effect_of(&before).is_none() => {
+                self.kept_away = true;
+                self.approved = None;
                 Stage::StoodBack { until }
             }
             (Stage::StepEnded { .. }, Event::Confirmed { found, answers }) if self.unseen => {

@@ -211,7 +211,8 @@ impl Pipeline {
             if *shutdown.borrow() {
                 return Err(Left::Shutdown);
             }
-            match decide(&incident, &runbook, Moment { now: clock::now(), paused }) {
+            let behind = self.behind(&incident, &runbook).await?;
+            match decide(&incident, &runbook, &Moment { now: clock::now(), paused, behind }) {
                 Next::Nothing => return Ok(()),
                 Next::Wait(until) => {
                     tokio::select! {
@@ -240,6 +241,20 @@ impl Pipeline {
                 }
             }
         }
+    }
+
+    /// The open incident that this one stands back behind.
+    async fn behind(
+        &self,
+        incident: &Incident,
+        runbook: &Runbook,
+    ) -> Result<Option<(IncidentId, String)>, StoreError> {
+        if runbook.defer_to.is_empty() || incident.closed().is_some() || incident.effects > 0 {
+            return Ok(None);
+        }
+        let open = self.store.incidents(true, u32::MAX).await?;
+        let behind = open.into_iter().find(|other| runbook.defer_to.contains(&other.runbook));
+        Ok(behind.map(|other| (other.id, other.runbook)))
     }
 
     /// Appends an event and applies it. It is tried in memory first, so that no illegal move is ever written.
@@ -287,7 +302,7 @@ impl Pipeline {
 
 /// When the incident wants to be looked at after this event, for whoever owns it then.
 fn wake_at(incident: &Incident, runbook: &Runbook, now: Timestamp) -> Option<Timestamp> {
-    match decide(incident, runbook, Moment { now, paused: false }) {
+    match decide(incident, runbook, &Moment { now, paused: false, behind: None }) {
         Next::Wait(until) => Some(until),
         Next::Nothing => None,
         _ => Some(now),

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::names::Names;
 use super::read::{API_VERSION, Draft, KIND, draft};
 use super::{Hash, Mode, Runbook};
-use crate::yaml::{Document, Faults, Place, parse, read_file};
+use crate::yaml::{Document, Faults, Place, did_you_mean, parse, read_file};
 
 /// The runbooks, and what their authors should know.
 #[derive(Debug, Default)]
@@ -54,6 +54,7 @@ pub fn load(
         }
         faults.take_in(Some(&file), of_file);
     }
+    check_deferrals(&found, &mut faults);
     if !believed.is_empty() {
         let names: Vec<_> = believed.iter().map(|name| format!("${{vars.{name}}}")).collect();
         faults.warn_whole(
@@ -203,6 +204,45 @@ fn check_others(file: &Path, draft: &Draft, before: &[(PathBuf, Draft)], faults:
             );
             return;
         }
+    }
+}
+
+/// Checks what stands back behind what: one that stands back behind itself, straight or by way of others, would wait for ever.
+fn check_deferrals(found: &[(PathBuf, Draft)], faults: &mut Faults) {
+    let of: BTreeMap<&str, Vec<&str>> = found
+        .iter()
+        .filter_map(|(_, draft)| {
+            let (name, _) = draft.name.as_ref()?;
+            Some((name.as_str(), draft.defer_to.iter().map(|(other, _)| other.as_str()).collect()))
+        })
+        .collect();
+    for (file, draft) in found {
+        let Some((name, _)) = &draft.name else { continue };
+        let mut of_file = Faults::new();
+        for (other, place) in &draft.defer_to {
+            let mut seen = BTreeSet::new();
+            let mut next = vec![other.as_str()];
+            while let Some(one) = next.pop() {
+                if seen.insert(one) {
+                    next.extend(of.get(one).into_iter().flatten().copied());
+                }
+            }
+            if seen.contains(name.as_str()) {
+                of_file.add(
+                    *place,
+                    format!("{name:?} would stand back behind itself; expected runbooks that do not wait for this one"),
+                    Some(format!("leave {other:?} out, or take `defer_to` out of it")),
+                );
+            } else if !of.contains_key(other.as_str()) {
+                of_file.warn(
+                    *place,
+                    format!("there is no runbook {other:?} here; expected the name of one"),
+                    did_you_mean(other, of.keys().copied().filter(|known| known != name))
+                        .map(|near| format!("did you mean `{near}`?")),
+                );
+            }
+        }
+        faults.take_in(Some(file), of_file);
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Runbook {
     pub goes_on: bool,
     /// The labels that tell one incident of this runbook from another.
     pub group_by: Vec<String>,
+    /// While an incident of one of these runbooks is open, this one waits: what it sees may come from there.
+    pub defer_to: Vec<String>,
     /// What must hold before anything is done.
     pub confirm: Vec<Named>,
     /// For how long a `confirm` that fails is asked again: log lines can come later than the alert.

@@ -27,13 +27,15 @@ pub(super) struct Draft {
     pub(super) name: Option<(String, Place)>,
     /// Where its matchers stood.
     pub(super) alerts: Place,
+    /// The runbooks that it stands back behind, and where each was named.
+    pub(super) defer_to: Vec<(String, Place)>,
 }
 
 /// Reads a document; `scale` divides its durations.
 pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut Faults) -> Draft {
     let scale = scale.max(1);
     let before = faults.count();
-    let mut draft = Draft { runbook: None, name: None, alerts: root.place };
+    let mut draft = Draft { runbook: None, name: None, alerts: root.place, defer_to: Vec::new() };
     let Some(mut fields) = Fields::of(root, "the runbook", faults) else { return draft };
     if !is_runbook(&mut fields, faults) {
         fields.end_without_unknown(faults);
@@ -67,6 +69,11 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
     };
     if let (Some(group_by), Some(alerts)) = (&group_by, &alerts) {
         names.set_agreed(group_by, alerts);
+    }
+    if let Some(field) = fields.get("defer_to") {
+        for item in field.list("defer_to: [node-failure]", faults).unwrap_or_default() {
+            draft.defer_to.extend(item.string(faults).map(|other| (other, item.place())));
+        }
     }
     // Without a readable `confirm`, nobody can say which probes there are.
     let mut known = None;
@@ -120,6 +127,7 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
             alerts: alerts?,
             goes_on: goes_on?,
             group_by: group_by?,
+            defer_to: draft.defer_to.iter().map(|(other, _)| other.clone()).collect(),
             confirm,
             confirm_within: confirm_within? / scale,
             deadline: deadline? / scale,

@@ -66,6 +66,8 @@ fn runbook(name: &str, mode: Mode, steps: usize, expects: bool) -> Runbook {
         alerts: Vec::new(),
         goes_on: false,
         group_by: Vec::new(),
+        // The one with an expectation is also the one that stands back.
+        defer_to: if expects { vec!["memory".to_owned()] } else { Vec::new() },
         confirm: vec![pool.clone()],
         confirm_within: Duration::from_secs(120),
         deadline: Duration::from_secs(3_600),
@@ -223,9 +225,15 @@ impl World<'_> {
     fn turn(&mut self, index: usize) {
         let incident = self.live(index);
         let runbook = Arc::clone(&self.cases[index].runbook);
-        let moment = Moment { now: self.now, paused: self.pause.is_some() };
+        // As the pipeline looks: an open incident of a runbook in `defer_to`.
+        let behind = self.cases.iter().find(|case| {
+            let open = !matches!(case.journal.last().map(|last| &last.event), Some(Event::Closed { .. }));
+            open && runbook.defer_to.contains(&case.runbook.name)
+        });
+        let behind = behind.map(|case| (case.id.clone(), case.runbook.name.clone()));
+        let moment = Moment { now: self.now, paused: self.pause.is_some(), behind };
         let (leg, step) = (incident.leg, incident.step);
-        match decide(&incident, &runbook, moment) {
+        match decide(&incident, &runbook, &moment) {
             Next::Nothing => {}
             Next::Wait(until) => {
                 assert!(until > self.now, "a wait that is over would spin");
@@ -431,6 +439,11 @@ impl World<'_> {
     fn check_intent(&self, incident: &Incident, runbook: &Runbook, wanted: &Wanted) {
         let target = wanted.plan.target.key();
         assert!(self.pause.is_none(), "an effect while paused");
+        let ahead = self.cases.iter().any(|case| {
+            let open = !matches!(case.journal.last().map(|last| &last.event), Some(Event::Closed { .. }));
+            open && runbook.defer_to.contains(&case.runbook.name)
+        });
+        assert!(!ahead || incident.effects > 0, "an effect that should have stood back");
         assert!(self.policy.namespaces.contains_key(NAMESPACE), "an effect outside the allow-list");
         assert!(self.policy.ceiling >= Mode::Ask && runbook.mode >= Mode::Ask, "an effect above the mode");
         if self.policy.ceiling.min(runbook.mode) == Mode::Ask && !wanted.again {

@@ -12,7 +12,7 @@ use crate::runbook::{Runbook, StepKind, Verify};
 use crate::text::span;
 
 /// An effect is on its way: it is brought to its end whatever else happens.
-pub(super) fn with_effect(incident: &Incident, runbook: &Runbook, moment: Moment, effect: &Effect) -> Next {
+pub(super) fn with_effect(incident: &Incident, runbook: &Runbook, moment: &Moment, effect: &Effect) -> Next {
     let now = moment.now;
     let end = |result: StepResult, why: String| {
         Next::Append(Event::StepEnded {

@@ -6,21 +6,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::OperationId;
 use super::event::{Event, Found};
 use super::outcome::{Outcome, StepResult};
 use super::permit::Wanted;
 use super::state::{Effect, Incident, Stage};
+use super::{IncidentId, OperationId};
 use crate::clock::after;
 use crate::runbook::{Runbook, StepKind};
 
 /// The present, as far as a decision needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
     /// The time.
     pub now: Timestamp,
     /// Whether a person has stopped all effects.
     pub paused: bool,
+    /// An open incident of a runbook in `defer_to`, and that runbook.
+    pub behind: Option<(IncidentId, String)>,
 }
 
 /// What comes next.
@@ -63,6 +65,8 @@ pub const FOLLOW_EVERY: Duration = Duration::from_secs(3);
 pub const VERIFY_EVERY: Duration = Duration::from_secs(5);
 /// Evidence and plans older than this are made anew before they are used.
 pub const FRESH: Duration = Duration::from_secs(60);
+/// An incident that stands back looks again after this long.
+pub const STAND_BACK: Duration = Duration::from_secs(15);
 /// How often an effect that surely did not happen is tried.
 pub const PERMITS_AT_MOST: u32 = 4;
 
@@ -72,7 +76,7 @@ const GONE_BEFORE_THE_NEXT_STEP: &str =
 
 /// What comes next for this incident.
 #[must_use]
-pub fn decide(incident: &Incident, runbook: &Runbook, moment: Moment) -> Next {
+pub fn decide(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Next {
     let now = moment.now;
     if incident.closed().is_some() {
         return Next::Nothing;
@@ -84,6 +88,9 @@ pub fn decide(incident: &Incident, runbook: &Runbook, moment: Moment) -> Next {
         && let Some(event) = on_resolved(incident)
     {
         return Next::Append(event);
+    }
+    if let Some(next) = stands_back(incident, runbook, moment) {
+        return next;
     }
     match &incident.stage {
         Stage::Confirm { tries, since, last, .. } => match last {
@@ -153,6 +160,26 @@ pub fn decide(incident: &Incident, runbook: &Runbook, moment: Moment) -> Next {
     }
 }
 
+/// Before the first intent an incident waits while another one is open that may well be the cause. What was chosen and planned is then chosen and
+/// planned anew. A person who was asked stays asked: the answer is confirmed anew, and waits here if it must.
+fn stands_back(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Option<Next> {
+    let (behind, of) = moment.behind.as_ref().filter(|_| incident.effects == 0)?;
+    let until = after(moment.now, runbook.paced(STAND_BACK));
+    match &incident.stage {
+        _ if moment.now >= incident.opened.deadline => None,
+        Stage::StoodBack { .. } => Some(Next::Wait(until.min(incident.opened.deadline))),
+        Stage::Confirm { .. }
+        | Stage::ChooseLegs
+        | Stage::Begin { .. }
+        | Stage::Planned(_)
+        | Stage::Refused { .. } => {
+            let (behind, runbook) = (behind.clone(), of.clone());
+            Some(Next::Append(Event::StoodBack { behind, runbook, until }))
+        }
+        _ => None,
+    }
+}
+
 /// All alerts have resolved, and no effect is on its way: no further step is begun.
 fn on_resolved(incident: &Incident) -> Option<Event> {
     let closed = |outcome, why: &str| Some(Event::Closed { outcome, why: why.to_owned() });
@@ -163,7 +190,7 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
             Stage::StepEnded { result: Some(StepResult::Failed), .. } | Stage::Declined { .. } => None,
             _ if shadowed => None,
             _ if incident.kept_away => {
-                closed(Outcome::Joined, "another incident worked on the same target, and the alert resolved")
+                closed(Outcome::Joined, "another incident was worked on meanwhile, and the alert resolved")
             }
             _ => closed(Outcome::SelfHealed, "the alert resolved before anything was done"),
         };
@@ -200,7 +227,7 @@ fn on_not_confirmed(
         }
         Found::Fails if incident.kept_away => closed(
             Outcome::Joined,
-            "another incident worked on the same target, and the evidence is gone".to_owned(),
+            "another incident was worked on meanwhile, and the evidence is gone".to_owned(),
         ),
         Found::Fails if incident.held_at.is_some() => {
             closed(Outcome::SelfHealed, "the evidence went away before anything was done".to_owned())
@@ -278,7 +305,7 @@ fn is_old(incident: &Incident, runbook: &Runbook, now: Timestamp) -> bool {
 }
 
 /// A guard said no: wait until that ends, when it ends before the incident's deadline; then confirm anew.
-fn refused(incident: &Incident, runbook: &Runbook, moment: Moment, until: Option<Timestamp>) -> Next {
+fn refused(incident: &Incident, runbook: &Runbook, moment: &Moment, until: Option<Timestamp>) -> Next {
     use super::refusal::Guard;
     let deadline = incident.opened.deadline;
     let reasons = || {

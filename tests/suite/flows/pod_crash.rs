@@ -1,7 +1,7 @@
 //! Scenario 1 of the chaos page with the shipped runbook: what Kubernetes mends by itself is left to it, a rollout that crashes is gone back from
 //! when a person says yes, and everything else is a person's, with the evidence.
 
-use runbookd::sandbox::{CrashCause, CrashFault, NAMESPACE};
+use runbookd::sandbox::{CrashCause, CrashFault, NAMESPACE, PoolFault};
 use serde_json::{Value, json};
 
 use super::{Flow, events, has, outcome};
@@ -131,4 +131,41 @@ async fn what_was_gone_back_from_is_never_gone_back_to() {
     assert!(left_out(&view).contains("none in "), "{}", left_out(&view));
     assert_eq!(flow.image(), good);
     flow.nothing_was_called();
+}
+
+/// What it sees may come from there: it waits, and acts when that is over and the evidence is still there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runbook_stands_back_while_the_other_is_open_and_goes_on_after_it() {
+    let flow = Flow::with(|setting| {
+        let stands_back = ("group_by: [namespace]", "group_by: [namespace]\ndefer_to: [pod-crash]");
+        setting.rules[0] = super::shipped_with(&[stands_back]);
+    })
+    .await;
+    let world = flow.world();
+    let killed = world.pods("auth").remove(0);
+    world.break_rollouts("auth");
+    assert!(world.delete_pod(&killed.name));
+    flow.replicas_unavailable().await;
+    let (first, _) = flow.event("awaiting").await;
+    world.exhaust_pool(SERVICE, PoolFault::ThesePods);
+    flow.fire().await;
+    let second = flow.incidents().await.into_iter().find(|id| *id != first).unwrap();
+    let view = flow.until(&second, "stood back", |view| has(view, "stood_back")).await;
+    let event = events(&view, "stood_back").next().unwrap();
+    assert_eq!((&event["behind"], &event["runbook"]), (&json!(first), &json!("pod-crash")));
+    flow.nothing_was_called();
+
+    world.mend_rollouts("auth");
+    assert_eq!(outcome(&flow.end_of(&first).await), "self_healed");
+    let view = flow.end_of(&second).await;
+    assert_eq!(outcome(&view), "recovered", "{view:#}");
+    assert_eq!(flow.world().writes().len(), 1);
+    let order: Vec<&str> = view["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["event"]["event"].as_str().unwrap())
+        .collect();
+    let at = |name: &str| order.iter().position(|event| *event == name).unwrap();
+    assert!(at("stood_back") < at("confirmed") && at("confirmed") < at("effect_intended"), "{order:?}");
 }
