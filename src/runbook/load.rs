@@ -231,7 +231,11 @@ fn check_deferrals(found: &[(PathBuf, Draft)], faults: &mut Faults) {
                 of_file.add(
                     *place,
                     format!("{name:?} would stand back behind itself; expected runbooks that do not wait for this one"),
-                    Some(format!("leave {other:?} out, or take `defer_to` out of it")),
+                    Some(if other == name {
+                        "leave it out".to_owned()
+                    } else {
+                        format!("leave {other:?} out, or take `defer_to` out of it")
+                    }),
                 );
             } else if !of.contains_key(other.as_str()) {
                 of_file.warn(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::names::{Names, Scope};
 use super::probes::{Known, probes, threshold, window};
 use super::{Action, Check, Mode, Step, StepKind, Verify};
-use crate::yaml::{Faults, Field, Fields, did_you_mean};
+use crate::yaml::{Faults, Field, Fields, Value, did_you_mean};
 
 /// The words with which a step begins.
 const KINDS: [&str; 3] = ["remediate", "expect", "diagnose"];
@@ -99,9 +99,13 @@ fn remediation(
     faults: &mut Faults,
 ) -> Option<Step> {
     let title = title.string(faults);
-    let when = fields
-        .get("when")
-        .map_or_else(Vec::new, |field| probes(field, Scope::Target, names, scale, faults).0);
+    let when = fields.get("when").map_or_else(Vec::new, |field| {
+        if matches!(&field.node.value, Value::Map(entries) if entries.is_empty()) {
+            let hint = "leave `when` out for a step that is always meant";
+            field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
+        }
+        probes(field, Scope::Target, names, scale, faults).0
+    });
     let mode = fields.get("mode").and_then(|field| {
         let mode = field.word(&Mode::ALL, Mode::as_str, faults)?;
         if let Some(runbook) = runbook.filter(|runbook| mode > *runbook) {

@@ -45,7 +45,7 @@ pub(crate) fn expect_messages(folder: &str, at_least: usize, messages: impl Fn(&
 
 #[test]
 fn every_fault_of_a_runbook_has_its_message() {
-    expect_messages(FOLDER, 85, |path| match load(&[path.to_path_buf()], Some(&vars()), 1) {
+    expect_messages(FOLDER, 98, |path| match load(&[path.to_path_buf()], Some(&vars()), 1) {
         Ok(loaded) => loaded.warnings.to_string(),
         Err(faults) => faults.to_string(),
     });
