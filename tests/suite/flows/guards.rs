@@ -4,7 +4,7 @@ use runbookd::sandbox::PoolFault;
 use serde_json::json;
 use std::time::Duration;
 
-use super::{Flow, outcome, refusing, shipped_with};
+use super::{Flow, events, has, outcome, refusing, shipped_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn namespace_outside_the_allow_list_is_blocked() {
@@ -144,5 +144,25 @@ async fn a_label_that_is_hostile_or_missing_never_becomes_a_name_or_a_query() {
             "{namespace:?}: {view:#}"
         );
     }
+    flow.nothing_was_called();
+}
+
+/// Unknown never acts: neither does a step whose condition can not be answered, and the next step is not tried instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_can_not_be_answered_is_asked_again_and_nothing_is_done() {
+    let when = "restart: {}\n    when: {lines: {loki: '{namespace=\"${labels.namespace}\", app=\"nobody\"} |= \"x\"', window: 5m, at_least: 1}}";
+    let flow = Flow::with(|setting| {
+        let deadline = ("group_by: [namespace]", "group_by: [namespace]\ndeadline: 5m");
+        setting.rules[0] = shipped_with(&[("restart: {}", when), deadline]);
+    })
+    .await;
+    flow.world().exhaust_pool("chat-api", PoolFault::ThesePods);
+    let view = flow.end().await;
+    assert_eq!(outcome(&view), "inconclusive", "{view:#}");
+    let failed = events(&view, "plan_failed").next().unwrap();
+    let why = failed["why"].as_str().unwrap();
+    assert!(why.starts_with("its condition can not be answered: "), "{why}");
+    assert_eq!(failed["for_good"], false);
+    assert!(!has(&view, "planned") && !has(&view, "step_skipped"));
     flow.nothing_was_called();
 }
