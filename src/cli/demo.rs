@@ -13,7 +13,6 @@ use crate::api::wire::IncidentView;
 use crate::chaos::stage::{Setting, Stage};
 use crate::clock;
 use crate::incident::{Event, Outcome};
-use crate::notify::transcript;
 use crate::sandbox::{PoolFault, World};
 use crate::text::{count, span};
 
@@ -115,34 +114,6 @@ impl Teller {
         self.title("The way of the alert")
     }
 
-    async fn slack(&self, world: &World) -> anyhow::Result<()> {
-        // Slack is told behind the journal; the last message is on its way.
-        world
-            .until(Duration::from_secs(5), |world| {
-                world
-                    .slack_threads()
-                    .iter()
-                    .any(|thread| thread.replies.iter().any(|reply| is_last(&reply.text)))
-            })
-            .await;
-        for thread in world.slack_threads() {
-            self.title(&format!(
-                "Slack, {} (the first message was edited {})",
-                thread.channel,
-                times(u64::from(thread.head.edits))
-            ))?;
-            let messages = std::iter::once(&thread.head).chain(&thread.replies);
-            for (position, message) in messages.enumerate() {
-                let indent = if position == 0 { "  " } else { "    │ " };
-                let text = transcript::one(&message.text, &message.blocks);
-                let text: Vec<String> = text.lines().map(|line| format!("{indent}{line}")).collect();
-                self.out(text)?;
-                self.out([if position == 0 { String::new() } else { "    │".to_owned() }])?;
-            }
-        }
-        Ok(())
-    }
-
     fn times(&self, view: &IncidentView) -> anyhow::Result<()> {
         self.title("The time each took")?;
         let mut last = view.summary.opened_at;
@@ -178,14 +149,6 @@ impl Teller {
             format!("{SERVICE} now answers {ratio:.0} % 5xx; Kubernetes saw {writes} in all."),
         ])
     }
-}
-
-fn is_last(text: &str) -> bool {
-    Outcome::ALL.iter().any(|outcome| text.to_lowercase().contains(&outcome.as_str().replace('_', " ")))
-}
-
-fn times(number: u64) -> String {
-    count(number, "time", "times")
 }
 
 /// Leaves everything running until Ctrl-C, and says what to try.

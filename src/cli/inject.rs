@@ -83,6 +83,9 @@ pub async fn run(args: Inject) -> anyhow::Result<ExitCode> {
     let seen = seen.with_context(|| {
         format!("no end after {}; the daemon's last words: {}", span(limit), stage.last_words())
     })??;
+    if seen.incident.is_some() {
+        teller.slack(&world).await?;
+    }
     let passed = verdict(scenario, &seen, &teller)?;
     let status = stage.terminate().await?;
     if !status.success() {

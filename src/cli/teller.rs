@@ -1,7 +1,7 @@
 //! What `demo` and `inject` share: the folder of the daemon's files, what people read while it happens, and the way of an incident.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -12,7 +12,10 @@ use super::timeline;
 use crate::api::wire::IncidentView;
 use crate::chaos::stage::Stage;
 use crate::clock;
-use crate::incident::{Event, IncidentId, Recorded};
+use crate::incident::{Event, IncidentId, Outcome, Recorded};
+use crate::notify::transcript;
+use crate::sandbox::{Thread, World};
+use crate::text::count;
 
 /// What people read while it happens.
 pub(super) struct Teller {
@@ -42,6 +45,37 @@ impl Teller {
     fn event(&self, recorded: &Recorded, view: &IncidentView) -> anyhow::Result<()> {
         self.out(timeline::line(recorded, view.summary.opened_at, self.paint))
     }
+
+    /// The threads as people would read them.
+    pub(super) async fn slack(&self, world: &World) -> anyhow::Result<()> {
+        // Slack is told behind the journal; the last message is on its way.
+        let told = |thread: &Thread| thread.replies.iter().any(|reply| is_last(&reply.text));
+        world.until(Duration::from_secs(5), |world| world.slack_threads().iter().all(told)).await;
+        for thread in world.slack_threads() {
+            self.title(&format!(
+                "Slack, {} (the first message was edited {})",
+                thread.channel,
+                times(u64::from(thread.head.edits))
+            ))?;
+            let messages = std::iter::once(&thread.head).chain(&thread.replies);
+            for (position, message) in messages.enumerate() {
+                let indent = if position == 0 { "  " } else { "    │ " };
+                let text = transcript::one(&message.text, &message.blocks);
+                let text: Vec<String> = text.lines().map(|line| format!("{indent}{line}")).collect();
+                self.out(text)?;
+                self.out([if position == 0 { String::new() } else { "    │".to_owned() }])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_last(text: &str) -> bool {
+    Outcome::ALL.iter().any(|outcome| text.to_lowercase().contains(&outcome.as_str().replace('_', " ")))
+}
+
+fn times(number: u64) -> String {
+    count(number, "time", "times")
 }
 
 /// Follows the first incident of the runbook from its opening to its end, and tells every step.

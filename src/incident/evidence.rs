@@ -75,9 +75,12 @@ impl Evidence {
     }
 }
 
-/// A log line that was found.
+/// A log line that was found, or what was seen of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
+    /// Nobody wrote this: it is what was seen of an object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_state: bool,
     /// When it was written.
     pub at: Timestamp,
     /// Where: the stream's value of the label that was counted by, or of `pod`.

@@ -64,6 +64,7 @@ pub(super) async fn ask(
                 let written: Vec<&str> = text.lines().collect();
                 lines += written.len();
                 samples.extend(written.iter().rev().take(SHOWN).rev().map(|line| Sample {
+                    is_state: false,
                     at: *at,
                     from: pod.name.clone(),
                     line: cut(line, LENGTH),

@@ -153,7 +153,7 @@ async fn samples(
             .map(|line| {
                 let of = |name: &str| line.labels.get(name).cloned();
                 let from = of("pod").or_else(|| label.and_then(of)).unwrap_or_default();
-                Sample { at: line.at, from, line: cut(&line.text, SAMPLE_LENGTH) }
+                Sample { is_state: false, at: line.at, from, line: cut(&line.text, SAMPLE_LENGTH) }
             })
             .collect(),
         Err(error) => {

@@ -76,6 +76,7 @@ fn answer(now: Timestamp, question: &Question<'_>, asked: String, pods: &[&Pod])
         saw = format!("{saw} in {}", span(between(*from, now)));
     }
     let sample = |(pod, container): &(&Pod, Option<&Container>)| Sample {
+        is_state: true,
         at: container.and_then(|container| container.ended.as_ref()?.at).unwrap_or(now),
         from: pod.name.clone(),
         line: container.map_or_else(|| "its Ready condition is not True".to_owned(), ToString::to_string),

@@ -8,7 +8,7 @@ use crate::clients::kubernetes::{History, Kubernetes, Revision};
 use crate::clock::between;
 use crate::incident::evidence::{Evidence, Sample};
 use crate::runbook::{RolloutsProbe, Threshold};
-use crate::text::span;
+use crate::text::{count, span};
 
 /// How many rollouts are shown to people.
 const SAMPLES: usize = 3;
@@ -57,20 +57,21 @@ fn answer(now: Timestamp, question: &Question<'_>, asked: String, history: &Hist
     let saw = match changes.first() {
         Some((after, before)) => format!(
             "{} in {window}, the last {} ago: revision {}, {} after {}",
-            changes.len(),
+            count(changes.len() as u64, "rollout", "rollouts"),
             ago(after),
             after.number,
             images(after),
             images(before)
         ),
         None => format!(
-            "none in {window}; revision {}, {}, was first rolled out {} ago",
+            "no rollout in {window}; revision {}, {}, was first rolled out {} ago",
             current.number,
             images(current),
             ago(current)
         ),
     };
     let sample = |(after, before): &(&Revision, &Revision)| Sample {
+        is_state: true,
         at: after.created,
         from: after.set.clone(),
         line: format!("revision {}: {} after {}", after.number, images(after), images(before)),

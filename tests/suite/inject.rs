@@ -31,6 +31,9 @@ async fn a_crash_loop_is_a_persons_with_what_the_container_wrote_last() {
     let text = passes("crash-loop").await;
     assert!(text.contains("RuntimeError: chat-api can not start"), "{text}");
     assert!(text.contains("not_recovered: what was expected did not come"), "{text}");
+    // What people read in Slack.
+    assert!(text.contains("nothing was changed, and it did not recover by itself."), "{text}");
+    assert!(!text.contains("the action was done"), "{text}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::state::{Effect, Incident, Stage};
 use super::{IncidentId, OperationId};
 use crate::clock::after;
 use crate::runbook::{Runbook, StepKind};
+use crate::text::span;
 
 /// The present, as far as a decision needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,13 +112,23 @@ pub fn decide(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Next {
         Stage::ChooseLegs => Next::ChooseLegs,
         Stage::Begin { failed } => begin(incident, runbook, now, failed.as_ref()),
         Stage::Awaiting { since, last } => {
-            let end = |result, why| {
-                let (leg, step) = (incident.leg, incident.step);
-                Next::Append(Event::StepEnded { leg, step, op: None, result, why })
+            let (leg, step) = (incident.leg, incident.step);
+            let ended = |result, why| Next::Append(Event::StepEnded { leg, step, op: None, result, why });
+            let Some(StepKind::Expect(verify)) = runbook.steps.get(step).map(|step| &step.kind) else {
+                return ended(StepResult::Inconclusive, "the runbook expects nothing here".to_owned());
             };
-            let Some(StepKind::Expect(verify)) = runbook.steps.get(incident.step).map(|step| &step.kind)
-            else {
-                return end(StepResult::Inconclusive, "the runbook expects nothing here".to_owned());
+            let end = |result, _| {
+                let within = span(verify.within);
+                let why = match result {
+                    StepResult::Recovered => {
+                        format!("what was expected came, and held for {}", span(verify.hold))
+                    }
+                    StepResult::NotRecovered => format!("what was expected did not come within {within}"),
+                    _ => format!(
+                        "whether it came could not be answered within {within}; no further step was begun"
+                    ),
+                };
+                ended(result, why)
             };
             effect::judged(runbook, now, verify, (*since, *last), Next::Await(*since), end)
         }

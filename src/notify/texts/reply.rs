@@ -388,19 +388,20 @@ fn intended(op: &OperationId, plan: &Plan, asked: &[Answer]) -> Message {
     Draft::new(&title.replace(['*', '`'], "")).section(&lines).context(&small).message()
 }
 
-/// A few of the log lines that were found.
+/// A few of the log lines that were found, and of what was seen of objects.
 fn samples(draft: Draft, evidence: &[Evidence]) -> Draft {
-    let lines: Vec<String> = evidence
-        .iter()
-        .flat_map(|answer| &answer.samples)
-        .take(LINES)
-        .map(|sample| {
-            let from =
-                if sample.from.is_empty() { String::new() } else { format!("{}  ", brief(&sample.from)) };
-            format!("{}  {from}{}", clock_time(sample.at), line(&readable(&sample.line)))
-        })
-        .collect();
-    draft.fence("Newest log lines (UTC):", &lines)
+    let told = |are_states: bool| -> Vec<String> {
+        let all = evidence.iter().flat_map(|answer| &answer.samples);
+        all.filter(|sample| sample.is_state == are_states)
+            .take(LINES)
+            .map(|sample| {
+                let from =
+                    if sample.from.is_empty() { String::new() } else { format!("{}  ", brief(&sample.from)) };
+                format!("{}  {from}{}", clock_time(sample.at), line(&readable(&sample.line)))
+            })
+            .collect()
+    };
+    draft.fence("Seen (UTC):", &told(true)).fence("Newest log lines (UTC):", &told(false))
 }
 
 /// The message of a JSON line; any other line as it is.

@@ -26,9 +26,7 @@ pub(super) fn standing(incident: &Incident) -> (&'static str, &'static str) {
         Stage::Intended(effect)
         | Stage::Unclear { effect, .. }
         | Stage::NotDone { effect, .. }
-        | Stage::Following { effect, .. } => match effect.plan.action {
-            action => ("🔧", doing(action)),
-        },
+        | Stage::Following { effect, .. } => ("🔧", doing(effect.plan.action)),
         Stage::Awaiting { .. } => ("⏳", "Waiting for what should come by itself"),
         Stage::Verifying { .. } => ("🩺", "Checking whether it helped"),
         Stage::Ending { .. } | Stage::StepEnded { .. } => ("🔎", "Deciding what comes next"),
@@ -214,6 +212,9 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
             format!("Please look: the trouble is confirmed, and nothing more will be tried.{look}")
         }
         Outcome::Expired => format!("Please look: nothing was changed, and the alert may still fire.{look}"),
+        Outcome::NotRecovered if incident.effects == 0 => {
+            format!("Please look: nothing was changed, and it did not recover by itself.{look}")
+        }
         Outcome::NotRecovered => {
             format!("Please look: the {verb} was done and did not help. Nothing more will be tried.{look}")
         }

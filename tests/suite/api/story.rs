@@ -55,7 +55,12 @@ pub(super) fn joined() -> Event {
 fn evidence(verdict: Verdict, saw: &str) -> Evidence {
     let line = "sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached\u{1b}[2J";
     Evidence {
-        samples: vec![Sample { at: at(-3.0), from: "web-6d5f-abcde".to_owned(), line: line.to_owned() }],
+        samples: vec![Sample {
+            is_state: false,
+            at: at(-3.0),
+            from: "web-6d5f-abcde".to_owned(),
+            line: line.to_owned(),
+        }],
         saw: saw.to_owned(),
         verdict,
         ..Evidence::unknown("pool_errors", "sum by (app) (...)".to_owned(), String::new())

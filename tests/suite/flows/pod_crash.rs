@@ -69,7 +69,7 @@ async fn a_rollout_that_crashes_is_gone_back_from_when_a_person_says_yes() {
     flow.nothing_was_called();
     let plan = events(&view, "planned").last().unwrap();
     let because = plan["answers"][0]["saw"].as_str().unwrap();
-    assert!(because.starts_with("1 in "), "{because}");
+    assert!(because.starts_with("1 rollout in "), "{because}");
     assert!(because.contains("example/chat-api:2 after example/chat-api:1"), "{because}");
     let says = plan["plan"]["says"].as_str().unwrap();
     assert_eq!(says, "roll deployment/chat-api in samosachaat-prod back from revision 2 to 1");
@@ -97,7 +97,7 @@ async fn without_a_rollout_there_is_nothing_to_go_back_to_and_a_person_gets_the_
     let view = flow.end().await;
     assert_eq!(outcome(&view), "not_recovered", "{view:#}");
     let why = left_out(&view);
-    assert!(why.starts_with("its condition does not hold: none in "), "{why}");
+    assert!(why.starts_with("its condition does not hold: no rollout in "), "{why}");
     let diagnosis = events(&view, "diagnosed").next().unwrap();
     let probes: Vec<&str> = diagnosis["answers"]
         .as_array()
@@ -128,7 +128,7 @@ async fn what_was_gone_back_from_is_never_gone_back_to() {
     flow.replicas_unavailable().await;
     let view = flow.end().await;
     assert_eq!(outcome(&view), "not_recovered", "{view:#}");
-    assert!(left_out(&view).contains("none in "), "{}", left_out(&view));
+    assert!(left_out(&view).contains("no rollout in "), "{}", left_out(&view));
     assert_eq!(flow.image(), good);
     flow.nothing_was_called();
 }

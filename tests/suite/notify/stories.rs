@@ -125,6 +125,7 @@ pub(super) fn pool_errors(verdict: Verdict, saw: &str) -> Evidence {
             .iter()
             .filter(|_| found)
             .map(|(seconds, pod, message)| Sample {
+                is_state: false,
                 at: at(*seconds),
                 from: (*pod).to_owned(),
                 line:
