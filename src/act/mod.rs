@@ -132,7 +132,11 @@ fn rolled_out(plan: &Plan, deployment: Deployment, seen: Observation) -> Followe
             count(u64::try_from(ready).unwrap_or_default(), "pod is", "pods are")
         )),
         Rollout::InProgress { what, .. } => Followed::NotYet(what),
-        Rollout::Failed { what } => Followed::Failed(what),
+        // Going back to a ReplicaSet that is there already leaves the condition of the rollout before standing until something moves.
+        Rollout::Failed { what, since } if since.is_some_and(|since| since < plan.made_at) => {
+            Followed::NotYet(format!("{what} (before this {})", plan.action.as_str()))
+        }
+        Rollout::Failed { what, .. } => Followed::Failed(what),
     }
 }
 

@@ -134,6 +134,20 @@ mod tests {
         }
     }
 
+    /// The condition of a rollout that failed before outlives the next one's beginning.
+    #[test]
+    fn a_rollout_that_failed_before_the_effect_says_nothing_of_it() {
+        let plan = Plan { made_at: Timestamp::from_second(1_000).unwrap(), ..plan(None) };
+        let end = |second| {
+            let since = Some(Timestamp::from_second(second).unwrap());
+            let rollout = Rollout::Failed { what: "timed out".to_owned(), since };
+            let deployment = Deployment { rollout, ..deployment("u", Some("ours")) };
+            rolled_out(&plan, deployment, Observation::Done)
+        };
+        assert!(matches!(end(999), Followed::NotYet(_)));
+        assert_eq!(end(1_001), Followed::Failed("timed out".to_owned()));
+    }
+
     #[test]
     fn only_the_very_value_before_means_not_done_and_only_ours_means_done() {
         for (before, live, expected) in [

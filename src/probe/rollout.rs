@@ -19,7 +19,7 @@ pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>) -> Evidence 
                 let ready = count(u64::try_from(ready).unwrap_or_default(), "pod", "pods");
                 (Verdict::Holds, format!("complete, {ready} available"))
             }
-            Rollout::InProgress { what, .. } | Rollout::Failed { what } => (Verdict::Fails, what),
+            Rollout::InProgress { what, .. } | Rollout::Failed { what, .. } => (Verdict::Fails, what),
         },
         Err(error) if error.reason == Reason::NotFound => (Verdict::Fails, error.to_string()),
         Err(error) => return Evidence::unknown(NAME, asked, error.to_string()),

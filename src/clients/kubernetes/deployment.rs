@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1 as apps;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,8 @@ pub enum Rollout {
     Failed {
         /// What Kubernetes says about it.
         what: String,
+        /// When it said so.
+        since: Option<Timestamp>,
     },
 }
 
@@ -126,7 +129,11 @@ pub fn rollout_of(object: &apps::Deployment) -> Rollout {
     });
     if let Some(condition) = timed_out {
         let said = condition.message.clone().unwrap_or_default();
-        return Rollout::Failed { what: format!("the rollout exceeded its progress deadline: {said}") };
+        let since = condition.last_update_time.as_ref().map(|time| time.0);
+        return Rollout::Failed {
+            what: format!("the rollout exceeded its progress deadline: {said}"),
+            since,
+        };
     }
     if updated < desired {
         return in_progress(format!("{updated} of {desired} new pods have been created"));

@@ -48,7 +48,7 @@ fn a_real_rollout_is_followed_as_kubectl_does() {
             match rollout_of(&object(seen["generation"].as_i64().unwrap(), &seen["status"])) {
                 Rollout::Complete { ready } => format!("complete, {ready} ready"),
                 Rollout::InProgress { what, .. } => what,
-                Rollout::Failed { what } => what,
+                Rollout::Failed { what, .. } => what,
             }
         })
         .collect();
@@ -71,11 +71,12 @@ fn a_real_rollout_is_followed_as_kubectl_does() {
 fn a_rollout_that_made_no_progress_has_failed_although_its_pods_are_available() {
     let conditions = json!([
         {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"},
-        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "ReplicaSet \"x\" has timed out progressing."},
+        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": "2026-11-22T19:00:00Z", "message": "ReplicaSet \"x\" has timed out progressing."},
     ]);
     let mut status = json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2, "availableReplicas": 2, "conditions": conditions});
     let expected = "the rollout exceeded its progress deadline: ReplicaSet \"x\" has timed out progressing.";
-    assert_eq!(rollout_of(&object(2, &status)), Rollout::Failed { what: expected.to_owned() });
+    let since = Some("2026-11-22T19:00:00Z".parse().unwrap());
+    assert_eq!(rollout_of(&object(2, &status)), Rollout::Failed { what: expected.to_owned(), since });
     // A newer change that was not observed yet makes the condition one of the change before.
     assert!(matches!(rollout_of(&object(3, &status)), Rollout::InProgress { .. }));
     // New pods that exist but do not become available.
@@ -87,6 +88,29 @@ fn a_rollout_that_made_no_progress_has_failed_although_its_pods_are_available() 
         what: "1 of 2 new pods are available".to_owned(),
     };
     assert_eq!(rollout_of(&object(2, &status)), expected);
+}
+
+/// What a real server sends: a template in a ReplicaSet is that of its Deployment but for the hash label, byte by byte.
+#[test]
+fn a_real_history_is_read_with_a_restart_that_is_no_change() {
+    let recorded = |name: &str| -> Vec<Value> {
+        let text = data(name);
+        let body = text.rsplit("\n\n").find(|part| part.trim_start().starts_with('{')).unwrap().to_owned();
+        serde_json::from_str::<Value>(&body).unwrap()["items"].as_array().unwrap().clone()
+    };
+    let sets = recorded("list-replicasets.txt");
+    let of = |name: &str| {
+        let all = recorded("list-deployments.txt");
+        let deployment = all.iter().find(|object| object["metadata"]["name"] == name).unwrap();
+        history::read(deployment, &sets)
+    };
+    let numbers = |history: &History| {
+        let current = history.current().map(|revision| revision.number);
+        (current, history.previous().map(|revision| revision.number), history.changes().count())
+    };
+    assert_eq!(numbers(&of("chat-api")), (Some(2), None, 0), "revision 2 is a restart of revision 1");
+    assert_eq!(numbers(&of("inference")), (Some(2), Some(1), 1), "its memory limit was changed");
+    assert_eq!(of("inference").template.images, ["example/inference:1"]);
 }
 
 /// A crash-looping Deployment must not look as if somebody were rolling it out: it could never be restarted.
@@ -228,6 +252,7 @@ async fn a_restart_is_the_patch_that_kubectl_sends_with_the_uid_as_its_condition
 async fn every_recorded_refusal_of_a_write_has_its_reason_and_is_sent_once() {
     for (file, reason, said) in [
         ("patch-wrong-uid-422.txt", Reason::Conflict, "field is immutable"),
+        ("json-patch-test-fails-422.txt", Reason::Conflict, "somebody else changed it at the same moment"),
         ("patch-restart-stale-rv-409.txt", Reason::Conflict, "the object has been modified"),
         ("rbac-denied-restart-403.txt", Reason::Denied, "cannot patch resource"),
         ("unauth-bad-token.txt", Reason::Denied, "Unauthorized"),

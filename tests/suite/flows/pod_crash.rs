@@ -1,6 +1,8 @@
 //! Scenario 1 of the chaos page with the shipped runbook: what Kubernetes mends by itself is left to it, a rollout that crashes is gone back from
 //! when a person says yes, and everything else is a person's, with the evidence.
 
+use std::time::{Duration, Instant};
+
 use runbookd::sandbox::{CrashCause, CrashFault, NAMESPACE, PoolFault};
 use serde_json::{Value, json};
 
@@ -168,4 +170,28 @@ async fn a_runbook_stands_back_while_the_other_is_open_and_goes_on_after_it() {
         .collect();
     let at = |name: &str| order.iter().position(|event| *event == name).unwrap();
     assert!(at("stood_back") < at("confirmed") && at("confirmed") < at("effect_intended"), "{order:?}");
+}
+
+/// A person may read for longer than a condition's window: what they judged was asked with the answers before them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_counts_although_the_window_of_the_condition_has_passed() {
+    let window = Duration::from_secs(6 * 60) / super::TIME_SCALE;
+    let flow = Flow::with(|setting| {
+        let text = &mut setting.rules[1].1;
+        for (from, to) in [("within: 5m, hold: 1m", "within: 1m, hold: 30s"), ("window: 30m", "window: 6m")] {
+            assert!(text.contains(from));
+            *text = text.replace(from, to);
+        }
+    })
+    .await;
+    flow.bad_rollout();
+    let passed = Instant::now() + window + Duration::from_secs(1);
+    flow.replicas_unavailable().await;
+    let (id, view) = flow.event("approval_asked").await;
+    let judged = events(&view, "approval_asked").last().unwrap()["judged"].clone();
+    tokio::time::sleep_until(passed.into()).await;
+    flow.post(&format!("/incidents/{id}/approve"), json!({"by": "ana", "judged": judged})).await;
+    let view = flow.end_of(&id).await;
+    assert_eq!(outcome(&view), "recovered", "{view:#}");
+    assert_eq!(flow.world().writes().len(), 1);
 }
