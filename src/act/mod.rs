@@ -62,24 +62,27 @@ impl Hands {
         Self { kubernetes }
     }
 
-    /// What the action would do. Reads only.
+    /// What the action would do. Reads only. `alerted`: what somebody changed since then is none of the trouble's causes.
     ///
     /// # Errors
     /// [`PlanError`] when the target does not exist or can not be read.
-    pub async fn plan(&self, action: Action, target: &Target, now: Timestamp) -> Result<Plan, PlanError> {
+    pub async fn plan(
+        &self,
+        action: Action,
+        target: &Target,
+        alerted: Timestamp,
+        now: Timestamp,
+    ) -> Result<Plan, PlanError> {
         match action {
             Action::Restart => restart::plan(&self.kubernetes, target, now).await,
-            Action::Rollback => rollback::plan(&self.kubernetes, target, now).await,
+            Action::Rollback => rollback::plan(&self.kubernetes, target, alerted, now).await,
         }
     }
 
     /// Makes the effect, once. The permit is used up, whatever comes of it.
     pub async fn apply(&self, permit: Permit, now: Timestamp) -> EffectResult {
-        if now > permit.not_after() {
-            return EffectResult::NotTaken {
-                reason: Reason::Timeout.as_str().to_owned(),
-                message: "the permit had run out before the call was made".to_owned(),
-            };
+        if let Some(late) = void(&permit, now) {
+            return late;
         }
         match permit.plan().action {
             Action::Restart => restart::apply(&self.kubernetes, permit).await,
@@ -102,6 +105,14 @@ impl Hands {
             Action::Rollback => rollback::follow(&self.kubernetes, plan).await,
         }
     }
+}
+
+/// A permit that has run out allows nothing.
+fn void(permit: &Permit, now: Timestamp) -> Option<EffectResult> {
+    (now > permit.not_after()).then(|| EffectResult::NotTaken {
+        reason: Reason::Timeout.as_str().to_owned(),
+        message: "the permit had run out before the call was made".to_owned(),
+    })
 }
 
 /// Why no plan can be made of a target that could not be read.

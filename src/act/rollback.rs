@@ -6,9 +6,12 @@
 
 use jiff::Timestamp;
 
-use super::{Followed, GRACE, PlanError, another, result_of, rolled_out, unfollowed, unobserved, unread};
+use super::{
+    Followed, GRACE, PlanError, another, result_of, rolled_out, unfollowed, unobserved, unread, void,
+};
 use crate::clients::Reason;
 use crate::clients::kubernetes::{History, Kubernetes, Revision};
+use crate::clock;
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Change, Circumstances, Plan, Target};
@@ -30,6 +33,7 @@ fn parts(named: &str) -> Option<(&str, &str)> {
 pub(super) async fn plan(
     kubernetes: &Kubernetes,
     target: &Target,
+    alerted: Timestamp,
     now: Timestamp,
 ) -> Result<Plan, PlanError> {
     let Target { namespace, name, .. } = target;
@@ -74,8 +78,13 @@ pub(super) async fn plan(
         circumstances: Circumstances {
             paused: deployment.paused,
             replicas,
-            // The rollout that is under way, perhaps for ever, is what is undone.
-            rollout_in_progress: None,
+            // The rollout that is under way, perhaps for ever, is what is undone; but not one that somebody began since, perhaps to mend it.
+            rollout_in_progress: (current.created > alerted).then(|| {
+                format!(
+                    "revision {} was rolled out at {}, after the alert came",
+                    current.number, current.created
+                )
+            }),
             controller: deployment.controller,
         },
         settles_within: deployment.progress_deadline + GRACE,
@@ -93,7 +102,16 @@ pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResu
             message: "the plan names no revisions".to_owned(),
         };
     };
-    match kubernetes.roll_back_deployment(namespace, name, &plan.uid, from, to).await {
+    let rollback = match kubernetes.prepare_rollback(namespace, name, &plan.uid, from, to).await {
+        Ok(Some(rollback)) => rollback,
+        Ok(None) => return EffectResult::Applied,
+        Err(error) => return result_of(error),
+    };
+    // Reading may have taken long, and a permit is for now.
+    if let Some(late) = void(&permit, clock::now()) {
+        return late;
+    }
+    match kubernetes.roll_back_deployment(rollback).await {
         Ok(()) => EffectResult::Applied,
         Err(error) => result_of(error),
     }

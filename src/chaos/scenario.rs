@@ -83,7 +83,15 @@ pub const CRASH_LOOP: Scenario = Scenario {
     summary: "The containers of chat-api crash, new ones, too; a person is called with the evidence, and nothing is done.",
     service: SERVICE,
     fault: |world| {
-        world.crash(SERVICE, &CrashFault { reason: "Error", exit_code: 1, cause: CrashCause::EveryPod });
+        world.crash(
+            SERVICE,
+            &CrashFault {
+                reason: "Error",
+                exit_code: 1,
+                lasts: Duration::from_secs(15),
+                cause: CrashCause::EveryPod,
+            },
+        );
     },
     broke: "the process of every chat-api pod ends with exit code 1, again and again",
     alerts: &["ReplicasUnavailable", "PodRestarts"],

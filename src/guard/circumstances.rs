@@ -19,10 +19,10 @@ pub(super) fn ask(question: &Question, now: Timestamp) -> (Answer, Option<Refusa
     let no = |saw: String, limit: &str| refuse(Guard::Circumstances, saw, limit, None);
     if circumstances.paused {
         let saw = format!("{} is paused", plan.target);
-        return no(saw, "a restart of a paused Deployment rolls nothing out; `kubectl rollout resume` first");
+        return no(saw, "a paused Deployment rolls nothing out; `kubectl rollout resume` first");
     }
     if circumstances.replicas == 0 {
-        return no(format!("{} has no replicas", plan.target), "there is nothing to restart");
+        return no(format!("{} has no replicas", plan.target), "it has no pods");
     }
     if let Some(controller) = &circumstances.controller {
         let saw = format!("{} is controlled by {controller}", plan.target);

@@ -80,6 +80,8 @@ pub struct LegState {
     pub result: Option<StepResult>,
     /// Its last step did not help, and nothing that was done since did.
     pub in_vain: bool,
+    /// Something may have been done to it.
+    pub acted: bool,
     /// Why nothing was needed.
     pub skipped: Option<String>,
 }
@@ -142,6 +144,8 @@ pub enum Stage {
         since: Timestamp,
         /// The last answer.
         last: Option<(Timestamp, Found)>,
+        /// Since when every answer was yes.
+        held_since: Option<Timestamp>,
     },
     /// The plan is made; the guards are to be asked.
     Planned(Plan),
@@ -441,12 +445,13 @@ impl Incident {
                 (self.leg, self.step, self.unseen) = (0, 0, false);
                 self.legs = legs
                     .into_iter()
-                    .map(|leg| LegState { leg, result: None, in_vain: false, skipped: None })
+                    .map(|leg| LegState { leg, result: None, in_vain: false, acted: false, skipped: None })
                     .collect();
                 Stage::Begin { failed: None }
             }
             (Stage::Begin { .. }, Event::LegSkipped { leg, why }) if leg == self.leg => {
                 self.legs[leg].skipped = Some(why.clone());
+                self.approved = None;
                 Stage::StepEnded { result: None, why }
             }
             (
@@ -454,17 +459,19 @@ impl Incident {
                 Event::Diagnosed { leg, step, .. } | Event::StepSkipped { leg, step, .. },
             ) if (leg, step) == (self.leg, self.step) => {
                 self.step += 1;
+                self.approved = None;
                 Stage::Begin { failed: None }
             }
             (Stage::Begin { .. }, Event::Awaiting { leg, step, .. })
                 if (leg, step) == (self.leg, self.step) =>
             {
-                Stage::Awaiting { since: at, last: None }
+                Stage::Awaiting { since: at, last: None, held_since: None }
             }
-            (Stage::Awaiting { since, .. }, Event::Awaited { leg, step, found, .. })
+            (Stage::Awaiting { since, held_since, .. }, Event::Awaited { leg, step, found, .. })
                 if (leg, step) == (self.leg, self.step) =>
             {
-                Stage::Awaiting { since, last: Some((at, found)) }
+                let held_since = (found == Found::Holds).then_some(held_since.unwrap_or(at));
+                Stage::Awaiting { since, last: Some((at, found)), held_since }
             }
             (Stage::Begin { .. }, Event::Planned { leg, step, plan, .. })
                 if (leg, step) == (self.leg, self.step) =>
@@ -513,6 +520,9 @@ impl Incident {
             (Stage::Planned(_), Event::EffectIntended { op, plan, .. }) => {
                 self.attempts += 1;
                 self.effects += 1;
+                if let Some(leg) = self.legs.get_mut(self.leg) {
+                    leg.acted = true;
+                }
                 let approved = self.approved.take().is_some();
                 Stage::Intended(Effect { op, plan, intended_at: at, permits: 1, approved })
             }
@@ -565,6 +575,7 @@ impl Incident {
                 if leg == self.leg && step == self.step + 1 =>
             {
                 self.step = step;
+                self.approved = None;
                 Stage::Begin { failed: None }
             }
             (Stage::StepEnded { .. }, Event::StepBegan { leg, step: 0 })
@@ -572,6 +583,7 @@ impl Incident {
             {
                 (self.leg, self.step) = (leg, 0);
                 self.refusals.clear();
+                self.approved = None;
                 self.kept_away = false;
                 Stage::Confirm { tries: 0, since: at, last: None, then: Then::Begin }
             }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tracing::info;
 
 use super::{Left, Pipeline, targets};
@@ -13,6 +14,7 @@ use crate::incident::decide::{CONFIRM_AGAIN, FOLLOW_EVERY, FRESH};
 use crate::incident::event::{Found, Observation};
 use crate::incident::evidence::{Evidence, all_of};
 use crate::incident::permit::{Asked, Wanted};
+use crate::incident::plan::Plan;
 use crate::incident::refusal::{Guard, Refusal};
 use crate::incident::{Effect, Event, Incident, Next, Outcome};
 use crate::runbook::{Mode, Runbook, Step, StepKind};
@@ -71,6 +73,8 @@ impl Pipeline {
             },
             Next::Await(since) => match runbook.steps.get(step).map(|step| &step.kind) {
                 Some(StepKind::Expect(verify)) => {
+                    // One crash since the step began is no reason to say no for ever; one in the time that must be good is.
+                    let since = clock::before(clock::now(), verify.hold).max(since);
                     let (found, answers) = self.eyes.verify(incident, runbook, verify, since).await;
                     Some(Event::Awaited { leg, step, found, answers })
                 }
@@ -90,8 +94,13 @@ impl Pipeline {
         let Some(target) = incident.current_leg().map(|leg| &leg.target) else {
             return failed("the incident has no target".to_owned(), true);
         };
-        // A person has judged it with these answers before them; a window that passed while they read is no new answer.
-        let when = if incident.approved.is_some() { &[] } else { when.as_slice() };
+        let plan = self.hands.plan(*action, target, incident.opened_at, clock::now()).await;
+        // A person has judged this very plan with the answers before them; a window that passed while they read is no new answer.
+        let is_judged = |plan: &Plan| {
+            let judged = plan.judged(&runbook.hash, step);
+            incident.approved.as_ref().is_some_and(|(approved, _)| *approved == judged)
+        };
+        let when = if plan.as_ref().is_ok_and(is_judged) { &[] } else { when.as_slice() };
         let answers = self.eyes.about_target(incident, runbook, when).await;
         match all_of(&answers) {
             // Nothing of nothing holds, elsewhere; a step without a condition is always meant.
@@ -107,7 +116,7 @@ impl Pipeline {
                 return failed(why, false);
             }
         }
-        match self.hands.plan(*action, target, clock::now()).await {
+        match plan {
             Ok(plan) => Event::Planned { leg, step, plan, answers },
             Err(error) => failed(error.why, error.for_good),
         }
@@ -125,7 +134,8 @@ impl Pipeline {
         let mut wanted = wanted;
         if wanted.again {
             // The plan is the old one, the target may not be: paused, scaled to zero, taken over.
-            match self.hands.plan(wanted.plan.action, &wanted.plan.target, clock::now()).await {
+            let Plan { action, target, .. } = &wanted.plan;
+            match self.hands.plan(*action, target, incident.opened_at, clock::now()).await {
                 Ok(now) => wanted.plan.circumstances = now.circumstances,
                 Err(error) => return Ok(Some(unseen(&wanted, runbook, error.why))),
             }
@@ -176,7 +186,10 @@ impl Pipeline {
                 self.record_after_intent(claim, incident, runbook, answer).await?;
                 Ok(None)
             }
-            Committed::Refused(asked) => Ok(Some(self.refused(&wanted, runbook, judged, mode, &asked))),
+            Committed::Refused(asked) => {
+                let until = (incident.opened.deadline, incident.effects > 0);
+                Ok(Some(self.refused(&wanted, runbook, judged, mode, &asked, until)))
+            }
         }
     }
 
@@ -207,6 +220,7 @@ impl Pipeline {
         judged: crate::runbook::Hash,
         mode: Mode,
         asked: &Asked,
+        (deadline, acted): (Timestamp, bool),
     ) -> Event {
         let (leg, step) = (wanted.leg, wanted.step);
         // A person is asked last, when nothing else stands against it.
@@ -218,6 +232,8 @@ impl Pipeline {
             .collect();
         if others.is_empty() {
             let expires = clock::after(clock::now(), self.approval_within);
+            // Nothing is begun after the deadline.
+            let expires = if acted { expires } else { expires.min(deadline) };
             info!(runbook = runbook.name, "A person must approve: {}", wanted.plan.says);
             return Event::ApprovalAsked { leg, step, judged, expires };
         }

@@ -63,7 +63,7 @@ pub(super) async fn ask(
                 let text = text.unwrap_or_default();
                 let written: Vec<&str> = text.lines().collect();
                 lines += written.len();
-                samples.extend(written.iter().rev().take(SHOWN).rev().map(|line| Sample {
+                samples.extend(written.iter().rev().take(SHOWN).map(|line| Sample {
                     is_state: false,
                     at: *at,
                     from: pod.name.clone(),

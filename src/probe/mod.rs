@@ -21,6 +21,10 @@ use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
 use crate::incident::plan::Kind;
 use crate::runbook::{Check, Named, PodState, Probe, Runbook, Template, Threshold, Verify};
 
+/// The kubelet waits no longer than this before it starts a container again.
+/// Source: <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts>.
+const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
+
 /// The eyes: everything that can be asked.
 #[derive(Clone)]
 pub struct Eyes {
@@ -104,7 +108,13 @@ impl Eyes {
                     loki::ask(&self.loki, &scope, question).await
                 }
                 Probe::Pods(probe) => {
-                    let from = probe.window.map(|window| clock::before(scope.now, window));
+                    // Asked again, later in the incident, a container that runs between two crashes has crashed all the same.
+                    let crashed = || {
+                        let crashes = matches!(probe.state, PodState::CrashLooping | PodState::Unhealthy);
+                        let from = clock::before(scope.now, runbook.paced(LONGEST_BACK_OFF));
+                        (crashes && incident.opened_at < scope.now).then_some(from.max(incident.opened_at))
+                    };
+                    let from = probe.window.map(|window| clock::before(scope.now, window)).or_else(crashed);
                     let question = pods::Question { name, probe, threshold: probe.threshold, from };
                     pods::ask(&self.kubernetes, &scope, question).await
                 }

@@ -44,7 +44,16 @@ fn answer(now: Timestamp, question: &Question<'_>, asked: String, history: &Hist
         let why = "the revision that runs is not among the ReplicaSets".to_owned();
         return Evidence::unknown(name, asked, why);
     };
-    let changes: Vec<(&Revision, &Revision)> = if history.was_rolled_back() {
+    let rolled_back = history.was_rolled_back();
+    let has_before = history.revisions.iter().any(|other| other.number < current.number);
+    if !rolled_back && (current.again || current.number > 1 && !has_before) {
+        let why = format!(
+            "when revision {} was rolled out, and after which, Kubernetes has not kept",
+            current.number
+        );
+        return Evidence::unknown(name, asked, why);
+    }
+    let changes: Vec<(&Revision, &Revision)> = if rolled_back {
         Vec::new()
     } else {
         history.changes().filter(|(after, _)| after.created >= *from).collect()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::names::{Names, Scope, is_label, is_name};
 use super::probes::{CountBy, Known, probes};
 use super::steps::{expect_known, steps};
-use super::{Each, Escalate, Limits, Mode, Part, Rate, Runbook, Targets, Template};
+use super::{Each, Escalate, Limits, Mode, Part, Rate, Runbook, Step, StepKind, Targets, Template};
 use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Fields, Node, Place, Value};
 
@@ -109,6 +109,20 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
     let example = "steps: [{remediate: restart the pods, restart: {}, verify: ...}]";
     let steps = fields.need("steps", example).map(|field| steps(field, mode, known, names, scale, faults));
     let limits = limits(fields.get("limits"), scale, faults);
+    if let (Some(deadline), Some(steps)) = (deadline, &steps) {
+        let waits =
+            |step: &Step| matches!(&step.kind, StepKind::Expect(verify) if verify.within * scale >= deadline);
+        if let Some(step) = steps.iter().find(|step| waits(step)) {
+            faults.add(
+                root.place,
+                format!(
+                    "{:?} is waited for until the `deadline` or longer; expected a shorter `within`",
+                    step.title
+                ),
+                Some("nothing is begun after the deadline".to_owned()),
+            );
+        }
+    }
     let escalate = match fields.get("escalate") {
         Some(field) => escalate(field, names, faults),
         None => Some(Escalate::default()),

@@ -40,6 +40,12 @@ async fn set_for(action: Action) -> Set {
     match action {
         Action::Restart => {}
         Action::Rollback => {
+            // Go writes these otherwise than everybody else.
+            assert!(set.world.edit(SERVICE, "kubectl-edit", |object| {
+                let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+                container["command"] = json!(["sh", "-c", "a && b < c > d"]);
+            }));
+            set.quiet().await;
             set.set_image("example/chat-api:2");
             set.quiet().await;
         }
@@ -68,7 +74,7 @@ impl Set {
     async fn plan(&self, action: Action) -> Plan {
         let name = SERVICE.to_owned();
         let target = Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name };
-        self.hands.plan(action, &target, now()).await.unwrap()
+        self.hands.plan(action, &target, now(), now()).await.unwrap()
     }
 
     async fn apply(&self, plan: &Plan) -> EffectResult {
@@ -196,12 +202,31 @@ async fn a_rollback_never_writes_over_what_somebody_rolled_out_meanwhile() {
     assert!(matches!(&seen, Observation::Ambiguous { saw } if saw.contains("chat-api:3")), "{seen:?}");
 }
 
+/// The trouble can not come from what was rolled out after it began; perhaps that is what mends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_rolls_out_after_the_alert_is_not_rolled_back() {
+    let set = set_for(Action::Rollback).await;
+    let name = SERVICE.to_owned();
+    let target = Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name };
+    let before = set.plan(Action::Rollback).await;
+    assert_eq!(before.circumstances.rollout_in_progress, None);
+    let alerted = before_all(now());
+    let plan = set.hands.plan(Action::Rollback, &target, alerted, now()).await.unwrap();
+    let why = plan.circumstances.rollout_in_progress.unwrap();
+    assert!(why.ends_with("after the alert came"), "{why}");
+}
+
+/// Before everything in this world.
+fn before_all(now: Timestamp) -> Timestamp {
+    runbookd::clock::before(now, Duration::from_secs(3_600 * 24))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_earlier_revision_there_is_no_plan() {
     let set = set_for(Action::Restart).await;
     let name = SERVICE.to_owned();
     let target = Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name };
-    let none = set.hands.plan(Action::Rollback, &target, now()).await.unwrap_err();
+    let none = set.hands.plan(Action::Rollback, &target, now(), now()).await.unwrap_err();
     assert!(none.for_good);
     assert_eq!(
         none.why,

@@ -127,8 +127,17 @@ const WORDS: &[(&str, &[&str], &str)] = &[
 ];
 
 /// The methods of the Kubernetes client that change nothing.
-const KUBERNETES_READS: &[&str] =
-    &["connect", "server", "is_loopback", "deployment", "history", "pods", "previous_logs", "ping"];
+const KUBERNETES_READS: &[&str] = &[
+    "connect",
+    "server",
+    "is_loopback",
+    "deployment",
+    "history",
+    "prepare_rollback",
+    "pods",
+    "previous_logs",
+    "ping",
+];
 /// Those that write: only act/ calls them.
 const KUBERNETES_WRITES: &[&str] = &["restart_deployment", "roll_back_deployment"];
 

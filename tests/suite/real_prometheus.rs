@@ -25,9 +25,11 @@ async fn the_shipped_alerts_fire_when_they_should_and_not_otherwise() {
 fn every_alert_of_a_scenario_that_is_built_is_shipped_and_answered() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let alerts = std::fs::read_to_string(root.join("deploy/prometheus/alerts.yaml")).unwrap();
-    for (alert, file) in
-        [("PodRestarts", "rules/pod-crash.yaml"), ("ReplicasUnavailable", "rules/pod-crash.yaml")]
-    {
+    for (alert, file) in [
+        ("PodRestarts", "rules/pod-crash.yaml"),
+        ("PodCrashLooping", "rules/pod-crash.yaml"),
+        ("ReplicasUnavailable", "rules/pod-crash.yaml"),
+    ] {
         assert!(alerts.contains(&format!("- alert: {alert}\n")), "{alert} is not shipped");
         let runbook = std::fs::read_to_string(root.join(file)).unwrap();
         assert!(runbook.contains(alert), "{file} does not answer {alert}");

@@ -147,7 +147,7 @@ async fn verify_is_unknown_when_loki_can_not_be_asked() {
 #[tokio::test]
 async fn a_permit_that_has_run_out_is_void_and_nothing_is_called() {
     let set = Set::new().await;
-    let plan = set.hands.plan(Action::Restart, &target(), now()).await.unwrap();
+    let plan = set.hands.plan(Action::Restart, &target(), now(), now()).await.unwrap();
     let op = OperationId::new(&IncidentId::new(1, 1), 1);
     let wanted = Wanted { op, leg: 0, step: 0, plan, again: false };
     let all = Asked::every(|guard| {

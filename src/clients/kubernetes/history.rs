@@ -12,6 +12,9 @@ use crate::text::hex;
 
 /// The annotation that numbers the revisions.
 const REVISION: &str = "deployment.kubernetes.io/revision";
+/// The annotation with the numbers that a revision had before it was gone back to.
+/// Source: `RevisionHistoryAnnotation` in Kubernetes' `pkg/controller/deployment/util/deployment_util.go`.
+const REVISIONS_BEFORE: &str = "deployment.kubernetes.io/revision-history";
 /// The label that the controller adds to the template in a `ReplicaSet`.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
@@ -35,6 +38,8 @@ pub struct Revision {
     pub set: String,
     /// When the `ReplicaSet` was made: when this template was rolled out for the first time.
     pub created: Timestamp,
+    /// It ran before, and was gone back to: when it was rolled out again is not kept.
+    pub again: bool,
     /// What its pods are made from.
     pub template: Template,
 }
@@ -60,10 +65,14 @@ impl History {
     /// Whether what runs now is what ran before something newer: somebody has gone back already.
     #[must_use]
     pub fn was_rolled_back(&self) -> bool {
-        self.current().is_some_and(|current| {
-            self.revisions
-                .iter()
-                .any(|other| other.number < current.number && other.created > current.created)
+        let Some(current) = self.current() else { return false };
+        // A restart since then is a new ReplicaSet of what is old all the same.
+        let alike = self.revisions.iter().filter(|other| other.template.lasting == current.template.lasting);
+        let first = alike.map(|alike| alike.created).min().unwrap_or(current.created);
+        self.revisions.iter().any(|other| {
+            other.template.lasting != current.template.lasting
+                && other.number < current.number
+                && other.created > first
         })
     }
 
@@ -140,6 +149,7 @@ fn revision(set: &Value) -> Option<Revision> {
         number: set.pointer("/metadata/annotations")?.get(REVISION)?.as_str()?.parse().ok()?,
         set: text(set, "/metadata/name").to_owned(),
         created: text(set, "/metadata/creationTimestamp").parse().ok()?,
+        again: set.pointer("/metadata/annotations").is_some_and(|all| all.get(REVISIONS_BEFORE).is_some()),
         template: Template::of(&template_of(set)),
     })
 }
@@ -212,6 +222,12 @@ mod tests {
         back["metadata"]["creationTimestamp"] = json!("2026-11-22T18:02:00Z");
         let sets = [set(1, "web:0", None), set(3, "web:bad", None), back.clone()];
         let history = read(&deployment(&back), &sets);
+        assert!(history.was_rolled_back());
+        assert_eq!(history.previous(), None);
+        // A restart makes it a new ReplicaSet, and not a new thing.
+        let restarted = set(5, "web:1", Some("2026-11-22T18:05:00Z"));
+        let sets = [set(1, "web:0", None), set(3, "web:bad", None), back, restarted.clone()];
+        let history = read(&deployment(&restarted), &sets);
         assert!(history.was_rolled_back());
         assert_eq!(history.previous(), None);
     }

@@ -68,6 +68,15 @@ pub struct Settings {
     pub context: Option<String>,
 }
 
+/// What a rollback would send.
+#[derive(Debug)]
+pub struct Rollback {
+    call: String,
+    namespace: String,
+    name: String,
+    change: Value,
+}
+
 /// A cluster.
 #[derive(Clone)]
 pub struct Kubernetes(Arc<Inner>);
@@ -325,30 +334,28 @@ impl Kubernetes {
         done.map(drop)
     }
 
-    /// Rolls the Deployment with this `uid` back, from the template with the digest `from` to that of the `ReplicaSet` `set`, which must have
-    /// the digest `to`. Whoever changed the template in between wins: the server compares it at the write itself. One that has the wanted
-    /// template already is left alone.
+    /// Reads what a rollback would send: from the template with the digest `from` to that of the `ReplicaSet` `set`, which must have the digest
+    /// `to`. None when the Deployment has the wanted template already.
     ///
     /// # Errors
     /// `Conflict` when the Deployment, its template or the `ReplicaSet` is another one by now.
-    pub async fn roll_back_deployment(
+    pub async fn prepare_rollback(
         &self,
         namespace: &str,
         name: &str,
         uid: &str,
         from: &str,
         (set, to): (&str, &str),
-    ) -> Result<(), CallError> {
+    ) -> Result<Option<Rollback>, CallError> {
         let call = format!("roll back deployment/{name} in {namespace}");
         let conflict = |message: &str| Err(CallError::new(&call, Reason::Conflict, message));
         let (deployment, sets) = self.revisions(&call, namespace, name).await?;
         if history::text(&deployment, "/metadata/uid") != uid {
             return conflict("the deployment is another one of the same name by now");
         }
-        let live = history::template_of(&deployment);
-        let digest = Template::of(&live).digest;
+        let digest = Template::of(&history::template_of(&deployment)).digest;
         if digest == to {
-            return Ok(());
+            return Ok(None);
         }
         if digest != from {
             return conflict("somebody has changed the pod template since the plan was made");
@@ -362,12 +369,23 @@ impl Kubernetes {
         if Template::of(&template).digest != to {
             return conflict(&format!("replicaset/{set} has another pod template by now"));
         }
+        // The generation counts the changes of the spec. A test of the template itself fails on a real server for every `&`, `<` and `>` in it:
+        // it compares texts, and Go writes these as \u0026 and so on (<https://github.com/kubernetes/apiserver/issues/100>).
         let change = json!([
             {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "test", "path": "/spec/template", "value": live},
+            {"op": "test", "path": "/metadata/generation", "value": deployment["metadata"]["generation"]},
             {"op": "replace", "path": "/spec/template", "value": template},
         ]);
-        self.write(&call, namespace, name, JSON_PATCH, change).await
+        Ok(Some(Rollback { call, namespace: namespace.to_owned(), name: name.to_owned(), change }))
+    }
+
+    /// Rolls a Deployment back. Whoever changed its spec since it was read wins: the server compares at the write itself.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody did.
+    pub async fn roll_back_deployment(&self, rollback: Rollback) -> Result<(), CallError> {
+        let Rollback { call, namespace, name, change } = rollback;
+        self.write(&call, &namespace, &name, JSON_PATCH, change).await
     }
 
     /// Whether the API server answers us.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::event::{Event, Found};
 use super::outcome::{Outcome, StepResult};
 use super::permit::Wanted;
-use super::state::{Effect, Incident, Stage};
+use super::state::{Effect, Incident, LegState, Stage};
 use super::{IncidentId, OperationId};
 use crate::clock::after;
 use crate::runbook::{Runbook, StepKind};
@@ -111,26 +111,8 @@ pub fn decide(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Next {
         }
         Stage::ChooseLegs => Next::ChooseLegs,
         Stage::Begin { failed } => begin(incident, runbook, now, failed.as_ref()),
-        Stage::Awaiting { since, last } => {
-            let (leg, step) = (incident.leg, incident.step);
-            let ended = |result, why| Next::Append(Event::StepEnded { leg, step, op: None, result, why });
-            let Some(StepKind::Expect(verify)) = runbook.steps.get(step).map(|step| &step.kind) else {
-                return ended(StepResult::Inconclusive, "the runbook expects nothing here".to_owned());
-            };
-            let end = |result, _| {
-                let within = span(verify.within);
-                let why = match result {
-                    StepResult::Recovered => {
-                        format!("what was expected came, and held for {}", span(verify.hold))
-                    }
-                    StepResult::NotRecovered => format!("what was expected did not come within {within}"),
-                    _ => format!(
-                        "whether it came could not be answered within {within}; no further step was begun"
-                    ),
-                };
-                ended(result, why)
-            };
-            effect::judged(runbook, now, verify, (*since, *last), Next::Await(*since), end)
+        Stage::Awaiting { since, last, held_since } => {
+            awaiting(incident, runbook, now, *since, *last, *held_since)
         }
         Stage::Planned(plan) => {
             if now >= incident.opened.deadline && now > after(plan.made_at, runbook.paced(FRESH)) {
@@ -171,13 +153,60 @@ pub fn decide(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Next {
     }
 }
 
+/// What a step expects has come when every answer was yes for as long as its `hold`: what crashes again and again is well in between.
+fn awaiting(
+    incident: &Incident,
+    runbook: &Runbook,
+    now: Timestamp,
+    since: Timestamp,
+    last: Option<(Timestamp, Found)>,
+    held_since: Option<Timestamp>,
+) -> Next {
+    let (leg, step) = (incident.leg, incident.step);
+    let ended = |result, why| Next::Append(Event::StepEnded { leg, step, op: None, result, why });
+    let Some(StepKind::Expect(verify)) = runbook.steps.get(step).map(|step| &step.kind) else {
+        return ended(StepResult::Inconclusive, "the runbook expects nothing here".to_owned());
+    };
+    let Some((at, found)) = last else { return Next::Await(since) };
+    let every = runbook.paced(VERIFY_EVERY).max(verify.within / 20);
+    let mut next = after(at, every);
+    let deadline = after(since, verify.within);
+    match (found, held_since) {
+        (Found::Holds, Some(held_since)) => {
+            let held = after(held_since, verify.hold);
+            if at >= held {
+                let why = format!("what was expected came, and held for {}", span(verify.hold));
+                return ended(StepResult::Recovered, why);
+            }
+            next = next.min(held);
+        }
+        (Found::Unknown, _) if at >= deadline => {
+            let within = span(verify.within);
+            let why =
+                format!("whether it came could not be answered within {within}; no further step was begun");
+            return ended(StepResult::Inconclusive, why);
+        }
+        _ if at >= deadline => {
+            let why = format!("what was expected did not come within {}", span(verify.within));
+            return ended(StepResult::NotRecovered, why);
+        }
+        _ => next = next.min(deadline),
+    }
+    at_or_wait(now, next, Next::Await(since))
+}
+
 /// Before the first intent an incident waits while another one is open that may well be the cause. What was chosen and planned is then chosen and
 /// planned anew. A person who was asked stays asked: the answer is confirmed anew, and waits here if it must.
 fn stands_back(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Option<Next> {
     let (behind, of) = moment.behind.as_ref().filter(|_| incident.effects == 0)?;
     let until = after(moment.now, runbook.paced(STAND_BACK));
     match &incident.stage {
-        _ if moment.now >= incident.opened.deadline => None,
+        Stage::Asking { .. } | Stage::Declined { .. } | Stage::StepEnded { .. } | Stage::Awaiting { .. } => {
+            None
+        }
+        _ if moment.now >= incident.opened.deadline => {
+            Some(close(Outcome::Blocked, "it stood back behind another incident until its deadline"))
+        }
         Stage::StoodBack { .. } => Some(Next::Wait(until.min(incident.opened.deadline))),
         Stage::Confirm { .. }
         | Stage::ChooseLegs
@@ -269,16 +298,14 @@ fn begin(
     }
     let step = runbook.steps.get(incident.step);
     let next = match step.map(|step| &step.kind) {
-        None if incident.effects > 0 => {
-            return close(Outcome::NotRecovered, "every step was tried, and verify did not hold");
+        None => return no_step_left(incident),
+        // Nothing is begun after the deadline.
+        Some(_) if incident.effects == 0 && now >= incident.opened.deadline => {
+            return match current(incident).is_some_and(|leg| leg.in_vain) {
+                true => close(Outcome::NotRecovered, "what was expected did not come before the deadline"),
+                false => close(Outcome::Inconclusive, "the deadline came before anything was begun"),
+            };
         }
-        None if in_vain(incident) => {
-            return close(
-                Outcome::NotRecovered,
-                "what was expected did not come, and no step is left that applies",
-            );
-        }
-        None => return close(Outcome::Inconclusive, "the runbook has no step left"),
         Some(StepKind::Diagnose(_)) => Next::Diagnose,
         Some(StepKind::Expect(_)) => {
             let expects = step.map(|step| step.title.clone()).unwrap_or_default();
@@ -305,9 +332,23 @@ fn begin(
     }
 }
 
-/// Whether the last step on the target at hand did not help.
+fn current(incident: &Incident) -> Option<&LegState> {
+    incident.legs.get(incident.leg)
+}
+
+/// Whether something was done to the target at hand, and did not help.
 fn in_vain(incident: &Incident) -> bool {
-    incident.legs.get(incident.leg).is_some_and(|leg| leg.in_vain)
+    current(incident).is_some_and(|leg| leg.in_vain && leg.acted)
+}
+
+/// Every step was taken or left out, and none of them helped.
+fn no_step_left(incident: &Incident) -> Next {
+    let why = match current(incident) {
+        Some(leg) if leg.acted => "every step was tried, and verify did not hold",
+        Some(leg) if leg.in_vain => "what was expected did not come, and no step is left that applies",
+        _ => "no step of the runbook applies",
+    };
+    close(Outcome::NotRecovered, why)
 }
 
 /// Whether what was confirmed is too old to act on.

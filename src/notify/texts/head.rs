@@ -109,13 +109,26 @@ fn targets(incident: &Incident, history: &[Recorded]) -> Vec<String> {
 
 fn leg(incident: &Incident, history: &[Recorded], position: usize) -> String {
     let state = &incident.legs[position];
-    let plan = plan_of(history, position);
-    let done = plan.map_or("changed", |plan| done(plan.action));
-    if let Some(result) = state.result {
+    let done = plan_of(history, position).map_or("changed", |plan| done(plan.action));
+    // While a further step is on its way, how the one before it ended is old news.
+    let is_at_work = position == incident.leg
+        && matches!(
+            incident.stage,
+            Stage::Awaiting { .. }
+                | Stage::Asking { .. }
+                | Stage::Refused { .. }
+                | Stage::Intended(_)
+                | Stage::Unclear { .. }
+                | Stage::NotDone { .. }
+                | Stage::Following { .. }
+                | Stage::Verifying { .. }
+        );
+    if let Some(result) = state.result.filter(|_| !is_at_work) {
         let repeated = position == incident.leg && incident.closed().is_none();
         let word = match result {
-            StepResult::Recovered if plan.is_none() => "healthy again by itself".to_owned(),
-            StepResult::NotRecovered if plan.is_none() => "did not recover by itself".to_owned(),
+            StepResult::Recovered if !state.acted => "healthy again by itself".to_owned(),
+            StepResult::NotRecovered if !state.acted => "did not recover by itself".to_owned(),
+            StepResult::Inconclusive if !state.acted => "not known whether it recovered".to_owned(),
             StepResult::Recovered => format!("{done}, healthy again"),
             StepResult::NotRecovered if repeated => format!("{done}, no better; the next step follows"),
             StepResult::NotRecovered => format!("{done}, no better"),

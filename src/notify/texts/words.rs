@@ -212,7 +212,7 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
             format!("Please look: the trouble is confirmed, and nothing more will be tried.{look}")
         }
         Outcome::Expired => format!("Please look: nothing was changed, and the alert may still fire.{look}"),
-        Outcome::NotRecovered if incident.effects == 0 => {
+        Outcome::NotRecovered if !incident.legs.get(incident.leg).is_some_and(|leg| leg.acted) => {
             format!("Please look: nothing was changed, and it did not recover by itself.{look}")
         }
         Outcome::NotRecovered => {

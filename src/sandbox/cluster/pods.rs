@@ -21,6 +21,8 @@ pub struct CrashFault {
     pub reason: &'static str,
     /// Of its process.
     pub exit_code: i32,
+    /// For how long the process runs before it crashes again, and is Ready meanwhile, as without a readiness probe.
+    pub lasts: Duration,
     /// Which pods it hits.
     pub cause: CrashCause,
 }
@@ -57,12 +59,15 @@ pub(in crate::sandbox) struct Crashing {
     pub(in crate::sandbox) restarts: u32,
     /// When it ended last; none before the first time.
     pub(in crate::sandbox) ended: Option<Timestamp>,
+    /// When it is started again.
+    starts: Option<Timestamp>,
+    /// When it crashes next.
     next: Timestamp,
 }
 
 impl Crashing {
     pub(super) fn from(fault: CrashFault, first: Timestamp) -> Self {
-        Self { fault, restarts: 0, ended: None, next: first }
+        Self { fault, restarts: 0, ended: None, starts: None, next: first }
     }
 
     /// It ends, and will be started, and end, after the next back-off.
@@ -70,7 +75,14 @@ impl Crashing {
         self.restarts += 1;
         self.ended = Some(self.next);
         let wait = BACK_OFF.saturating_mul(1 << self.restarts.min(10)).min(LONGEST_BACK_OFF);
-        self.next = pace.after(self.next, wait);
+        let starts = pace.after(self.next, wait);
+        self.starts = Some(starts);
+        self.next = pace.after(starts, self.fault.lasts);
+    }
+
+    /// Whether it runs now, between two crashes.
+    fn runs_since(&self, now: Timestamp) -> Option<Timestamp> {
+        self.starts.filter(|starts| *starts <= now && now < self.next)
     }
 }
 
@@ -132,6 +144,7 @@ impl Pod {
         let mut lines = vec![format!("starting {}", self.service)];
         if crashing.fault.reason == "Error" {
             lines.push("Traceback (most recent call last):".to_owned());
+            lines.extend((1..8).map(|number| format!("  File \"app.py\", line {number}")));
             lines.push(format!("RuntimeError: {} can not start", self.service));
         }
         Some(lines)
@@ -141,7 +154,10 @@ impl Pod {
     pub(super) fn due(&self) -> Option<Timestamp> {
         match (self.gone_at, self.ready_since) {
             (Some(gone), _) => Some(gone),
-            _ if self.crashing.is_some() => self.crashing.as_ref().map(|crashing| crashing.next),
+            _ if self.crashing.is_some() => self.crashing.as_ref().map(|crashing| {
+                let starts = crashing.starts.filter(|_| self.ready_since.is_none());
+                starts.unwrap_or(crashing.next).min(crashing.next)
+            }),
             (None, None) if !self.broken => Some(self.ready_at),
             (None, None | Some(_)) => None,
         }
@@ -188,6 +204,13 @@ impl Cluster {
             {
                 crashing.crash(pace);
                 pod.ready_since = None;
+                self.version += 1;
+                pod.version = self.version;
+                continue;
+            }
+            let runs = pod.crashing.as_ref().and_then(|crashing| crashing.runs_since(now));
+            if pod.stopping_since.is_none() && pod.ready_since.is_none() && runs.is_some() {
+                pod.ready_since = runs;
                 self.version += 1;
                 pod.version = self.version;
                 continue;

@@ -116,7 +116,7 @@ impl Pod {
         };
         // What a real one says between two crashes.
         let crashed = self.crashing.as_ref().and_then(|crashing| Some((crashing, crashing.ended?)));
-        let (runs, state) = if crashed.is_some() {
+        let (runs, state) = if crashed.is_some() && self.ready_since.is_none() {
             let message = format!("back-off restarting failed container={} pod={}", self.service, self.name);
             (true, json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}}))
         } else {
@@ -148,7 +148,7 @@ impl Pod {
         });
         if let Some((crashing, ended)) = crashed {
             container_status["restartCount"] = json!(crashing.restarts);
-            container_status["started"] = json!(false);
+            container_status["started"] = json!(self.ready_since.is_some());
             container_status["lastState"] = json!({"terminated": {
                 "exitCode": crashing.fault.exit_code, "reason": crashing.fault.reason,
                 "startedAt": seconds(ended), "finishedAt": seconds(ended),

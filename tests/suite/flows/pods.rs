@@ -1,5 +1,7 @@
 //! Pods that crash: what the probe sees, whom it names, and what becomes of a restart.
 
+use std::time::Duration;
+
 use runbookd::sandbox::{CrashCause, CrashFault, NAMESPACE, System, Trouble};
 use serde_json::{Value, json};
 
@@ -26,7 +28,8 @@ steps:
 limits: {cooldown: 15m, rate: 3/1h}
 "#;
 
-const FAULT: CrashFault = CrashFault { reason: "OOMKilled", exit_code: 137, cause: CrashCause::ThesePods };
+const FAULT: CrashFault =
+    CrashFault { reason: "OOMKilled", exit_code: 137, lasts: Duration::ZERO, cause: CrashCause::ThesePods };
 
 async fn begin() -> Flow {
     Flow::with(|setting| setting.rules = vec![("pod-crash.yaml".to_owned(), RUNBOOK.to_owned())]).await
@@ -65,8 +68,10 @@ async fn what_dies_with_the_pod_is_cured_by_a_restart_of_that_deployment_alone()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_every_new_pod_has_is_not_cured_and_the_daemon_says_so() {
     let flow = begin().await;
-    flow.world()
-        .crash("chat-api", &CrashFault { reason: "Error", exit_code: 1, cause: CrashCause::EveryPod });
+    flow.world().crash(
+        "chat-api",
+        &CrashFault { reason: "Error", exit_code: 1, lasts: Duration::ZERO, cause: CrashCause::EveryPod },
+    );
     flow.crash_loops(NAMESPACE).await;
     let view = flow.end().await;
     assert_eq!(outcome(&view), "failed", "{view:#}");
