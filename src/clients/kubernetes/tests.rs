@@ -90,7 +90,7 @@ fn a_rollout_that_made_no_progress_has_failed_although_its_pods_are_available() 
     assert_eq!(rollout_of(&object(2, &status)), expected);
 }
 
-/// What a real server sends: a template in a ReplicaSet is that of its Deployment but for the hash label, byte by byte.
+/// What a real server sends: a template in a `ReplicaSet` is that of its Deployment but for the hash label, byte by byte.
 #[test]
 fn a_real_history_is_read_with_a_restart_that_is_no_change() {
     let recorded = |name: &str| -> Vec<Value> {
