@@ -47,10 +47,8 @@ pub(super) async fn plan(
 pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
     let plan = permit.plan();
     let Target { namespace, name, .. } = &plan.target;
-    match kubernetes.restart_deployment(namespace, name, &plan.uid, &plan.change.after).await {
-        Ok(()) => EffectResult::Applied,
-        Err(error) => result_of(error),
-    }
+    let sent = kubernetes.restart_deployment(namespace, name, &plan.uid, &plan.change.after).await;
+    sent.map_or_else(result_of, |()| EffectResult::Applied)
 }
 
 pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation {

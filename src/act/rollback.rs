@@ -37,7 +37,6 @@ pub(super) async fn plan(
     now: Timestamp,
 ) -> Result<Plan, PlanError> {
     let Target { namespace, name, .. } = target;
-    let deployment = kubernetes.deployment(namespace, name).await.map_err(unread)?;
     let history = kubernetes.history(namespace, name).await.map_err(unread)?;
     let none = |why: &str| PlanError { why: format!("{target} {why}"), for_good: true };
     let current = history.current().ok_or_else(|| PlanError {
@@ -51,6 +50,7 @@ pub(super) async fn plan(
     let previous = history.previous().ok_or_else(|| {
         none("has no earlier revision that is more than a restart away (`kubectl rollout history`)")
     })?;
+    let deployment = &history.deployment;
     let replicas = u32::try_from(deployment.replicas).unwrap_or_default();
     let pods = count(u64::from(replicas), "pod is", "pods are");
     let images = |revision: &Revision| revision.template.images.join(", ");
@@ -62,7 +62,7 @@ pub(super) async fn plan(
     Ok(Plan {
         action: Action::Rollback,
         target: target.clone(),
-        uid: deployment.uid,
+        uid: deployment.uid.clone(),
         says: format!("roll {target} back from revision {} to {}", current.number, previous.number),
         change: Change {
             field: FIELD.to_owned(),
@@ -85,7 +85,7 @@ pub(super) async fn plan(
                     current.number, current.created
                 )
             }),
-            controller: deployment.controller,
+            controller: deployment.controller.clone(),
         },
         settles_within: deployment.progress_deadline + GRACE,
         made_at: now,
@@ -111,10 +111,7 @@ pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResu
     if let Some(late) = void(&permit, clock::now()) {
         return late;
     }
-    match kubernetes.roll_back_deployment(rollback).await {
-        Ok(()) => EffectResult::Applied,
-        Err(error) => result_of(error),
-    }
+    kubernetes.roll_back_deployment(rollback).await.map_or_else(result_of, |()| EffectResult::Applied)
 }
 
 pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation {
@@ -127,7 +124,7 @@ pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation
 /// What the live template says about the call. Anything but the wanted one or the one before is ambiguous: somebody rolled out something else, and
 /// whether ours came first can not be told.
 fn seen(plan: &Plan, history: &History) -> Observation {
-    if let Some(another) = another(plan, &history.uid) {
+    if let Some(another) = another(plan, &history.deployment.uid) {
         return another;
     }
     let live = history.template.digest.as_str();
@@ -145,13 +142,11 @@ fn seen(plan: &Plan, history: &History) -> Observation {
 }
 
 pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
-    let Target { namespace, name, .. } = &plan.target;
-    let history = match kubernetes.history(namespace, name).await {
-        Ok(history) => history,
-        Err(error) => return unfollowed(plan, &error),
-    };
-    match kubernetes.deployment(namespace, name).await {
-        Ok(deployment) => rolled_out(plan, deployment, seen(plan, &history)),
+    match kubernetes.history(&plan.target.namespace, &plan.target.name).await {
+        Ok(history) => {
+            let seen = seen(plan, &history);
+            rolled_out(plan, history.deployment, seen)
+        }
         Err(error) => unfollowed(plan, &error),
     }
 }

@@ -128,24 +128,15 @@ impl Scenario {
     pub fn judge(&self, seen: &Seen) -> Vec<Checked> {
         let check = |holds, expected: String, found: String| Checked { holds, expected, found };
         let mut all = Vec::new();
-        let healed_first = seen.alert.is_none();
+        let fires = format!("one of these fires: {}", self.alerts.join(", "));
+        let or_heals = "an alert fires, or the service is well before".to_owned();
+        let healed = "well again before an alert: self_healed".to_owned();
         all.push(match &seen.alert {
-            Some(alert) => check(
-                self.alerts.contains(&alert.as_str()),
-                format!("one of these fires: {}", self.alerts.join(", ")),
-                format!("{alert} fired"),
-            ),
-            None => check(
-                self.may_heal_first,
-                if self.may_heal_first {
-                    "an alert fires, or the service is well before".to_owned()
-                } else {
-                    format!("one of these fires: {}", self.alerts.join(", "))
-                },
-                "well again before an alert: self_healed".to_owned(),
-            ),
+            Some(alert) => check(self.alerts.contains(&alert.as_str()), fires, format!("{alert} fired")),
+            None if self.may_heal_first => check(true, or_heals, healed),
+            None => check(false, fires, healed),
         });
-        if !healed_first {
+        if seen.alert.is_some() {
             let (runbook, outcome) = match &seen.incident {
                 Some((runbook, outcome)) => (runbook.as_str(), outcome.map_or("no end", Outcome::as_str)),
                 None => ("nobody", "no incident"),

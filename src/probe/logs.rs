@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Scope, held, object, pods};
+use super::{Scope, held, one_object, pods};
 use crate::clients::kubernetes::{Container, Kubernetes, Pod};
 use crate::incident::evidence::{Evidence, Sample};
 use crate::runbook::{LogsProbe, Threshold};
@@ -28,12 +28,8 @@ pub(super) async fn ask(
     threshold: Threshold,
     since: Option<Timestamp>,
 ) -> Evidence {
-    let (namespace, deployment) = match object(scope, &probe.namespace, probe.deployment.as_ref()) {
-        Ok((namespace, Some(deployment))) => (namespace, deployment),
-        Ok((_, None)) => {
-            let why = "neither the probe nor the incident names a Deployment".to_owned();
-            return Evidence::unknown(name, String::new(), why);
-        }
+    let (namespace, deployment) = match one_object(scope, &probe.namespace, probe.deployment.as_ref()) {
+        Ok(named) => named,
         Err(why) => return Evidence::unknown(name, String::new(), why),
     };
     let asked = format!("previous logs of deployment/{deployment} in {namespace}");

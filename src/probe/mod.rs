@@ -205,6 +205,17 @@ fn object(
     Ok((namespace, deployment.or_else(|| own.map(|target| target.name.clone()))))
 }
 
+/// Like [`object`], for a question about a single Deployment.
+fn one_object(
+    scope: &Scope<'_>,
+    namespace: &Template,
+    deployment: Option<&Template>,
+) -> Result<(String, String), String> {
+    let (namespace, deployment) = object(scope, namespace, deployment)?;
+    let deployment = deployment.ok_or("neither the probe nor the incident names a Deployment")?;
+    Ok((namespace, deployment))
+}
+
 /// The verdict on a count. With figures by label, `at_least` is held against each of them, and those that do not reach it go.
 fn held(threshold: Threshold, total: f64, by: Option<&mut BTreeMap<String, f64>>) -> Verdict {
     let holds = match (threshold, by) {

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Scope, held, object};
+use super::{Scope, held, one_object};
 use crate::clients::kubernetes::{History, Kubernetes, Revision};
 use crate::clock::between;
 use crate::incident::evidence::{Evidence, Sample};
@@ -22,12 +22,8 @@ pub(super) struct Question<'a> {
 
 pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Question<'_>) -> Evidence {
     let Question { name, probe, .. } = question;
-    let (namespace, deployment) = match object(scope, &probe.namespace, probe.deployment.as_ref()) {
-        Ok((namespace, Some(deployment))) => (namespace, deployment),
-        Ok((_, None)) => {
-            let why = "neither the probe nor the incident names a Deployment".to_owned();
-            return Evidence::unknown(name, String::new(), why);
-        }
+    let (namespace, deployment) = match one_object(scope, &probe.namespace, probe.deployment.as_ref()) {
+        Ok(named) => named,
         Err(why) => return Evidence::unknown(name, String::new(), why),
     };
     let asked = format!("rollouts of deployment/{deployment} in {namespace}");

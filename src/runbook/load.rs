@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::names::Names;
 use super::read::{API_VERSION, Draft, KIND, draft};
 use super::{Hash, Mode, Runbook};
+use crate::text::hex;
 use crate::yaml::{Document, Faults, Place, did_you_mean, parse, read_file};
 
 /// The runbooks, and what their authors should know.
@@ -158,7 +159,7 @@ fn version(
 }
 
 fn hash(source: &str) -> Hash {
-    Hash(Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    Hash(hex(&Sha256::digest(source.as_bytes())))
 }
 
 /// Checks a runbook against those before it: the name, and whether one of them answers everything that this one would.

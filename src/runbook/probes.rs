@@ -131,13 +131,7 @@ fn pods_probe(
     faults: &mut Faults,
 ) -> (Option<Probe>, CountBy) {
     let state = state.word(&PodState::ALL, PodState::as_str, faults);
-    let namespace = fields
-        .need("namespace", "namespace: ${labels.namespace}")
-        .and_then(|field| names.template(field, scope, faults));
-    let deployment = match fields.get("deployment") {
-        Some(field) => names.template(field, scope, faults).map(Some),
-        None => Some(None),
-    };
+    let (namespace, deployment) = deployment(&mut fields, scope, false, names, faults);
     let window = match state {
         Some(state) if state.is_past() => {
             fields.need("window", "window: 10m").and_then(|field| window(field, scale, faults)).map(Some)
@@ -174,7 +168,7 @@ fn rollouts_probe(
     faults: &mut Faults,
 ) -> Option<Probe> {
     let kind = kind.word(&[CHANGED], |word| word, faults);
-    let (namespace, deployment) = deployment(&mut fields, scope, names, faults);
+    let (namespace, deployment) = deployment(&mut fields, scope, scope == Scope::Alert, names, faults);
     let window = fields.need("window", "window: 30m").and_then(|field| window(field, scale, faults));
     let threshold = threshold(&mut fields, faults);
     fields.end(faults);
@@ -195,7 +189,7 @@ fn logs_probe(
     faults: &mut Faults,
 ) -> Option<Probe> {
     let kind = kind.word(&[PREVIOUS], |word| word, faults);
-    let (namespace, deployment) = deployment(&mut fields, scope, names, faults);
+    let (namespace, deployment) = deployment(&mut fields, scope, scope == Scope::Alert, names, faults);
     let message = "`window` of `logs: previous`, which are the lines of the container before this one";
     fields.refuse("window", message, "remove it", faults);
     let threshold = threshold(&mut fields, faults);
@@ -204,10 +198,11 @@ fn logs_probe(
     Some(Probe::Logs(LogsProbe { namespace: namespace?, deployment: deployment?, threshold: threshold? }))
 }
 
-/// Which Deployment a probe is about. Before there are targets nobody else can say which one is meant.
+/// Which Deployment a probe is about. One that is about a single one needs its name before there are targets: nobody else can say it then.
 fn deployment(
     fields: &mut Fields<'_>,
     scope: Scope,
+    needed: bool,
     names: &mut Names<'_>,
     faults: &mut Faults,
 ) -> (Option<Template>, Option<Option<Template>>) {
@@ -216,7 +211,7 @@ fn deployment(
         .and_then(|field| names.template(field, scope, faults));
     let deployment = match fields.get("deployment") {
         Some(field) => names.template(field, scope, faults).map(Some),
-        None if scope == Scope::Alert => {
+        None if needed => {
             fields.need("deployment", "deployment: ${labels.deployment}");
             None
         }

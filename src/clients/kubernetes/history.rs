@@ -4,10 +4,12 @@
 //! annotation. `kubectl rollout history` and `kubectl rollout undo` read the same.
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1 as apps;
+use serde::Deserialize as _;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::deployment::RESTARTED_AT;
+use super::deployment::{Deployment, RESTARTED_AT};
 use crate::text::hex;
 
 /// The annotation that numbers the revisions.
@@ -21,8 +23,8 @@ const TEMPLATE_HASH: &str = "pod-template-hash";
 /// What a Deployment runs, and what it ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// The Deployment's uid.
-    pub uid: String,
+    /// The Deployment itself, read at the same moment.
+    pub deployment: Deployment,
     /// The pod template as it stands in the Deployment.
     pub template: Template,
     /// All revisions that Kubernetes has kept (`revisionHistoryLimit`), the newest first.
@@ -136,12 +138,20 @@ pub(super) fn template_of(object: &Value) -> Value {
 }
 
 /// The history of this Deployment, from the `ReplicaSet`s of its namespace.
-pub(super) fn read(deployment: &Value, sets: &[Value]) -> History {
-    let uid = text(deployment, "/metadata/uid").to_owned();
+///
+/// # Errors
+/// The answer is no Deployment.
+pub(super) fn read(deployment: &Value, sets: &[Value]) -> Result<History, serde_json::Error> {
+    let uid = text(deployment, "/metadata/uid");
     let mut revisions: Vec<Revision> =
-        sets.iter().filter(|set| is_controlled_by(set, &uid)).filter_map(revision).collect();
+        sets.iter().filter(|set| is_controlled_by(set, uid)).filter_map(revision).collect();
     revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
-    History { uid, template: Template::of(&template_of(deployment)), revisions }
+    let template = Template::of(&template_of(deployment));
+    Ok(History {
+        deployment: Deployment::from(&apps::Deployment::deserialize(deployment)?),
+        template,
+        revisions,
+    })
 }
 
 fn revision(set: &Value) -> Option<Revision> {
@@ -192,7 +202,7 @@ mod tests {
     fn a_restart_is_no_change_and_is_not_what_is_gone_back_to() {
         let sets =
             [set(9, "web:1", None), set(10, "web:2", None), set(11, "web:2", Some("2026-11-22T18:11:00Z"))];
-        let history = read(&deployment(&sets[2]), &sets);
+        let history = read(&deployment(&sets[2]), &sets).unwrap();
         assert_eq!(history.current().map(|revision| revision.number), Some(11));
         assert_eq!(
             history.previous().map(|revision| revision.number),
@@ -209,7 +219,7 @@ mod tests {
         let mut foreign = set(1, "db:1", None);
         foreign["metadata"]["ownerReferences"][0]["uid"] = json!("another");
         let own = set(2, "web:2", None);
-        let history = read(&deployment(&own), &[foreign, own.clone()]);
+        let history = read(&deployment(&own), &[foreign, own.clone()]).unwrap();
         assert_eq!(history.revisions.len(), 1);
         assert_eq!(history.previous(), None);
         assert_eq!(history.changes().count(), 0, "the first of all changed nothing");
@@ -221,13 +231,13 @@ mod tests {
         let mut back = set(4, "web:1", None);
         back["metadata"]["creationTimestamp"] = json!("2026-11-22T18:02:00Z");
         let sets = [set(1, "web:0", None), set(3, "web:bad", None), back.clone()];
-        let history = read(&deployment(&back), &sets);
+        let history = read(&deployment(&back), &sets).unwrap();
         assert!(history.was_rolled_back());
         assert_eq!(history.previous(), None);
         // A restart makes it a new ReplicaSet, and not a new thing.
         let restarted = set(5, "web:1", Some("2026-11-22T18:05:00Z"));
         let sets = [set(1, "web:0", None), set(3, "web:bad", None), back, restarted.clone()];
-        let history = read(&deployment(&restarted), &sets);
+        let history = read(&deployment(&restarted), &sets).unwrap();
         assert!(history.was_rolled_back());
         assert_eq!(history.previous(), None);
     }

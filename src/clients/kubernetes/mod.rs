@@ -164,7 +164,7 @@ impl Kubernetes {
     pub async fn history(&self, namespace: &str, name: &str) -> Result<History, CallError> {
         let call = format!("read the history of deployment/{name} in {namespace}");
         let (deployment, sets) = self.revisions(&call, namespace, name).await?;
-        Ok(history::read(&deployment, &sets))
+        history::read(&deployment, &sets).map_err(|error| CallError::unreadable(&call, &error))
     }
 
     /// The Deployment, and all `ReplicaSet`s of its namespace, as the server sends them.

@@ -102,7 +102,7 @@ fn a_real_history_is_read_with_a_restart_that_is_no_change() {
     let of = |name: &str| {
         let all = recorded("list-deployments.txt");
         let deployment = all.iter().find(|object| object["metadata"]["name"] == name).unwrap();
-        history::read(deployment, &sets)
+        history::read(deployment, &sets).unwrap()
     };
     let numbers = |history: &History| {
         let current = history.current().map(|revision| revision.number);
