@@ -75,6 +75,8 @@ pub const PERMITS_AT_MOST: u32 = 4;
 const GONE_BEFORE_THE_NEXT_STEP: &str =
     "verify did not hold in time, and the evidence went away before the next step";
 
+const RESOLVED_BY_ITSELF: &str = "the alert resolved; the remaining targets need nothing";
+
 /// What comes next for this incident.
 #[must_use]
 pub fn decide(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Next {
@@ -241,7 +243,7 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
         _ if in_vain(incident) => {
             closed(Outcome::Stopped, "the alert resolved before the next step; what was done did not verify")
         }
-        _ => closed(Outcome::Recovered, "the alert resolved; the remaining targets need nothing"),
+        _ => closed(Outcome::Recovered, RESOLVED_BY_ITSELF),
     }
 }
 
@@ -407,8 +409,14 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
         Some(StepResult::NotRecovered) => {
             let more_steps = incident.step + 1 < runbook.steps.len();
             if more_steps && incident.resolved() {
-                let why = "verify did not hold, and the alert resolved before the next step";
-                close(Outcome::Stopped, why)
+                match in_vain(incident) {
+                    true => close(
+                        Outcome::Stopped,
+                        "verify did not hold, and the alert resolved before the next step",
+                    ),
+                    // It was only waited for here; other targets were recovered before.
+                    false => close(Outcome::Recovered, RESOLVED_BY_ITSELF),
+                }
             } else if more_steps {
                 Next::Append(Event::StepBegan { leg: incident.leg, step: incident.step + 1 })
             } else {
