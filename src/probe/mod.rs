@@ -3,6 +3,7 @@
 
 mod logs;
 mod loki;
+mod nodes;
 mod pods;
 mod rollout;
 mod rollouts;
@@ -147,7 +148,8 @@ impl Eyes {
             answers.push(match check {
                 Check::Again { probe: name, threshold, window } => {
                     let look = Look { threshold: Some(*threshold), window: *window, since: Some(since) };
-                    match runbook.confirm.iter().find(|named| named.name == *name) {
+                    let mut named = runbook.confirm.iter().chain(&runbook.probes);
+                    match named.find(|named| named.name == *name) {
                         Some(named) => self.one(&scope, name, &named.probe, look).await,
                         None => {
                             let why = format!("there is no probe called {name}");
@@ -177,12 +179,17 @@ impl Eyes {
                 };
                 let from = probe.window.map(|window| look.from(scope, window)).or_else(crashed);
                 let threshold = look.threshold(probe.threshold);
-                let question = pods::Question { name, probe, threshold, from };
+                let overdue = clock::before(scope.now, scope.runbook.paced(pods::STUCK));
+                let question = pods::Question { name, probe, threshold, from, overdue };
                 pods::ask(&self.kubernetes, scope, question).await
             }
             Probe::Logs(probe) => {
                 let threshold = look.threshold(probe.threshold);
                 logs::ask(&self.kubernetes, scope, name, probe, threshold, look.since).await
+            }
+            Probe::Nodes(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                nodes::ask(&self.kubernetes, scope, name, probe, threshold).await
             }
             Probe::Rollouts(probe) => {
                 let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));

@@ -19,6 +19,54 @@ pub enum Probe {
     Rollouts(RolloutsProbe),
     /// What crashed containers wrote last.
     Logs(LogsProbe),
+    /// How many nodes are in a state.
+    Nodes(NodesProbe),
+}
+
+/// Counts the nodes that are in a state. When no node at all is ready it is unknown: that is the monitoring's fault, or the control plane's.
+#[derive(Debug, Clone)]
+pub struct NodesProbe {
+    /// Only this node; one that is not there (any more) is [`NodeState::NotReady`].
+    pub node: Option<Template>,
+    /// What is counted.
+    pub state: NodeState,
+    /// For [`NodeState::Unreplaced`]: how long before the alert another node may have joined.
+    pub window: Option<Duration>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeState {
+    /// Its Ready condition is `True`.
+    Ready,
+    /// Its Ready condition is not `True`, or it is gone.
+    NotReady,
+    /// It is not ready, and no node that joined since is in its place.
+    Unreplaced,
+    /// It has too little memory, disk or process ids, in its own words.
+    UnderPressure,
+    /// `kubectl cordon`.
+    Cordoned,
+}
+
+impl NodeState {
+    /// All states.
+    pub const ALL: [Self; 5] =
+        [Self::Ready, Self::NotReady, Self::Unreplaced, Self::UnderPressure, Self::Cordoned];
+
+    /// The word in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NotReady => "not_ready",
+            Self::Unreplaced => "unreplaced",
+            Self::UnderPressure => "under_pressure",
+            Self::Cordoned => "cordoned",
+        }
+    }
 }
 
 /// Counts the last lines of the containers that were started again, as `kubectl logs --previous` shows them.
@@ -52,6 +100,8 @@ pub struct PodsProbe {
     pub namespace: Template,
     /// Only the pods of this Deployment. Without it those of the target, once there is one, and before that all.
     pub deployment: Option<Template>,
+    /// Only the pods on this node.
+    pub node: Option<Template>,
     /// What is counted.
     pub state: PodState,
     /// How far back it looks, for a state that is an event: [`PodState::is_past`].
@@ -71,6 +121,10 @@ pub enum PodState {
     CrashLooping,
     /// Not ready or crash-looping: between two crashes a container without a readiness probe counts as ready.
     Unhealthy,
+    /// No node takes it.
+    Unscheduled,
+    /// It was to stop, and did not: nothing on its node ends it.
+    Stuck,
     /// A container waits for an image that can not be had.
     ImageNotPulled,
     /// A container ended within the window and was started again.
@@ -81,10 +135,12 @@ pub enum PodState {
 
 impl PodState {
     /// All states.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::NotReady,
         Self::CrashLooping,
         Self::Unhealthy,
+        Self::Unscheduled,
+        Self::Stuck,
         Self::ImageNotPulled,
         Self::Restarted,
         Self::OomKilled,
@@ -97,6 +153,8 @@ impl PodState {
             Self::NotReady => "not_ready",
             Self::CrashLooping => "crash_looping",
             Self::Unhealthy => "unhealthy",
+            Self::Unscheduled => "unscheduled",
+            Self::Stuck => "stuck",
             Self::ImageNotPulled => "image_not_pulled",
             Self::Restarted => "restarted",
             Self::OomKilled => "oom_killed",

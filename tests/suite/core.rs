@@ -24,7 +24,7 @@ use runbookd::incident::{
 };
 use runbookd::logql::LogQuery;
 use runbookd::runbook::{
-    Action, Check, Each, Escalate, Hash, Limits, LokiProbe, Mode, Named, Probe, Rate, Runbook, Step,
+    Action, Check, Each, Escalate, Hash, Limits, LokiProbe, Mode, Named, Object, Probe, Rate, Runbook, Step,
     StepKind, Targets, Template, Threshold, Verify,
 };
 
@@ -69,12 +69,13 @@ fn runbook(name: &str, mode: Mode, steps: usize, expects: bool) -> Runbook {
         // The one with an expectation is also the one that stands back.
         defer_to: if expects { vec!["memory".to_owned()] } else { Vec::new() },
         confirm: vec![pool.clone()],
+        probes: Vec::new(),
         confirm_within: Duration::from_secs(120),
         deadline: Duration::from_secs(3_600),
         targets: Targets {
             each: Some(Each { probe: "pool".to_owned(), label: "app".to_owned() }),
             namespace: Template { parts: Vec::new() },
-            deployment: Template { parts: Vec::new() },
+            object: Object::Named(Kind::Deployment, Template { parts: Vec::new() }),
         },
         steps: expects.then_some(expectation).into_iter().chain((0..steps).map(step)).collect(),
         limits: Limits {
@@ -214,7 +215,14 @@ impl World<'_> {
                 judged: "now".to_owned(),
             },
             touches: Vec::new(),
-            circumstances: Circumstances { paused, replicas, rollout_in_progress: rolling, controller: None },
+            objects: Vec::new(),
+            circumstances: Circumstances {
+                paused,
+                replicas,
+                rollout_in_progress: rolling,
+                controller: None,
+                against: None,
+            },
             settles_within: Duration::from_secs(660),
             made_at: self.now,
         }
@@ -671,7 +679,7 @@ fn history(bytes: &[u8], expects: bool) {
         BTreeMap::from([(NAMESPACE.to_owned(), Mode::Act)])
     };
     let rate = Rate { count: 4, per: Duration::from_secs(3_600) };
-    let policy = Arc::new(Policy { ceiling, namespaces: allowed, rate });
+    let policy = Arc::new(Policy { ceiling, namespaces: allowed, nodes: Mode::Off, rate });
     let runbooks =
         [Arc::new(runbook("pool", modes[0], 2, expects)), Arc::new(runbook("memory", modes[1], 1, false))];
     let begin = Timestamp::from_second(1_795_377_000).unwrap();

@@ -10,7 +10,7 @@ use super::{Named, PodsProbe, Probe, Threshold};
 use crate::yaml::{Faults, Field, Fields};
 
 /// The words that say what is asked.
-const KINDS: [&str; 4] = ["loki", "pods", "rollouts", "logs"];
+const KINDS: [&str; 5] = ["loki", "pods", "nodes", "rollouts", "logs"];
 
 /// Loki itself refuses a range above 30 days and one hour.
 const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
@@ -53,8 +53,10 @@ pub(super) fn probes(
             faults.add(entry.key, message, None);
         }
         let (probe, count_by) = probe(entry, scope, names, scale, faults);
-        let has_window =
-            !matches!(&probe, Some(Probe::Pods(PodsProbe { window: None, .. }) | Probe::Logs(_)));
+        let has_window = !matches!(
+            &probe,
+            Some(Probe::Pods(PodsProbe { window: None, .. }) | Probe::Logs(_) | Probe::Nodes(_))
+        );
         known.push(Known { name: entry.name.to_owned(), count_by, has_window });
         named.extend(probe.map(|probe| Named { name: entry.name.to_owned(), probe }));
     }
@@ -74,6 +76,7 @@ fn probe(
     let asked: Vec<_> = KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
     match asked.as_slice() {
         [("pods", field)] => cluster::pods(*field, fields, scope, names, scale, faults),
+        [("nodes", field)] => (cluster::nodes(*field, fields, scope, names, scale, faults), CountBy::None),
         [("rollouts", field)] => {
             (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
         }
