@@ -1,7 +1,7 @@
 //! Deletion of a pod, as `kubectl delete pod` does it; disruption budgets are not asked. On a node: of the pods that are stuck there.
 //!
 //! By force (`--grace-period=0`) only what is stuck on a node that is gone: the object is removed whether or not the process has ended, and where
-//! the node might still run it, a StatefulSet's pod would run twice. A node that merely does not answer is not gone.
+//! the node might still run it, a `StatefulSet`'s pod would run twice. A node that merely does not answer is not gone.
 
 use jiff::Timestamp;
 

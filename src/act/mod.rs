@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use std::time::Duration;
 
-use crate::clients::kubernetes::{Deployment, Kubernetes, Rollout};
+use crate::clients::kubernetes::{Kubernetes, Rollout, Workload};
 use crate::clients::{CallError, Reason};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
@@ -192,7 +192,7 @@ fn unread(error: CallError) -> PlanError {
 }
 
 /// Whether a rollout that an effect began has come to its end. `seen`: what the object says about the effect.
-fn rolled_out(plan: &Plan, deployment: Deployment, seen: Observation) -> Followed {
+fn rolled_out(plan: &Plan, deployment: Workload, seen: Observation) -> Followed {
     match seen {
         Observation::Done => {}
         Observation::NotDone | Observation::Unseen { .. } => {

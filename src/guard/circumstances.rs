@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Question, allow, refuse};
 use crate::clock::after;
-use crate::incident::plan::Against;
+use crate::incident::plan::{Against, known_owner};
 use crate::incident::refusal::{Answer, Guard, Refusal};
 use crate::text::count;
 
@@ -34,7 +34,9 @@ pub(super) fn ask(question: &Question, now: Timestamp) -> (Answer, Option<Refusa
     }
     if let Some(controller) = &circumstances.controller {
         let saw = format!("{} is controlled by {controller}", plan.target);
-        return no(saw, "its controller would undo the change");
+        let kind = controller.split('/').next().unwrap_or_default();
+        let limit = format!("its controller would undo the change ({})", known_owner(kind));
+        return no(saw, &limit);
     }
     if let Some(rollout) = &circumstances.rollout_in_progress {
         let saw = format!("{} is rolling out: {rollout}", plan.target);

@@ -134,6 +134,19 @@ pub struct Circumstances {
     pub against: Option<Against>,
 }
 
+/// What is known of an owner that runbookd leaves its objects to: whose kind it is, and what a person can do.
+#[must_use]
+pub fn known_owner(kind: &str) -> &'static str {
+    match kind {
+        "Rollout" => "Argo Rollouts; see `kubectl argo rollouts`",
+        "ScaledJob" => "KEDA, which makes a Job for each piece of work",
+        "Job" | "CronJob" => "a Job runs to its end, and is not restarted",
+        "ReplicaSet" => "a ReplicaSet without a Deployment rolls nothing out",
+        "Node" => "a static pod is the kubelet's own; see its manifest on the node",
+        _ => "runbookd does not know this kind, and what its controller would put back",
+    }
+}
+
 /// Something in the cluster that stands against an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Against {

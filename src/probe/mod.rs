@@ -4,6 +4,7 @@
 mod logs;
 mod loki;
 mod nodes;
+mod owner;
 mod pods;
 mod rollout;
 mod rollouts;
@@ -19,12 +20,14 @@ use crate::clock;
 use crate::incident::Incident;
 use crate::incident::event::{Found, Leg};
 use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
-use crate::incident::plan::Kind;
+use crate::incident::plan::{Kind, Target};
 use crate::runbook::{Check, Named, PodState, Probe, Runbook, Template, Threshold, Verify};
 
 /// The kubelet waits no longer than this before it starts a container again.
 /// Source: <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts>.
 const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
+
+pub use owner::NoOwner;
 
 /// The eyes: everything that can be asked.
 #[derive(Clone)]
@@ -99,6 +102,14 @@ impl Eyes {
     #[must_use]
     pub const fn new(loki: Loki, kubernetes: Kubernetes) -> Self {
         Self { loki, kubernetes }
+    }
+
+    /// The object behind a pod, also behind one that is gone.
+    ///
+    /// # Errors
+    /// [`NoOwner`], with why.
+    pub async fn owner_of(&self, namespace: &str, pod: &str) -> Result<Target, NoOwner> {
+        owner::of(&self.kubernetes, namespace, pod).await
     }
 
     /// Asks the probes of `confirm`, all about the same moment.

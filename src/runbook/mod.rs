@@ -177,9 +177,9 @@ impl Object {
 pub enum Kind {
     /// `apps/v1` Deployment.
     Deployment,
-    /// `apps/v1` StatefulSet.
+    /// `apps/v1` `StatefulSet`.
     StatefulSet,
-    /// `apps/v1` DaemonSet.
+    /// `apps/v1` `DaemonSet`.
     DaemonSet,
     /// A pod.
     Pod,
@@ -300,7 +300,8 @@ impl Action {
     #[must_use]
     pub const fn acts_on(self) -> &'static [Kind] {
         match self {
-            Self::Restart | Self::Rollback => &[Kind::Deployment],
+            Self::Restart => &Kind::WORKLOADS,
+            Self::Rollback => &[Kind::Deployment],
             Self::Evict => &[Kind::Pod],
             Self::DeletePod => &[Kind::Pod, Kind::Node],
             Self::Cordon | Self::Uncordon => &[Kind::Node],

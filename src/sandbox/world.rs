@@ -116,6 +116,38 @@ impl World {
         self.shared.change(|state| state.cluster.bring_back(node, clock::now()))
     }
 
+    /// From now on another kind owns the replica sets of a deployment, such as `Rollout`.
+    pub fn own(&self, deployment: &str, kind: &'static str) {
+        self.shared.change(|state| {
+            for set in state.cluster.replica_sets.values_mut().filter(|set| set.deployment == deployment) {
+                set.owner_kind = kind;
+            }
+        });
+    }
+
+    /// Puts a `StatefulSet` with these replicas into the cluster.
+    pub fn put_stateful_set(&self, name: &str, replicas: u32) {
+        self.put_set("statefulsets", name, replicas);
+    }
+
+    /// Puts a `DaemonSet` into the cluster.
+    pub fn put_daemon_set(&self, name: &str) {
+        self.put_set("daemonsets", name, 0);
+    }
+
+    fn put_set(&self, plural: &'static str, name: &str, replicas: u32) {
+        self.shared.change(|state| {
+            let super::state::State { cluster, chance, .. } = state;
+            cluster.put_set(plural, &named(name), replicas, clock::now(), chance);
+        });
+    }
+
+    /// A `StatefulSet` or `DaemonSet` as the API serves it; `plural` is the name of its kind in a path.
+    #[must_use]
+    pub fn set(&self, plural: &str, name: &str) -> Option<Value> {
+        self.shared.lock().cluster.others.get(plural)?.get(&named(name)).cloned()
+    }
+
     /// Removes the object of a node, as `kubectl delete node` does.
     pub fn remove_node(&self, node: &str) {
         self.shared.change(|state| state.cluster.remove_node(node, clock::now()));

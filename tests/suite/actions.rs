@@ -48,7 +48,15 @@ async fn set_for((action, kind): (Action, Kind)) -> Set {
     let name = match kind {
         Kind::Pod => pod.name.clone(),
         Kind::Node => node.clone(),
-        _ => SERVICE.to_owned(),
+        Kind::Deployment => SERVICE.to_owned(),
+        Kind::StatefulSet => {
+            world.put_stateful_set("db", 2);
+            "db".to_owned()
+        }
+        Kind::DaemonSet => {
+            world.put_daemon_set("shipper");
+            "shipper".to_owned()
+        }
     };
     let target = Target { kind, namespace: NAMESPACE.to_owned(), name };
     let set = Set { hands, world, target, _sandbox: sandbox };
@@ -81,7 +89,16 @@ async fn set_for((action, kind): (Action, Kind)) -> Set {
 impl Set {
     async fn quiet(&self) {
         assert!(self.world.until(LIMIT, |world| world.rollout_complete(SERVICE)).await);
-        // The newest generation has been seen by the controller.
+        let ready = |pods: Vec<PodView>| pods.iter().all(|pod| pod.ready && !pod.stopping);
+        let sets = |world: &World| {
+            let (db, shipper) = (world.pods("db"), world.pods("shipper"));
+            let all = |plural, name, pods: usize| world.set(plural, name).is_none_or(|_| pods > 1);
+            all("statefulsets", "db", db.len())
+                && all("daemonsets", "shipper", shipper.len())
+                && ready(db)
+                && ready(shipper)
+        };
+        assert!(self.world.until(LIMIT, sets).await);
     }
 
     /// A node is gone, and its pods, which were to stop, are still there.
@@ -122,7 +139,9 @@ impl Set {
                     .map(|node| json!([node["spec"], node["metadata"]["annotations"]])),
                 self.on(&self.target.name).into_iter().map(stops).collect::<Vec<_>>(),
             ]),
-            _ => self.world.deployment(SERVICE).unwrap()["spec"].clone(),
+            Kind::StatefulSet => self.world.set("statefulsets", "db").unwrap()["spec"].clone(),
+            Kind::DaemonSet => self.world.set("daemonsets", "shipper").unwrap()["spec"].clone(),
+            Kind::Deployment => self.world.deployment(SERVICE).unwrap()["spec"].clone(),
         }
     }
 

@@ -131,11 +131,12 @@ const KUBERNETES_READS: &[&str] = &[
     "connect",
     "server",
     "is_loopback",
-    "deployment",
+    "workload",
     "history",
     "prepare_rollback",
     "pods",
     "pod",
+    "owner_of_pod",
     "nodes",
     "node",
     "disruption_budgets",
@@ -143,14 +144,8 @@ const KUBERNETES_READS: &[&str] = &[
     "ping",
 ];
 /// Those that write: only act/ calls them.
-const KUBERNETES_WRITES: &[&str] = &[
-    "restart_deployment",
-    "roll_back_deployment",
-    "evict_pod",
-    "delete_pod",
-    "cordon_node",
-    "uncordon_node",
-];
+const KUBERNETES_WRITES: &[&str] =
+    &["restart", "roll_back_deployment", "evict_pod", "delete_pod", "cordon_node", "uncordon_node"];
 
 /// Who may name a client. One system, one stage; `config` and `cli` hand settings over.
 const CLIENTS: &[(&str, &[&str], &str)] = &[

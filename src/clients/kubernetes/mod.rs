@@ -5,14 +5,15 @@
 
 mod budgets;
 mod connect;
-mod deployment;
 mod history;
 mod names;
 mod nodes;
+mod owners;
 mod pods;
 mod rollback;
 #[cfg(test)]
 mod tests;
+mod workload;
 mod workloads;
 
 use std::fmt;
@@ -35,12 +36,13 @@ use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, error};
 use crate::retry::Backoff;
 
 pub use budgets::Budget;
-pub use deployment::{Deployment, RESTARTED_AT, Rollout, rollout_of};
 pub use history::{History, Revision, Template};
 pub use names::{valid_name, valid_namespace};
 pub use nodes::{CORDONED_AT, Node, Ready};
+pub use owners::Owned;
 pub use pods::{Container, Ended, Owner, Pod};
 pub use rollback::Rollback;
+pub use workload::{RESTARTED_AT, Rollout, Workload, rollout_of};
 
 /// How many questions may be under way at once.
 const AT_ONCE: usize = 8;
@@ -77,7 +79,7 @@ struct Inner {
     server: http::Uri,
     /// How long one request may take.
     timeout: Duration,
-    deployments: Questions<Deployment>,
+    workloads: Questions<Workload>,
     pods: Questions<Arc<[Pod]>>,
     nodes: Questions<Arc<[Node]>>,
     /// Part of every question, so that one asked after a write never shares the answer to one asked before it.
@@ -101,7 +103,7 @@ impl Kubernetes {
             client,
             server,
             timeout: DEFAULT_TIMEOUT,
-            deployments: Questions::new(AT_ONCE),
+            workloads: Questions::new(AT_ONCE),
             pods: Questions::new(AT_ONCE),
             nodes: Questions::new(AT_ONCE),
             writes: AtomicU64::new(0),
@@ -303,15 +305,6 @@ fn no_credentials(error: &AuthError) -> String {
 
 fn deployments(namespace: &str) -> String {
     apps::Deployment::url_path(&(), Some(namespace))
-}
-
-/// The path of a Deployment, for names that are names.
-fn checked_path(call: &str, namespace: &str, name: &str) -> Result<String, CallError> {
-    checked_namespace(call, namespace)?;
-    if !valid_name(name) {
-        return Err(CallError::unsent(call, &format!("{name:?} is not the name of a deployment")));
-    }
-    Ok(format!("{namespace}/{name}"))
 }
 
 fn checked_namespace(call: &str, namespace: &str) -> Result<(), CallError> {

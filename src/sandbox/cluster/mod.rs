@@ -10,6 +10,7 @@ mod pods;
 mod render;
 mod rollout;
 mod samosachaat;
+mod sets;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -219,6 +220,7 @@ impl Cluster {
         self.advance_meddlers(now, pace);
         self.advance_rollouts(now, pace);
         self.advance_replica_sets(now, pace, chance, &mut happenings);
+        self.advance_sets(now, pace, chance);
         self.advance_budgets();
         (self.version != before, happenings)
     }

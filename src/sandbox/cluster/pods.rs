@@ -95,6 +95,7 @@ pub(in crate::sandbox) struct Pod {
     pub(in crate::sandbox) service: String,
     pub(in crate::sandbox) uid: String,
     pub(in crate::sandbox) version: u64,
+    pub(in crate::sandbox) owner_kind: &'static str,
     pub(in crate::sandbox) owner: String,
     pub(in crate::sandbox) owner_uid: String,
     pub(in crate::sandbox) created: Timestamp,
@@ -234,34 +235,17 @@ impl Cluster {
     }
 
     pub(super) fn create_pod(&mut self, set: &ReplicaSet, now: Timestamp, pace: Pace, chance: &mut Chance) {
-        let version = self.next_version();
-        self.next_ip += 1;
-        let node = self.place();
+        let name = format!("{}-{}", set.name, chance.suffix());
+        let owner = ("ReplicaSet", set.name.as_str(), set.uid.as_str());
+        let deployment = (set.namespace.clone(), set.deployment.clone());
+        let fault = self.crashing.get(&deployment).filter(|fault| fault.hits(&set.template)).cloned();
+        let pod = self.new_pod((&set.namespace, &name), owner, &set.template, (now, pace), chance);
         let pod = Pod {
-            node,
-            lost: false,
-            name: format!("{}-{}", set.name, chance.suffix()),
-            namespace: set.namespace.clone(),
+            node: self.place(),
             service: set.deployment.clone(),
-            uid: chance.uid(),
-            version,
-            owner: set.name.clone(),
-            owner_uid: set.uid.clone(),
-            created: now,
-            ready_at: pace.after(now, START),
-            ready_since: None,
-            broken: self.broken.contains(&(set.namespace.clone(), set.deployment.clone())),
-            stopping_since: None,
-            gone_at: None,
-            ip: format!("10.244.{}.{}", self.next_ip / 250 % 250, self.next_ip % 250 + 1),
-            template: set.template.clone(),
-            dry: false,
-            dry_at: None,
-            crashing: self
-                .crashing
-                .get(&(set.namespace.clone(), set.deployment.clone()))
-                .filter(|fault| fault.hits(&set.template))
-                .map(|fault| Crashing::from(fault.clone(), pace.after(now, START))),
+            broken: self.broken.contains(&deployment),
+            crashing: fault.map(|fault| Crashing::from(fault, pace.after(now, START))),
+            ..pod
         };
         self.pods.insert(pod.key(), pod);
     }

@@ -35,7 +35,7 @@ impl ReplicaSet {
                     "deployment.kubernetes.io/max-replicas": self.max.to_string(),
                     "deployment.kubernetes.io/revision": self.revision.to_string(),
                 },
-                "ownerReferences": [owner("Deployment", &self.deployment, &self.owner_uid)],
+                "ownerReferences": [owner(self.owner_kind, &self.deployment, &self.owner_uid)],
                 "managedFields": managed(),
             },
             "spec": {"replicas": self.replicas, "selector": {"matchLabels": selector}, "template": self.template},
@@ -55,7 +55,7 @@ impl Pod {
             "generation": 1,
             "creationTimestamp": seconds(self.created),
             "labels": self.template["metadata"]["labels"],
-            "ownerReferences": [owner("ReplicaSet", &self.owner, &self.owner_uid)],
+            "ownerReferences": [owner(self.owner_kind, &self.owner, &self.owner_uid)],
             "managedFields": managed(),
         });
         if let Some(annotations) = self.template["metadata"].get("annotations") {

@@ -1,6 +1,6 @@
 //! Whether a patched object is one that the API server takes: its schema, and the few rules that patches break.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Node;
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub(super) fn decode(resource: &Resource, object: &Value) -> Result<Decoded, Str
     let spec_only = serde_json::json!({"metadata": object["metadata"], "spec": object["spec"]});
     let known = match resource.plural {
         "deployments" => serde_json::from_value::<Deployment>(spec_only).and_then(serde_json::to_value),
+        "statefulsets" => serde_json::from_value::<StatefulSet>(spec_only).and_then(serde_json::to_value),
+        "daemonsets" => serde_json::from_value::<DaemonSet>(spec_only).and_then(serde_json::to_value),
         "nodes" => serde_json::from_value::<Node>(spec_only).and_then(serde_json::to_value),
         "horizontalpodautoscalers" => {
             serde_json::from_value::<HorizontalPodAutoscaler>(spec_only).and_then(serde_json::to_value)

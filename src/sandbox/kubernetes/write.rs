@@ -53,7 +53,7 @@ pub(super) fn patch(
     if target.resource.plural == "deployments" {
         validate::deployment(target.resource, name, &before, &after)?;
     }
-    if target.resource.plural == "nodes" {
+    if matches!(target.resource.plural, "nodes" | "statefulsets" | "daemonsets") {
         validate::same_uid(target.resource, name, &before, &after)?;
     }
     if after["metadata"]["name"] != before["metadata"]["name"] {

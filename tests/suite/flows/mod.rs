@@ -4,6 +4,7 @@
 mod guards;
 mod node_failure;
 mod outcomes;
+mod owners;
 mod pod_crash;
 mod pods;
 mod trouble;
