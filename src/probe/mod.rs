@@ -4,6 +4,7 @@
 mod logs;
 mod loki;
 mod nodes;
+mod objects;
 mod owner;
 mod pods;
 mod rollout;
@@ -201,6 +202,18 @@ impl Eyes {
             Probe::Nodes(probe) => {
                 let threshold = look.threshold(probe.threshold);
                 nodes::ask(&self.kubernetes, scope, name, probe, threshold).await
+            }
+            Probe::Events(probe) => {
+                let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));
+                objects::events(&self.kubernetes, scope, name, probe, threshold, from).await
+            }
+            Probe::Budgets(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                objects::budgets(&self.kubernetes, scope, name, probe, threshold).await
+            }
+            Probe::Autoscalers(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                objects::autoscalers(&self.kubernetes, scope, name, probe, threshold).await
             }
             Probe::Rollouts(probe) => {
                 let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));

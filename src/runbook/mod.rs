@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Labels, Matcher};
 
 pub use probe::{
-    BY_DEPLOYMENT, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutsProbe,
-    Threshold,
+    AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, LogsProbe,
+    LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutsProbe, Threshold,
 };
 pub use template::{Part, Template, TemplateFault};
 

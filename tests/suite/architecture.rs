@@ -140,6 +140,8 @@ const KUBERNETES_READS: &[&str] = &[
     "nodes",
     "node",
     "disruption_budgets",
+    "autoscalers",
+    "events",
     "previous_logs",
     "ping",
 ];

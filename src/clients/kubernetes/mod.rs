@@ -3,8 +3,10 @@
 //! A write is sent once, whatever comes back: kube's own retries (15 times on 429, 503 and 504, PATCH included) are switched off in the one
 //! client there is, and only questions are asked again, here. The answer's status decides, since a proxy's errors are not JSON.
 
+mod autoscalers;
 mod budgets;
 mod connect;
+mod events;
 mod history;
 mod names;
 mod nodes;
@@ -35,7 +37,9 @@ use serde_json::Value;
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, error};
 use crate::retry::Backoff;
 
+pub use autoscalers::Autoscaler;
 pub use budgets::Budget;
+pub use events::Event;
 pub use history::{History, Revision, Template};
 pub use names::{valid_name, valid_namespace};
 pub use nodes::{CORDONED_AT, Node, Ready};

@@ -87,7 +87,7 @@ pub(super) fn nodes(
 }
 
 /// A field with a name in it, which may be missing.
-fn optional(
+pub(super) fn optional(
     name: &'static str,
     fields: &mut Fields<'_>,
     scope: Scope,

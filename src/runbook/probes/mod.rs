@@ -2,6 +2,7 @@
 
 mod cluster;
 mod loki;
+mod objects;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::{Named, PodsProbe, Probe, Threshold};
 use crate::yaml::{Faults, Field, Fields};
 
 /// The words that say what is asked.
-const KINDS: [&str; 5] = ["loki", "pods", "nodes", "rollouts", "logs"];
+const KINDS: [&str; 8] = ["loki", "pods", "nodes", "rollouts", "logs", "events", "budgets", "autoscalers"];
 
 /// Loki itself refuses a range above 30 days and one hour.
 const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
@@ -55,7 +56,13 @@ pub(super) fn probes(
         let (probe, count_by) = probe(entry, scope, names, scale, faults);
         let has_window = !matches!(
             &probe,
-            Some(Probe::Pods(PodsProbe { window: None, .. }) | Probe::Logs(_) | Probe::Nodes(_))
+            Some(
+                Probe::Pods(PodsProbe { window: None, .. })
+                    | Probe::Logs(_)
+                    | Probe::Nodes(_)
+                    | Probe::Budgets(_)
+                    | Probe::Autoscalers(_)
+            )
         );
         known.push(Known { name: entry.name.to_owned(), count_by, has_window });
         named.extend(probe.map(|probe| Named { name: entry.name.to_owned(), probe }));
@@ -77,6 +84,11 @@ fn probe(
     match asked.as_slice() {
         [("pods", field)] => cluster::pods(*field, fields, scope, names, scale, faults),
         [("nodes", field)] => (cluster::nodes(*field, fields, scope, names, scale, faults), CountBy::None),
+        [("events", field)] => (objects::events(*field, fields, scope, names, scale, faults), CountBy::None),
+        [("budgets", field)] => (objects::budgets(*field, fields, scope, names, faults), CountBy::None),
+        [("autoscalers", field)] => {
+            (objects::autoscalers(*field, fields, scope, names, faults), CountBy::None)
+        }
         [("rollouts", field)] => {
             (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
         }
