@@ -602,7 +602,11 @@ fn check_the_end(world: &World<'_>, case: &Case) {
             }
             assert!(!acted_on.is_empty(), "recovered, and no step that acted has ended");
             for (leg, result) in acted_on {
-                assert_eq!(result, StepResult::Recovered, "recovered, and the verify of leg {leg} did not hold");
+                assert_eq!(
+                    result,
+                    StepResult::Recovered,
+                    "recovered, and the verify of leg {leg} did not hold"
+                );
             }
         }
         Outcome::Ambiguous => assert_eq!(ends.last(), Some(&StepResult::Ambiguous)),
