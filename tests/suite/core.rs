@@ -490,6 +490,11 @@ impl World<'_> {
             return;
         }
         match self.choices.of(14) {
+            6 => {
+                let fingerprints = incident.alerts.keys().cloned().collect();
+                let why = "silenced in Alertmanager by ana: deploying".to_owned();
+                self.append(index, Event::AlertsSuppressed { fingerprints, why });
+            }
             7 => self.append(index, Event::AlertsJoined { alerts: vec![alert(7)], more: 0 }),
             8 => {
                 let fingerprints = incident.alerts.keys().cloned().collect();
@@ -570,6 +575,8 @@ fn check_the_end(world: &World<'_>, case: &Case) {
         Outcome::WouldAct | Outcome::NotConfirmed | Outcome::Joined => {
             assert!(happened.is_empty(), "{} with an effect", closed.outcome);
         }
+        // Kept quiet in Alertmanager: that can come at any time, and nothing is begun after it.
+        Outcome::Declined if incident.suppressed().is_some() => {}
         // An earlier target may have been approved; the plan that nobody approved has no intent.
         Outcome::Declined | Outcome::Expired => {
             let last = |wanted: fn(&Event) -> bool| {
