@@ -459,6 +459,9 @@ impl World<'_> {
         assert_eq!(found, Found::Holds, "an effect on evidence that does not hold");
         assert!(after(at, FRESH) >= self.now || incident.step > 0, "an effect on old evidence");
         assert!(!incident.resolved() || incident.effects > 0, "an effect although every alert has resolved");
+        let mut quiet = incident.alerts.values().filter(|alert| !alert.resolved).peekable();
+        let all_quiet = quiet.peek().is_some() && quiet.all(|alert| alert.suppressed.is_some());
+        assert!(!all_quiet, "an effect although somebody keeps every alert quiet in Alertmanager");
         let circumstances = &wanted.plan.circumstances;
         assert!(!circumstances.paused && circumstances.replicas > 0);
         assert!(circumstances.rollout_in_progress.is_none(), "a rollout on top of another");
