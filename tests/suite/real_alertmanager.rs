@@ -523,7 +523,7 @@ async fn a_silence_made_by_hand_ends_what_was_begun_and_its_end_is_seen_although
     assert!(daemon.incidents().await[1].summary.id == first);
     // Alertmanager has told it, and does not tell it again before its `repeat_interval`.
     assert_eq!(daemon.metric(ACCEPTED).await, accepted);
-    assert_eq!(daemon.metric(r#"runbookd_reconciled_alerts_total{result="returned"}"#).await, 1);
+    reaches(&daemon, r#"runbookd_reconciled_alerts_total{result="returned"}"#, 1).await;
     assert!(daemon.stage.world().writes().is_empty());
 }
 
