@@ -4,13 +4,19 @@
 
 use jiff::Timestamp;
 
-use super::{Followed, GRACE, PlanError, another, result_of, rolled_out, unfollowed, unobserved, unread};
+use super::{
+    Followed, GRACE, PlanError, Right, another, result_of, right, rolled_out, unfollowed, unobserved, unread,
+};
 use crate::clients::kubernetes::{Deployment, Kubernetes, RESTARTED_AT};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Change, Circumstances, Plan, Target};
 use crate::runbook::Action;
 use crate::text::count;
+
+/// The rights that it needs.
+pub(super) const RIGHTS: &[Right] =
+    &[right("apps", "deployments", "get"), right("apps", "deployments", "patch")];
 
 pub(super) async fn plan(
     kubernetes: &Kubernetes,
@@ -32,12 +38,14 @@ pub(super) async fn plan(
             judged: "now".to_owned(),
         },
         touches: vec![format!("{pods} replaced by the Deployment's own rollout strategy")],
+        objects: Vec::new(),
         circumstances: Circumstances {
             paused: deployment.paused,
             replicas,
             // One that has failed is over: new pods may be just what it needs.
             rollout_in_progress: deployment.rolling_out,
             controller: deployment.controller,
+            against: None,
         },
         settles_within: deployment.progress_deadline + GRACE,
         made_at: now,
@@ -126,6 +134,7 @@ mod tests {
                 judged: "now".to_owned(),
             },
             touches: Vec::new(),
+            objects: Vec::new(),
             circumstances: Circumstances::default(),
             settles_within: GRACE,
             made_at: Timestamp::UNIX_EPOCH,

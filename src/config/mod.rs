@@ -120,6 +120,7 @@ impl Default for Config {
             policy: Policy {
                 ceiling: Mode::Shadow,
                 namespaces: BTreeMap::new(),
+                nodes: Mode::Shadow,
                 rate: Rate { count: 10, per: Duration::from_hours(1) },
             },
             approval_within: Duration::from_mins(30),

@@ -44,6 +44,7 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     };
     set(&mut config.policy.ceiling, fields.get("ceiling"), faults, mode);
     set(&mut config.policy.namespaces, fields.get("namespaces"), faults, namespaces);
+    set(&mut config.policy.nodes, fields.get("nodes"), faults, mode);
     if let Some(mut limits) = section(fields.get("limits"), "`limits`", faults) {
         set(&mut config.policy.rate, limits.get("rate"), faults, |field, faults| {
             let (count, per) = field.rate(LEDGER, "the journal keeps what was done for 7d", faults)?;

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use crate::clients::kubernetes::{valid_name, valid_namespace};
 use crate::incident::Incident;
 use crate::incident::event::Leg;
-use crate::incident::plan::{Kind, Target};
+use crate::incident::plan::Target;
 use crate::probe::value_of;
-use crate::runbook::Runbook;
+use crate::runbook::{Object, Runbook};
 
 /// One leg per value that was found, most affected first, but for targets that have recovered already.
 ///
@@ -54,7 +54,11 @@ fn leg(
     each: BTreeMap<String, String>,
     figure: f64,
 ) -> Result<Leg, String> {
-    let target = Target { kind: Kind::Deployment, namespace: String::new(), name: String::new() };
+    let (kind, name) = match &runbook.targets.object {
+        Object::Named(kind, name) => (*kind, name),
+        Object::OwnerOfPod(_) => return Err("owners are not looked up here".to_owned()),
+    };
+    let target = Target { kind, namespace: String::new(), name: String::new() };
     let mut leg = Leg { target, each, figure };
     let fill = |template: &crate::runbook::Template, leg: &Leg| {
         template
@@ -62,13 +66,13 @@ fn leg(
             .map_err(|path| format!("${{{path}}} has no value, and empty never means all"))
     };
     let namespace = fill(&runbook.targets.namespace, &leg)?;
-    let name = fill(&runbook.targets.deployment, &leg)?;
+    let name = fill(name, &leg)?;
     if !valid_namespace(&namespace) {
         return Err(format!("{namespace:?} is not the name of a Kubernetes namespace"));
     }
     if !valid_name(&name) {
         return Err(format!("{name:?} is not the name of a Kubernetes object"));
     }
-    leg.target = Target { kind: Kind::Deployment, namespace, name };
+    leg.target = Target { kind, namespace, name };
     Ok(leg)
 }

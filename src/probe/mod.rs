@@ -3,6 +3,7 @@
 
 mod logs;
 mod loki;
+mod nodes;
 mod pods;
 mod rollout;
 mod rollouts;
@@ -43,6 +44,35 @@ struct Scope<'a> {
 impl Scope<'_> {
     fn value_of(&self, path: &str) -> Option<String> {
         value_of(self.incident, self.runbook, self.leg, path)
+    }
+
+    /// Asked again, later in the incident, a container that runs between two crashes has crashed all the same.
+    fn crashes_since(&self) -> Option<Timestamp> {
+        let from = clock::before(self.now, self.runbook.paced(LONGEST_BACK_OFF));
+        let opened = self.incident.opened_at;
+        (opened < self.now).then_some(from.max(opened))
+    }
+}
+
+/// How a probe is asked otherwise than it says itself.
+#[derive(Clone, Copy)]
+struct Look {
+    /// Another threshold than its own.
+    threshold: Option<Threshold>,
+    /// Another window than its own.
+    window: Option<Duration>,
+    /// What was before this moment does not count: a window that reaches further back is cut there.
+    since: Option<Timestamp>,
+}
+
+impl Look {
+    fn threshold(&self, own: Threshold) -> Threshold {
+        self.threshold.unwrap_or(own)
+    }
+
+    fn from(&self, scope: &Scope<'_>, own: Duration) -> Timestamp {
+        let from = clock::before(scope.now, self.window.unwrap_or(own));
+        self.since.map_or(from, |since| from.max(since))
     }
 }
 
@@ -97,36 +127,8 @@ impl Eyes {
         let scope = Scope { incident, runbook, leg, now: clock::now() };
         let mut answers = Vec::with_capacity(probes.len());
         for Named { name, probe } in probes {
-            answers.push(match probe {
-                Probe::Loki(probe) => {
-                    let question = loki::Question {
-                        name,
-                        probe,
-                        threshold: probe.threshold,
-                        from: clock::before(scope.now, probe.window),
-                    };
-                    loki::ask(&self.loki, &scope, question).await
-                }
-                Probe::Pods(probe) => {
-                    // Asked again, later in the incident, a container that runs between two crashes has crashed all the same.
-                    let crashed = || {
-                        let crashes = matches!(probe.state, PodState::CrashLooping | PodState::Unhealthy);
-                        let from = clock::before(scope.now, runbook.paced(LONGEST_BACK_OFF));
-                        (crashes && incident.opened_at < scope.now).then_some(from.max(incident.opened_at))
-                    };
-                    let from = probe.window.map(|window| clock::before(scope.now, window)).or_else(crashed);
-                    let question = pods::Question { name, probe, threshold: probe.threshold, from };
-                    pods::ask(&self.kubernetes, &scope, question).await
-                }
-                Probe::Logs(probe) => {
-                    logs::ask(&self.kubernetes, &scope, name, probe, probe.threshold, None).await
-                }
-                Probe::Rollouts(probe) => {
-                    let from = clock::before(scope.now, probe.window);
-                    let question = rollouts::Question { name, probe, threshold: probe.threshold, from };
-                    rollouts::ask(&self.kubernetes, &scope, question).await
-                }
-            });
+            let look = Look { threshold: None, window: None, since: None };
+            answers.push(self.one(&scope, name, probe, look).await);
         }
         answers
     }
@@ -144,8 +146,16 @@ impl Eyes {
         let mut answers = Vec::with_capacity(verify.all.len());
         for check in &verify.all {
             answers.push(match check {
-                Check::Again { probe, threshold, window } => {
-                    self.again(&scope, probe, *threshold, *window, since).await
+                Check::Again { probe: name, threshold, window } => {
+                    let look = Look { threshold: Some(*threshold), window: *window, since: Some(since) };
+                    let mut named = runbook.confirm.iter().chain(&runbook.probes);
+                    match named.find(|named| named.name == *name) {
+                        Some(named) => self.one(&scope, name, &named.probe, look).await,
+                        None => {
+                            let why = format!("there is no probe called {name}");
+                            Evidence::unknown(name, String::new(), why)
+                        }
+                    }
                 }
                 Check::RolloutComplete => rollout::ask(&self.kubernetes, &scope).await,
             });
@@ -153,36 +163,39 @@ impl Eyes {
         (all_of_verify(&answers), answers)
     }
 
-    async fn again(
-        &self,
-        scope: &Scope<'_>,
-        name: &str,
-        threshold: Threshold,
-        window: Option<Duration>,
-        since: Timestamp,
-    ) -> Evidence {
-        let from = |own: Duration| clock::before(scope.now, window.unwrap_or(own)).max(since);
-        match scope.runbook.confirm.iter().find(|named| named.name == name).map(|named| &named.probe) {
-            Some(Probe::Loki(probe)) => {
-                let question = loki::Question { name, probe, threshold, from: from(probe.window) };
+    /// Asks one probe.
+    async fn one(&self, scope: &Scope<'_>, name: &str, probe: &Probe, look: Look) -> Evidence {
+        match probe {
+            Probe::Loki(probe) => {
+                let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));
+                let question = loki::Question { name, probe, threshold, from };
                 loki::ask(&self.loki, scope, question).await
             }
-            Some(Probe::Pods(probe)) => {
+            Probe::Pods(probe) => {
                 // A container that crashes again and again runs in between, perhaps just now.
-                let since =
-                    matches!(probe.state, PodState::CrashLooping | PodState::Unhealthy).then_some(since);
-                let from = probe.window.map(from).or(since);
-                let question = pods::Question { name, probe, threshold, from };
+                let crashed = || {
+                    let crashes = matches!(probe.state, PodState::CrashLooping | PodState::Unhealthy);
+                    look.since.or_else(|| scope.crashes_since()).filter(|_| crashes)
+                };
+                let from = probe.window.map(|window| look.from(scope, window)).or_else(crashed);
+                let threshold = look.threshold(probe.threshold);
+                let overdue = clock::before(scope.now, scope.runbook.paced(pods::STUCK));
+                let question = pods::Question { name, probe, threshold, from, overdue };
                 pods::ask(&self.kubernetes, scope, question).await
             }
-            Some(Probe::Logs(probe)) => {
-                logs::ask(&self.kubernetes, scope, name, probe, threshold, Some(since)).await
+            Probe::Logs(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                logs::ask(&self.kubernetes, scope, name, probe, threshold, look.since).await
             }
-            Some(Probe::Rollouts(probe)) => {
-                let question = rollouts::Question { name, probe, threshold, from: from(probe.window) };
+            Probe::Nodes(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                nodes::ask(&self.kubernetes, scope, name, probe, threshold).await
+            }
+            Probe::Rollouts(probe) => {
+                let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));
+                let question = rollouts::Question { name, probe, threshold, from };
                 rollouts::ask(&self.kubernetes, scope, question).await
             }
-            None => Evidence::unknown(name, String::new(), format!("there is no probe called {name}")),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod load;
 mod names;
+mod probe;
 mod probes;
 mod read;
 mod steps;
@@ -18,8 +19,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Labels, Matcher};
-use crate::logql::LogQuery;
 
+pub use probe::{
+    BY_DEPLOYMENT, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutsProbe,
+    Threshold,
+};
 pub use template::{Part, Template, TemplateFault};
 
 /// How far automation may go. The lowest of the daemon's ceiling, the namespace's, the runbook's and the step's counts.
@@ -87,6 +91,8 @@ pub struct Runbook {
     pub defer_to: Vec<String>,
     /// What must hold before anything is done.
     pub confirm: Vec<Named>,
+    /// Further probes, which are asked only where a `verify` names them.
+    pub probes: Vec<Named>,
     /// For how long a `confirm` that fails is asked again: log lines can come later than the alert.
     pub confirm_within: Duration,
     /// After this time without a decision the incident is closed and a person is told.
@@ -134,165 +140,86 @@ pub struct Named {
     pub probe: Probe,
 }
 
-/// A question that changes nothing.
-#[derive(Debug, Clone)]
-pub enum Probe {
-    /// How many log lines match.
-    Loki(LokiProbe),
-    /// How many pods are in a state.
-    Pods(PodsProbe),
-    /// How often a Deployment was changed.
-    Rollouts(RolloutsProbe),
-    /// What crashed containers wrote last.
-    Logs(LogsProbe),
-}
-
-/// Counts the last lines of the containers that were started again, as `kubectl logs --previous` shows them.
-#[derive(Debug, Clone)]
-pub struct LogsProbe {
-    /// The namespace.
-    pub namespace: Template,
-    /// The Deployment; without it the target.
-    pub deployment: Option<Template>,
-    /// When the answer holds.
-    pub threshold: Threshold,
-}
-
-/// Counts the rollouts of a Deployment within a window that changed its pod template, but for restarts.
-#[derive(Debug, Clone)]
-pub struct RolloutsProbe {
-    /// The namespace.
-    pub namespace: Template,
-    /// The Deployment; without it the target.
-    pub deployment: Option<Template>,
-    /// How far back it looks.
-    pub window: Duration,
-    /// When the answer holds.
-    pub threshold: Threshold,
-}
-
-/// Counts the pods of a namespace that are in a state.
-#[derive(Debug, Clone)]
-pub struct PodsProbe {
-    /// The namespace.
-    pub namespace: Template,
-    /// Only the pods of this Deployment. Without it those of the target, once there is one, and before that all.
-    pub deployment: Option<Template>,
-    /// What is counted.
-    pub state: PodState,
-    /// How far back it looks, for a state that is an event: [`PodState::is_past`].
-    pub window: Option<Duration>,
-    /// Count by Deployment, and hold the threshold against each apart. Other pods then count nowhere.
-    pub by_deployment: bool,
-    /// When the answer holds.
-    pub threshold: Threshold,
-}
-
-/// What can be wrong with a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PodState {
-    /// Its Ready condition is not `True`. A pod that ended well, or is asked to stop, is not counted.
-    NotReady,
-    /// A container waits because it crashed again and again.
-    CrashLooping,
-    /// Not ready or crash-looping: between two crashes a container without a readiness probe counts as ready.
-    Unhealthy,
-    /// A container waits for an image that can not be had.
-    ImageNotPulled,
-    /// A container ended within the window and was started again.
-    Restarted,
-    /// A container was killed within the window because it reached its memory limit.
-    OomKilled,
-}
-
-impl PodState {
-    /// All states.
-    pub const ALL: [Self; 6] = [
-        Self::NotReady,
-        Self::CrashLooping,
-        Self::Unhealthy,
-        Self::ImageNotPulled,
-        Self::Restarted,
-        Self::OomKilled,
-    ];
-
-    /// The word in YAML and messages.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotReady => "not_ready",
-            Self::CrashLooping => "crash_looping",
-            Self::Unhealthy => "unhealthy",
-            Self::ImageNotPulled => "image_not_pulled",
-            Self::Restarted => "restarted",
-            Self::OomKilled => "oom_killed",
-        }
-    }
-
-    /// Whether it is something that happened, and not something that is so now.
-    #[must_use]
-    pub const fn is_past(self) -> bool {
-        matches!(self, Self::Restarted | Self::OomKilled)
-    }
-}
-
-/// The word by which a [`PodsProbe`] can count.
-pub const BY_DEPLOYMENT: &str = "deployment";
-
-/// Counts the lines that a LogQL log query finds.
-#[derive(Debug, Clone)]
-pub struct LokiProbe {
-    /// The log query; runbookd makes the metric form itself.
-    pub query: LogQuery,
-    /// How far back it looks.
-    pub window: Duration,
-    /// Count by this label, and hold the threshold against each value apart.
-    pub count_by: Option<String>,
-    /// When the answer holds.
-    pub threshold: Threshold,
-}
-
-/// What a count is held against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Threshold {
-    /// Holds from this number on.
-    AtLeast(u64),
-    /// Holds up to this number.
-    AtMost(u64),
-}
-
-impl Threshold {
-    /// Whether the number is on the right side.
-    #[must_use]
-    pub fn holds(self, figure: f64) -> bool {
-        match self {
-            #[expect(clippy::cast_precision_loss, reason = "counts of log lines are far below 2^52")]
-            Self::AtLeast(least) => figure >= least as f64,
-            #[expect(clippy::cast_precision_loss, reason = "counts of log lines are far below 2^52")]
-            Self::AtMost(most) => figure <= most as f64,
-        }
-    }
-}
-
-impl fmt::Display for Threshold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AtLeast(least) => write!(f, "at least {least}"),
-            Self::AtMost(most) => write!(f, "at most {most}"),
-        }
-    }
-}
-
 /// Which objects are acted on.
 #[derive(Debug, Clone)]
 pub struct Targets {
     /// One leg for each value that a probe of `confirm` counted; none: exactly one leg.
     pub each: Option<Each>,
-    /// The namespace of the objects.
+    /// The namespace of the objects; for a node, of the pods on it that are meant.
     pub namespace: Template,
-    /// The Deployment's name.
-    pub deployment: Template,
+    /// What they are.
+    pub object: Object,
+}
+
+/// How an object is named.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// By its own name.
+    Named(Kind, Template),
+    /// By a pod, perhaps one that is gone: what its owner references lead to in the end.
+    OwnerOfPod(Template),
+}
+
+impl Object {
+    /// The kinds that it can be of.
+    #[must_use]
+    pub const fn kinds(&self) -> &'static [Kind] {
+        match self {
+            Self::Named(kind, _) => kind.alone(),
+            Self::OwnerOfPod(_) => &Kind::WORKLOADS,
+        }
+    }
+}
+
+/// The kinds of object that can be acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+    /// A pod.
+    Pod,
+    /// A node; what is done there is done to its pods of one namespace, or to the node itself.
+    Node,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Pod, Self::Node];
+    /// The kinds that keep pods, and roll a new template out.
+    pub const WORKLOADS: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
+
+    /// The word in YAML, messages and keys: the kind in small letters, as kubectl prints it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::StatefulSet => "statefulset",
+            Self::DaemonSet => "daemonset",
+            Self::Pod => "pod",
+            Self::Node => "node",
+        }
+    }
+
+    /// Whether it rolls a pod template out.
+    #[must_use]
+    pub fn is_workload(self) -> bool {
+        Self::WORKLOADS.contains(&self)
+    }
+
+    const fn alone(self) -> &'static [Self] {
+        match self {
+            Self::Deployment => &[Self::Deployment],
+            Self::StatefulSet => &[Self::StatefulSet],
+            Self::DaemonSet => &[Self::DaemonSet],
+            Self::Pod => &[Self::Pod],
+            Self::Node => &[Self::Node],
+        }
+    }
 }
 
 /// `each: pool_errors.app`: the values of a label that a probe counted by.
@@ -337,15 +264,24 @@ pub enum StepKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Replaces all pods of a Deployment, as `kubectl rollout restart` does.
+    /// Replaces all pods of a workload, as `kubectl rollout restart` does.
     Restart,
     /// Goes back to the revision of a Deployment before this one, as `kubectl rollout undo` does.
     Rollback,
+    /// Asks the API server to evict a pod, which its disruption budgets can refuse.
+    Evict,
+    /// Deletes a pod; on a node, the pods that are stuck there after the node is gone.
+    DeletePod,
+    /// Keeps new pods away from a node, as `kubectl cordon` does.
+    Cordon,
+    /// Ends a [`Self::Cordon`] of runbookd's own.
+    Uncordon,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 2] = [Self::Restart, Self::Rollback];
+    pub const ALL: [Self; 6] =
+        [Self::Restart, Self::Rollback, Self::Evict, Self::DeletePod, Self::Cordon, Self::Uncordon];
 
     /// The word in YAML, messages and metrics.
     #[must_use]
@@ -353,7 +289,28 @@ impl Action {
         match self {
             Self::Restart => "restart",
             Self::Rollback => "rollback",
+            Self::Evict => "evict",
+            Self::DeletePod => "delete_pod",
+            Self::Cordon => "cordon",
+            Self::Uncordon => "uncordon",
         }
+    }
+
+    /// What it can be done to.
+    #[must_use]
+    pub const fn acts_on(self) -> &'static [Kind] {
+        match self {
+            Self::Restart | Self::Rollback => &[Kind::Deployment],
+            Self::Evict => &[Kind::Pod],
+            Self::DeletePod => &[Kind::Pod, Kind::Node],
+            Self::Cordon | Self::Uncordon => &[Kind::Node],
+        }
+    }
+
+    /// Whether it changes the node itself, which pods of every namespace run on.
+    #[must_use]
+    pub const fn changes_a_node(self) -> bool {
+        matches!(self, Self::Cordon | Self::Uncordon)
     }
 }
 

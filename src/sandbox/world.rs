@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::alertmanager::AlertmanagerTarget;
-use super::cluster::{CrashFault, NAMESPACE, Name, PodView};
+use super::cluster::{CrashFault, NAMESPACE, Name, NodeFault, PodView};
 use super::loki::LogLine;
 use super::server::Request;
 use super::services::{PoolFault, nanoseconds, service_stream};
@@ -102,8 +102,56 @@ impl World {
     }
 
     /// Deletes a pod, as `kubectl delete pod` does; its replica set makes a new one.
-    pub fn delete_pod(&self, pod: &str) -> bool {
-        self.shared.change(|state| state.cluster.delete_pod(&named(pod), clock::now(), state.pace))
+    pub fn end_pod(&self, pod: &str) -> bool {
+        self.shared.change(|state| state.cluster.stop_pod(&named(pod), clock::now(), state.pace))
+    }
+
+    /// The machine of a node ends: its pods serve no more, and the cluster notices only later.
+    pub fn end_machine(&self, node: &str, fault: NodeFault) -> bool {
+        self.shared.change(|state| state.cluster.end_machine(node, fault, clock::now()))
+    }
+
+    /// A machine that did not answer answers again.
+    pub fn bring_back(&self, node: &str) -> bool {
+        self.shared.change(|state| state.cluster.bring_back(node, clock::now()))
+    }
+
+    /// Removes the object of a node, as `kubectl delete node` does.
+    pub fn remove_node(&self, node: &str) {
+        self.shared.change(|state| state.cluster.remove_node(node, clock::now()));
+    }
+
+    /// From now on no node takes more pods than these.
+    pub fn set_room(&self, pods: usize) {
+        self.shared.change(|state| state.cluster.nodes.room = Some(pods));
+    }
+
+    /// The nodes, with whether each is ready.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<(String, bool)> {
+        self.shared.lock().cluster.nodes()
+    }
+
+    /// Changes a node in any way.
+    pub fn edit_node(&self, node: &str, edit: impl FnOnce(&mut Value)) -> bool {
+        self.shared.change(|state| {
+            let name = (String::new(), node.to_owned());
+            let Some(mut object) =
+                state.cluster.others.get("nodes").and_then(|nodes| nodes.get(&name)).cloned()
+            else {
+                return false;
+            };
+            edit(&mut object);
+            state.cluster.store_other("nodes", object);
+            true
+        })
+    }
+
+    /// A node as the API serves it.
+    #[must_use]
+    pub fn node(&self, node: &str) -> Option<Value> {
+        let name = (String::new(), node.to_owned());
+        self.shared.lock().cluster.others.get("nodes")?.get(&name).cloned()
     }
 
     /// Puts a deployment under Argo CD's self-healing: what is changed from now on, is put back after 5 s of the world.
@@ -131,15 +179,13 @@ impl World {
     pub fn put_disruption_budget(&self, deployment: &str, max_unavailable: u32) {
         self.shared.change(|state| {
             let uid = state.chance.uid();
-            let healthy = state.cluster.pods_of_deployment(&named(deployment)).filter(|pod| pod.serves()).count();
             state.cluster.store_other("poddisruptionbudgets", json!({
                 "metadata": {"name": deployment, "namespace": NAMESPACE, "uid": uid, "generation": 1,
                              "creationTimestamp": Timestamp::from_second(clock::now().as_second()).unwrap_or_default().to_string()},
                 "spec": {"selector": {"matchLabels": {"app.kubernetes.io/name": deployment}}, "maxUnavailable": max_unavailable},
-                "status": {"observedGeneration": 1, "disruptionsAllowed": max_unavailable, "currentHealthy": healthy,
-                           "desiredHealthy": healthy.saturating_sub(usize::try_from(max_unavailable).unwrap_or(0)),
-                           "expectedPods": healthy, "conditions": []},
+                "status": {"observedGeneration": 1, "conditions": []},
             }));
+            state.cluster.advance_budgets();
         });
     }
 

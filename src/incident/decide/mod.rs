@@ -420,16 +420,11 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
         // Alerts came while it worked: their targets are looked for before it is over.
         None | Some(StepResult::Recovered) if incident.unseen && !incident.resolved() => Next::Confirm,
         None | Some(StepResult::Recovered) => {
-            let would_act = incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct));
-            if incident.effects > 0 {
-                close(Outcome::Recovered, "verify held on every target")
-            } else if would_act {
-                close(Outcome::WouldAct, "in shadow: nothing was done")
-            } else if result.is_some() {
-                close(Outcome::SelfHealed, "what was expected came, and nothing had to be done")
-            } else {
-                close(Outcome::SelfHealed, "no target shows the evidence any more")
-            }
+            let healed = match result {
+                Some(_) => "what was expected came, and nothing had to be done",
+                None => "no target shows the evidence any more",
+            };
+            nothing_left(incident, "verify held on every target", healed)
         }
         Some(StepResult::WouldAct) if more_legs && !incident.resolved() => go_on(),
         Some(StepResult::WouldAct) => close(Outcome::WouldAct, "in shadow: nothing was done"),
@@ -441,8 +436,8 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
                         Outcome::Stopped,
                         "verify did not hold, and the alert resolved before the next step",
                     ),
-                    // It was only waited for here; other targets were recovered before.
-                    false => close(Outcome::Recovered, RESOLVED_BY_ITSELF),
+                    // It was only waited for here; other targets were recovered before, perhaps.
+                    false => nothing_left(incident, RESOLVED_BY_ITSELF, RESOLVED_BY_ITSELF),
                 }
             } else if more_steps {
                 Next::Append(Event::StepBegan { leg: incident.leg, step: incident.step + 1 })
@@ -468,6 +463,17 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
                 _ => close(Outcome::Recovered, "the remaining targets need nothing any more"),
             }
         }
+    }
+}
+
+/// Nothing is left to be done: what was done before, and on which target, says how it went.
+fn nothing_left(incident: &Incident, recovered: &str, healed: &str) -> Next {
+    if incident.effects > 0 {
+        close(Outcome::Recovered, recovered)
+    } else if incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct)) {
+        close(Outcome::WouldAct, "in shadow: nothing was done")
+    } else {
+        close(Outcome::SelfHealed, healed)
     }
 }
 

@@ -115,7 +115,7 @@ fn targets(incident: &Incident, history: &[Recorded]) -> Vec<String> {
 
 fn leg(incident: &Incident, history: &[Recorded], position: usize) -> String {
     let state = &incident.legs[position];
-    let done = plan_of(history, position).map_or("changed", |plan| done(plan.action));
+    let done = plan_of(history, position).map_or("changed", |plan| done(plan));
     // While a further step is on its way, how the one before it ended is old news.
     let is_at_work = position == incident.leg
         && matches!(

@@ -268,6 +268,24 @@ impl Alerts {
         }
     }
 
+    /// The rules of `deploy/prometheus/alerts.yaml` about nodes.
+    pub(super) fn evaluate_node(
+        &mut self,
+        alertname: &str,
+        node: &str,
+        holds: bool,
+        now: Timestamp,
+        pace: Pace,
+    ) {
+        let (severity, what) = match alertname {
+            "NodeNotReady" => ("critical", "is not Ready"),
+            _ => ("warning", "is gone"),
+        };
+        let labels = [("alertname", alertname), ("node", node), ("severity", severity)];
+        let summary = format!("node {node} {what}");
+        self.evaluate(&labels, &[("summary", &summary)], holds, PENDING, now, pace);
+    }
+
     /// A rule: what holds for so long fires, and what holds no more resolves.
     fn evaluate(
         &mut self,

@@ -30,7 +30,7 @@ const fn resource(
 
 static RESOURCES: [Resource; 9] = [
     resource("", "v1", "namespaces", "Namespace", false, false),
-    resource("", "v1", "nodes", "Node", false, false),
+    resource("", "v1", "nodes", "Node", false, true),
     resource("", "v1", "pods", "Pod", true, false),
     resource("", "v1", "events", "Event", true, false),
     resource("events.k8s.io", "v1", "events", "Event", true, false),

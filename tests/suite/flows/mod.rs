@@ -2,6 +2,7 @@
 //! called*. Every duration is divided by the same number; nothing sleeps, everything waits for a marker.
 
 mod guards;
+mod node_failure;
 mod outcomes;
 mod pod_crash;
 mod pods;

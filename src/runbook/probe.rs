@@ -1,0 +1,217 @@
+//! What a probe can ask. Plain data; `probes` reads it from YAML, and the module of the same name as the question asks it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Template;
+use crate::logql::LogQuery;
+
+/// A question that changes nothing.
+#[derive(Debug, Clone)]
+pub enum Probe {
+    /// How many log lines match.
+    Loki(LokiProbe),
+    /// How many pods are in a state.
+    Pods(PodsProbe),
+    /// How often a Deployment was changed.
+    Rollouts(RolloutsProbe),
+    /// What crashed containers wrote last.
+    Logs(LogsProbe),
+    /// How many nodes are in a state.
+    Nodes(NodesProbe),
+}
+
+/// Counts the nodes that are in a state. When no node at all is ready it is unknown: that is the monitoring's fault, or the control plane's.
+#[derive(Debug, Clone)]
+pub struct NodesProbe {
+    /// Only this node; one that is not there (any more) is [`NodeState::NotReady`].
+    pub node: Option<Template>,
+    /// What is counted.
+    pub state: NodeState,
+    /// For [`NodeState::Unreplaced`]: how long before the alert another node may have joined.
+    pub window: Option<Duration>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeState {
+    /// Its Ready condition is `True`.
+    Ready,
+    /// Its Ready condition is not `True`, or it is gone.
+    NotReady,
+    /// It is not ready, and no node that joined since is in its place.
+    Unreplaced,
+    /// It has too little memory, disk or process ids, in its own words.
+    UnderPressure,
+    /// `kubectl cordon`.
+    Cordoned,
+}
+
+impl NodeState {
+    /// All states.
+    pub const ALL: [Self; 5] =
+        [Self::Ready, Self::NotReady, Self::Unreplaced, Self::UnderPressure, Self::Cordoned];
+
+    /// The word in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NotReady => "not_ready",
+            Self::Unreplaced => "unreplaced",
+            Self::UnderPressure => "under_pressure",
+            Self::Cordoned => "cordoned",
+        }
+    }
+}
+
+/// Counts the last lines of the containers that were started again, as `kubectl logs --previous` shows them.
+#[derive(Debug, Clone)]
+pub struct LogsProbe {
+    /// The namespace.
+    pub namespace: Template,
+    /// The Deployment; without it the target.
+    pub deployment: Option<Template>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// Counts the rollouts of a Deployment within a window that changed its pod template, but for restarts.
+#[derive(Debug, Clone)]
+pub struct RolloutsProbe {
+    /// The namespace.
+    pub namespace: Template,
+    /// The Deployment; without it the target.
+    pub deployment: Option<Template>,
+    /// How far back it looks.
+    pub window: Duration,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// Counts the pods of a namespace that are in a state.
+#[derive(Debug, Clone)]
+pub struct PodsProbe {
+    /// The namespace.
+    pub namespace: Template,
+    /// Only the pods of this Deployment. Without it those of the target, once there is one, and before that all.
+    pub deployment: Option<Template>,
+    /// Only the pods on this node.
+    pub node: Option<Template>,
+    /// What is counted.
+    pub state: PodState,
+    /// How far back it looks, for a state that is an event: [`PodState::is_past`].
+    pub window: Option<Duration>,
+    /// Count by Deployment, and hold the threshold against each apart. Other pods then count nowhere.
+    pub by_deployment: bool,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// What can be wrong with a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PodState {
+    /// Its Ready condition is not `True`. A pod that ended well, or is asked to stop, is not counted.
+    NotReady,
+    /// A container waits because it crashed again and again.
+    CrashLooping,
+    /// Not ready or crash-looping: between two crashes a container without a readiness probe counts as ready.
+    Unhealthy,
+    /// No node takes it.
+    Unscheduled,
+    /// It was to stop, and did not: nothing on its node ends it.
+    Stuck,
+    /// A container waits for an image that can not be had.
+    ImageNotPulled,
+    /// A container ended within the window and was started again.
+    Restarted,
+    /// A container was killed within the window because it reached its memory limit.
+    OomKilled,
+}
+
+impl PodState {
+    /// All states.
+    pub const ALL: [Self; 8] = [
+        Self::NotReady,
+        Self::CrashLooping,
+        Self::Unhealthy,
+        Self::Unscheduled,
+        Self::Stuck,
+        Self::ImageNotPulled,
+        Self::Restarted,
+        Self::OomKilled,
+    ];
+
+    /// The word in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotReady => "not_ready",
+            Self::CrashLooping => "crash_looping",
+            Self::Unhealthy => "unhealthy",
+            Self::Unscheduled => "unscheduled",
+            Self::Stuck => "stuck",
+            Self::ImageNotPulled => "image_not_pulled",
+            Self::Restarted => "restarted",
+            Self::OomKilled => "oom_killed",
+        }
+    }
+
+    /// Whether it is something that happened, and not something that is so now.
+    #[must_use]
+    pub const fn is_past(self) -> bool {
+        matches!(self, Self::Restarted | Self::OomKilled)
+    }
+}
+
+/// The word by which a [`PodsProbe`] can count.
+pub const BY_DEPLOYMENT: &str = "deployment";
+
+/// Counts the lines that a LogQL log query finds.
+#[derive(Debug, Clone)]
+pub struct LokiProbe {
+    /// The log query; runbookd makes the metric form itself.
+    pub query: LogQuery,
+    /// How far back it looks.
+    pub window: Duration,
+    /// Count by this label, and hold the threshold against each value apart.
+    pub count_by: Option<String>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// What a count is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Threshold {
+    /// Holds from this number on.
+    AtLeast(u64),
+    /// Holds up to this number.
+    AtMost(u64),
+}
+
+impl Threshold {
+    /// Whether the number is on the right side.
+    #[must_use]
+    pub fn holds(self, figure: f64) -> bool {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "counts of log lines are far below 2^52")]
+            Self::AtLeast(least) => figure >= least as f64,
+            #[expect(clippy::cast_precision_loss, reason = "counts of log lines are far below 2^52")]
+            Self::AtMost(most) => figure <= most as f64,
+        }
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(least) => write!(f, "at least {least}"),
+            Self::AtMost(most) => write!(f, "at most {most}"),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Reads probes and thresholds: `confirm:`, the probes of a diagnosis, and what both share with `verify:`.
+
+mod cluster;
+mod loki;
+
+use std::time::Duration;
+
+use super::names::{Names, Scope, is_name};
+use super::{Named, PodsProbe, Probe, Threshold};
+use crate::yaml::{Faults, Field, Fields};
+
+/// The words that say what is asked.
+const KINDS: [&str; 5] = ["loki", "pods", "nodes", "rollouts", "logs"];
+
+/// Loki itself refuses a range above 30 days and one hour.
+const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
+
+/// What other parts of the document must know of a probe, also when something else in it is wrong.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) name: String,
+    pub(super) count_by: CountBy,
+    /// Whether it looks at a span of time.
+    pub(super) has_window: bool,
+}
+
+/// What a probe counts by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CountBy {
+    /// Nothing.
+    None,
+    /// This label.
+    Label(String),
+    /// Nobody can say: a fault is noted already, and no other should come of it.
+    Unreadable,
+}
+
+/// Reads a map of probes; what can not be read is missing from the first list and present in the second.
+pub(super) fn probes(
+    field: Field<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> (Vec<Named>, Vec<Known>) {
+    let mut named = Vec::new();
+    let mut known = Vec::new();
+    let example = "confirm: {pool_errors: {loki: '{app=\"web\"} |= \"error\"', window: 5m, at_least: 5}}";
+    for entry in field.map(example, faults).unwrap_or_default() {
+        if !is_name(entry.name) {
+            let message =
+                format!("{:?} can not be a probe's name; expected letters, digits, `_` and `-`", entry.name);
+            faults.add(entry.key, message, None);
+        }
+        let (probe, count_by) = probe(entry, scope, names, scale, faults);
+        let has_window = !matches!(
+            &probe,
+            Some(Probe::Pods(PodsProbe { window: None, .. }) | Probe::Logs(_) | Probe::Nodes(_))
+        );
+        known.push(Known { name: entry.name.to_owned(), count_by, has_window });
+        named.extend(probe.map(|probe| Named { name: entry.name.to_owned(), probe }));
+    }
+    (named, known)
+}
+
+fn probe(
+    entry: Field<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> (Option<Probe>, CountBy) {
+    let Some(mut fields) = Fields::of(entry.node, "the probe", faults) else {
+        return (None, CountBy::Unreadable);
+    };
+    let asked: Vec<_> = KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
+    match asked.as_slice() {
+        [("pods", field)] => cluster::pods(*field, fields, scope, names, scale, faults),
+        [("nodes", field)] => (cluster::nodes(*field, fields, scope, names, scale, faults), CountBy::None),
+        [("rollouts", field)] => {
+            (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
+        }
+        [("logs", field)] => (cluster::logs(*field, fields, scope, names, faults), CountBy::None),
+        [(_, field)] => loki::loki(Some(*field), fields, scope, names, scale, faults),
+        [] => loki::loki(None, fields, scope, names, scale, faults),
+        [(first, _), (second, field), ..] => {
+            let hint = "write two probes: each has a name and a threshold of its own";
+            let message = format!("`{first}` and `{second}` in one probe; expected one of them");
+            faults.add(field.key, message, Some(hint.to_owned()));
+            fields.end_without_unknown(faults);
+            (None, CountBy::Unreadable)
+        }
+    }
+}
+
+/// The end of every probe: by what it counts, the threshold, and no further field.
+fn counting(
+    mut fields: Fields<'_>,
+    read: impl FnOnce(Field<'_>, &mut Faults) -> CountBy,
+    faults: &mut Faults,
+) -> (CountBy, Option<Threshold>) {
+    let count_by = fields.get("count_by").map_or(CountBy::None, |field| read(field, faults));
+    let threshold = threshold(&mut fields, faults);
+    let count_by = if fields.has_almost(&["count_by"]) { CountBy::Unreadable } else { count_by };
+    fields.end(faults);
+    (count_by, threshold)
+}
+
+/// How far a question looks back.
+pub(super) fn window(field: Field<'_>, scale: u32, faults: &mut Faults) -> Option<Duration> {
+    let why = "Loki answers for 30 days at most";
+    field.duration_up_to(LONGEST_WINDOW, why, faults).map(|window| window / scale)
+}
+
+/// Exactly one of `at_least` and `at_most`.
+pub(super) fn threshold(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Threshold> {
+    match (fields.get("at_least"), fields.get("at_most")) {
+        (Some(field), None) => {
+            let number = field.whole(0, faults)?;
+            if number == 0 {
+                let hint = "`at_least: 1` for any line, `at_most: 0` for none";
+                field.wrong("expected at least 1, as 0 always holds", Some(hint.to_owned()), faults);
+                return None;
+            }
+            Some(Threshold::AtLeast(number))
+        }
+        (None, Some(field)) => field.whole(0, faults).map(Threshold::AtMost),
+        (Some(_), Some(second)) => {
+            faults.add(
+                second.key,
+                "`at_least` and `at_most` together; expected one of them",
+                Some("remove one of the two".to_owned()),
+            );
+            None
+        }
+        (None, None) => {
+            faults.add(
+                fields.place,
+                "there is neither `at_least` nor `at_most`; expected one of them",
+                Some("add `at_least: 5` or `at_most: 0`".to_owned()),
+            );
+            None
+        }
+    }
+}
