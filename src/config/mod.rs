@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::clients::{Secret, kubernetes, loki, slack};
+use crate::clients::{Secret, alertmanager, kubernetes, loki, slack};
 use crate::guard::Policy;
 use crate::runbook::{Mode, Rate};
 use crate::telemetry::Format;
@@ -42,6 +42,8 @@ pub struct Config {
     pub kubernetes: kubernetes::Settings,
     /// Where logs are asked for.
     pub loki: loki::Settings,
+    /// Where it is asked what fires; none: only the webhook tells.
+    pub alertmanager: Option<Alertmanager>,
     /// Where people are told; none: only the journal.
     pub slack: Option<Slack>,
     /// runbookd's own logs.
@@ -66,6 +68,27 @@ pub struct Webhook {
 pub struct Api {
     /// The commands must show it; none: no one need to, and then `listen` is on loopback.
     pub token: Option<Secret>,
+}
+
+/// `alertmanager:`
+#[derive(Debug, Clone)]
+pub struct Alertmanager {
+    /// Where it is.
+    pub settings: alertmanager::Settings,
+    /// The receiver in its configuration that is runbookd's webhook: only what is routed there is taken in.
+    pub receiver: String,
+    /// How often it is asked.
+    pub every: Duration,
+    /// For how long an alert must have been seen firing there before its notification counts as lost.
+    pub grace: Duration,
+}
+
+impl Alertmanager {
+    /// As often, and with as much patience, as the default file says.
+    #[must_use]
+    pub const fn new(settings: alertmanager::Settings, receiver: String) -> Self {
+        Self { settings, receiver, every: Duration::from_mins(1), grace: Duration::from_mins(6) }
+    }
 }
 
 /// `slack:`
@@ -103,6 +126,7 @@ impl Default for Config {
             approval_within: Duration::from_mins(30),
             kubernetes: kubernetes::Settings::default(),
             loki: loki::Settings::new("http://127.0.0.1:3100"),
+            alertmanager: None,
             slack: None,
             log: Log { format: Format::Text, level: "info".to_owned() },
             vars: BTreeMap::new(),

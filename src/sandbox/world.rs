@@ -268,7 +268,17 @@ impl World {
 
     /// Silences an alert, or ends that: it goes on firing, and its receiver is told nothing of it.
     pub fn silence_alert(&self, labels: &[(&str, &str)], silenced: bool) {
-        self.shared.change(|state| state.alerts.silence(labels, silenced));
+        self.shared.change(|state| state.alerts.silence(labels, silenced, clock::now()));
+    }
+
+    /// The alert is routed to another receiver, and the webhook is told nothing of it.
+    pub fn route_alert(&self, labels: &[(&str, &str)], receiver: &str) {
+        self.shared.change(|state| state.alerts.route(labels, receiver));
+    }
+
+    /// The Alertmanager no longer knows of an alert, and says so to nobody.
+    pub fn lose_alert(&self, labels: &[(&str, &str)]) {
+        self.shared.change(|state| state.alerts.lose(labels));
     }
 
     /// Kills the Alertmanager and starts it again: it forgets what it has said, and says all of it again.

@@ -154,6 +154,11 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
     ("slack", &["notify", "config", "cli", "clients"], "only notify/ tells people"),
     ("loki", &["probe", "config", "cli", "clients"], "only probe/ asks Loki"),
     (
+        "alertmanager",
+        &["pipeline", "config", "cli", "clients"],
+        "only reconciling asks Alertmanager; what it sends comes by receive/",
+    ),
+    (
         "kubernetes",
         // The pipeline chooses targets, and asks `valid_name` and `valid_namespace` whether a label may be one: two pure functions
         // that belong beside the URLs which they protect.

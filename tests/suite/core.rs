@@ -467,6 +467,9 @@ impl World<'_> {
         assert_eq!(found, Found::Holds, "an effect on evidence that does not hold");
         assert!(after(at, FRESH) >= self.now || incident.step > 0, "an effect on old evidence");
         assert!(!incident.resolved() || incident.effects > 0, "an effect although every alert has resolved");
+        let mut quiet = incident.alerts.values().filter(|alert| !alert.resolved).peekable();
+        let all_quiet = quiet.peek().is_some() && quiet.all(|alert| alert.suppressed.is_some());
+        assert!(!all_quiet, "an effect although somebody keeps every alert quiet in Alertmanager");
         let circumstances = &wanted.plan.circumstances;
         assert!(!circumstances.paused && circumstances.replicas > 0);
         assert!(circumstances.rollout_in_progress.is_none(), "a rollout on top of another");
@@ -498,6 +501,11 @@ impl World<'_> {
             return;
         }
         match self.choices.of(14) {
+            6 => {
+                let fingerprints = incident.alerts.keys().cloned().collect();
+                let why = "silenced in Alertmanager by ana: deploying".to_owned();
+                self.append(index, Event::AlertsSuppressed { fingerprints, why });
+            }
             7 => self.append(index, Event::AlertsJoined { alerts: vec![alert(7)], more: 0 }),
             8 => {
                 let fingerprints = incident.alerts.keys().cloned().collect();
@@ -578,6 +586,8 @@ fn check_the_end(world: &World<'_>, case: &Case) {
         Outcome::WouldAct | Outcome::NotConfirmed | Outcome::Joined => {
             assert!(happened.is_empty(), "{} with an effect", closed.outcome);
         }
+        // Kept quiet in Alertmanager: that can come at any time, and nothing is begun after it.
+        Outcome::Declined if incident.suppressed().is_some() => {}
         // An earlier target may have been approved; the plan that nobody approved has no intent.
         Outcome::Declined | Outcome::Expired => {
             let last = |wanted: fn(&Event) -> bool| {

@@ -19,6 +19,7 @@ mod notify;
 mod real_alertmanager;
 mod real_prometheus;
 mod receive;
+mod reconcile;
 mod sandbox_alertmanager;
 mod sandbox_conformance;
 mod sandbox_loki;

@@ -222,7 +222,7 @@ fn stands_back(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Optio
     }
 }
 
-/// All alerts have resolved, and no effect is on its way: no further step is begun.
+/// All alerts have resolved or are suppressed, and no effect is on its way: no further step is begun.
 fn on_resolved(incident: &Incident) -> Option<Event> {
     let closed = |outcome, why: &str| Some(Event::Closed { outcome, why: why.to_owned() });
     if incident.effects == 0 {
@@ -231,6 +231,9 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
             // What ended has its own word.
             Stage::StepEnded { result: Some(StepResult::Failed), .. } | Stage::Declined { .. } => None,
             _ if shadowed => None,
+            _ if let Some(why) = incident.suppressed() => {
+                closed(Outcome::Declined, &format!("the alert was {why}, before anything was done"))
+            }
             _ if incident.kept_away => {
                 closed(Outcome::Joined, "another incident was worked on meanwhile, and the alert resolved")
             }
@@ -240,10 +243,24 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
     match incident.stage {
         // The end of a step says itself how it went.
         Stage::StepEnded { .. } | Stage::Declined { .. } => None,
+        _ if let Some(why) = incident.suppressed() => {
+            let (outcome, why) = suppressed(incident, why);
+            closed(outcome, &why)
+        }
         _ if in_vain(incident) => {
             closed(Outcome::Stopped, "the alert resolved before the next step; what was done did not verify")
         }
         _ => closed(Outcome::Recovered, RESOLVED_BY_ITSELF),
+    }
+}
+
+/// Something was done, and the rest is no longer wanted. What did not help is a person's to know all the same.
+fn suppressed(incident: &Incident, why: &str) -> (Outcome, String) {
+    match in_vain(incident) {
+        true => {
+            (Outcome::Stopped, format!("verify did not hold, and the alert was {why}, before the next step"))
+        }
+        false => (Outcome::Declined, format!("the alert was {why}; nothing more was begun")),
     }
 }
 
@@ -388,6 +405,16 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
     let next_leg = incident.leg + 1;
     let more_legs = next_leg < incident.legs.len();
     let go_on = || Next::Append(Event::StepBegan { leg: next_leg, step: 0 });
+    let more = match result {
+        None | Some(StepResult::Recovered) => more_legs || incident.unseen,
+        Some(StepResult::NotRecovered) => incident.step + 1 < runbook.steps.len(),
+        Some(StepResult::Dropped) => true,
+        _ => false,
+    };
+    if let Some(quiet) = incident.suppressed().filter(|_| more) {
+        let (outcome, why) = suppressed(incident, quiet);
+        return close(outcome, &why);
+    }
     match result {
         None | Some(StepResult::Recovered) if more_legs && !incident.resolved() => go_on(),
         // Alerts came while it worked: their targets are looked for before it is over.

@@ -45,6 +45,11 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
         | Event::Planned { .. }
         | Event::Awaited { .. }
         | Event::Verified { .. } => None,
+        Event::AlertsSuppressed { fingerprints, why } => {
+            let alerts = count_of(fingerprints.len(), "alert was", "alerts were");
+            let text = format!("{alerts} {}. Nothing new is begun for what is kept quiet there.", plain(why));
+            Some(thread.note("🔕", &text))
+        }
         Event::Awaiting { leg, expects, .. } => Some(thread.note(
             "⏳",
             &format!("*Waiting* for {} to recover by itself: {}.", thread.target(*leg), plain(expects)),

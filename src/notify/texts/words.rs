@@ -210,6 +210,9 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
         Outcome::WouldAct => {
             format!("Nothing was changed. If the alert is real, the {verb} is yours to do.{look}")
         }
+        Outcome::Declined if incident.effects > 0 => {
+            "What was done stays as it is, and nothing more will be tried here.".to_owned()
+        }
         Outcome::Declined => "Nothing was changed, and nothing more will be tried here.".to_owned(),
         Outcome::Inconclusive if incident.effects > 0 => {
             format!(
