@@ -116,6 +116,21 @@ impl World {
         self.shared.change(|state| state.cluster.bring_back(node, clock::now()))
     }
 
+    /// Kubernetes says that something happened to a pod, so many times, and last at this time.
+    pub fn put_event(&self, name: &str, pod: &str, reason: &str, last: Timestamp, times: u32) {
+        self.shared.change(|state| {
+            let uid = state.chance.uid();
+            let time = super::cluster::seconds(last);
+            state.cluster.store_other("events", json!({
+                "metadata": {"name": name, "namespace": NAMESPACE, "uid": uid, "creationTimestamp": time},
+                "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "name": pod, "apiVersion": "v1"},
+                "reason": reason, "message": format!("{reason} of {pod}"), "type": "Warning", "count": times,
+                "firstTimestamp": time, "lastTimestamp": time, "eventTime": null, "source": {"component": "kubelet"},
+                "reportingComponent": "kubelet", "reportingInstance": "",
+            }));
+        });
+    }
+
     /// From now on another kind owns the replica sets of a deployment, such as `Rollout`.
     pub fn own(&self, deployment: &str, kind: &'static str) {
         self.shared.change(|state| {
