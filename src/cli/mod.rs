@@ -18,6 +18,7 @@ pub mod status;
 mod table;
 mod teller;
 pub mod timeline;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -59,6 +60,8 @@ pub enum Command {
     Serve(serve::Serve),
     /// Say everything that is wrong with runbooks and a configuration
     Check(check::Check),
+    /// Say whether all is well: pods, nodes, rollouts, whatever the checks of `rules/` ask
+    Verify(verify::Verify),
     /// Show whether the daemon is paused, what is open, and which runbooks are loaded
     Status(status::StatusArgs),
     /// List incidents, show one with its timeline, or the alerts that nobody answered
@@ -125,6 +128,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
             Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Verify(args) => verify::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Pause(args) => pause::run(args).await,

@@ -88,10 +88,10 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     for runbook in &runbooks {
         store.keep_runbook(&runbook.name, &runbook.hash, &runbook.source).await?;
     }
+    let eyes = eyes(&config, kubernetes.clone())?;
     let policy = Arc::new(paced(config.policy, config.time_scale));
     let metrics = metrics(&runbooks)?;
     let (stop, shutdown) = watch::channel(false);
-    let eyes = Eyes::new(Loki::new(&config.loki)?, kubernetes.clone());
     let shelf = Shelf::new(&runbooks);
     let channels = channels(&runbooks);
 
@@ -171,6 +171,11 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     }
     info!("Stopped");
     Ok(())
+}
+
+/// Eyes on the systems of the configuration.
+pub(super) fn eyes(config: &Config, kubernetes: Kubernetes) -> anyhow::Result<Eyes> {
+    Ok(Eyes::new(Loki::new(&config.loki)?, kubernetes))
 }
 
 fn metrics(runbooks: &[Arc<Runbook>]) -> anyhow::Result<Metrics> {

@@ -9,6 +9,7 @@ mod owner;
 mod pods;
 mod rollout;
 mod rollouts;
+mod verification;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +23,9 @@ use crate::incident::Incident;
 use crate::incident::event::{Found, Leg};
 use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
 use crate::incident::plan::{Kind, Target};
-use crate::runbook::{Check, Named, PodState, Probe, Runbook, Template, Threshold, Verify};
+use crate::runbook::{
+    Check, Named, PodState, Probe, RolloutState, Runbook, Template, Threshold, Verification, Verify,
+};
 
 /// The kubelet waits no longer than this before it starts a container again.
 /// Source: <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts>.
@@ -37,23 +40,40 @@ pub struct Eyes {
     kubernetes: Kubernetes,
 }
 
-/// What a question is about: the span of time, and the values of the placeholders.
+/// What a question is about: the moment, and the values of the placeholders.
 struct Scope<'a> {
-    incident: &'a Incident,
-    runbook: &'a Runbook,
+    /// None when a person asks, and no alert.
+    incident: Option<&'a Incident>,
+    vars: &'a BTreeMap<String, String>,
+    time_scale: u32,
     leg: Option<&'a Leg>,
     now: Timestamp,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    fn of(incident: &'a Incident, runbook: &'a Runbook, leg: Option<&'a Leg>) -> Self {
+        let Runbook { vars, time_scale, .. } = runbook;
+        Self { incident: Some(incident), vars, time_scale: *time_scale, leg, now: clock::now() }
+    }
+
     fn value_of(&self, path: &str) -> Option<String> {
-        value_of(self.incident, self.runbook, self.leg, path)
+        value(self.incident, self.vars, self.leg, path)
+    }
+
+    /// When the incident began; for a person's question, now.
+    fn opened_at(&self) -> Timestamp {
+        self.incident.map_or(self.now, |incident| incident.opened_at)
+    }
+
+    /// A duration of runbookd's own, at the pace of the runbook.
+    fn paced(&self, duration: Duration) -> Duration {
+        duration / self.time_scale.max(1)
     }
 
     /// Asked again, later in the incident, a container that runs between two crashes has crashed all the same.
     fn crashes_since(&self) -> Option<Timestamp> {
-        let from = clock::before(self.now, self.runbook.paced(LONGEST_BACK_OFF));
-        let opened = self.incident.opened_at;
+        let from = clock::before(self.now, self.paced(LONGEST_BACK_OFF));
+        let opened = self.opened_at();
         (opened < self.now).then_some(from.max(opened))
     }
 }
@@ -84,15 +104,24 @@ impl Look {
 /// the incident agree on it.
 #[must_use]
 pub fn value_of(incident: &Incident, runbook: &Runbook, leg: Option<&Leg>, path: &str) -> Option<String> {
+    value(Some(incident), &runbook.vars, leg, path)
+}
+
+fn value(
+    incident: Option<&Incident>,
+    vars: &BTreeMap<String, String>,
+    leg: Option<&Leg>,
+    path: &str,
+) -> Option<String> {
     let (root, name) = path.split_once('.')?;
     match root {
         "labels" => {
-            let mut values = incident.alerts.values().map(|state| state.alert.labels.get(name));
+            let mut values = incident?.alerts.values().map(|state| state.alert.labels.get(name));
             let first = values.next()?;
             values.all(|value| value == first).then(|| first.to_owned())
         }
         "each" => leg?.each.get(name).cloned(),
-        "vars" => runbook.vars.get(name).cloned(),
+        "vars" => vars.get(name).cloned(),
         _ => None,
     }
     .filter(|value| !value.is_empty())
@@ -129,6 +158,14 @@ impl Eyes {
         self.all(incident, runbook, incident.current_leg(), probes).await
     }
 
+    /// Asks the checks of a verification, for a person.
+    pub async fn verification(&self, verification: &Verification, time_scale: u32) -> Vec<Evidence> {
+        let vars = &verification.vars;
+        let scope = Scope { incident: None, vars, time_scale, leg: None, now: clock::now() };
+        let look = Look { threshold: None, window: None, since: None };
+        verification::checks(self, &scope, &verification.checks, look).await
+    }
+
     async fn all(
         &self,
         incident: &Incident,
@@ -136,7 +173,7 @@ impl Eyes {
         leg: Option<&Leg>,
         probes: &[Named],
     ) -> Vec<Evidence> {
-        let scope = Scope { incident, runbook, leg, now: clock::now() };
+        let scope = Scope::of(incident, runbook, leg);
         let mut answers = Vec::with_capacity(probes.len());
         for Named { name, probe } in probes {
             let look = Look { threshold: None, window: None, since: None };
@@ -154,7 +191,7 @@ impl Eyes {
         verify: &Verify,
         since: Timestamp,
     ) -> (Found, Vec<Evidence>) {
-        let scope = Scope { incident, runbook, leg: incident.current_leg(), now: clock::now() };
+        let scope = Scope::of(incident, runbook, incident.current_leg());
         let mut answers = Vec::with_capacity(verify.all.len());
         for check in &verify.all {
             answers.push(match check {
@@ -191,7 +228,7 @@ impl Eyes {
                 };
                 let from = probe.window.map(|window| look.from(scope, window)).or_else(crashed);
                 let threshold = look.threshold(probe.threshold);
-                let overdue = clock::before(scope.now, scope.runbook.paced(pods::STUCK));
+                let overdue = clock::before(scope.now, scope.paced(pods::STUCK));
                 let question = pods::Question { name, probe, threshold, from, overdue };
                 pods::ask(&self.kubernetes, scope, question).await
             }
@@ -202,6 +239,10 @@ impl Eyes {
             Probe::Nodes(probe) => {
                 let threshold = look.threshold(probe.threshold);
                 nodes::ask(&self.kubernetes, scope, name, probe, threshold).await
+            }
+            Probe::Verification(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                verification::ask(self, scope, name, probe, threshold, look).await
             }
             Probe::Events(probe) => {
                 let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));
@@ -214,6 +255,10 @@ impl Eyes {
             Probe::Autoscalers(probe) => {
                 let threshold = look.threshold(probe.threshold);
                 objects::autoscalers(&self.kubernetes, scope, name, probe, threshold).await
+            }
+            Probe::Rollouts(probe) if probe.state == RolloutState::Incomplete => {
+                rollouts::incomplete(&self.kubernetes, scope, name, probe, look.threshold(probe.threshold))
+                    .await
             }
             Probe::Rollouts(probe) => {
                 let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));

@@ -93,7 +93,7 @@ fn unreplaced<'n>(
     wanted: &str,
 ) -> (Found<'n>, String) {
     let ((is_lost, shown), saw) = one(nodes, wanted, NodeState::NotReady);
-    let from = clock::before(scope.incident.opened_at, probe.window.unwrap_or_default());
+    let from = clock::before(scope.opened_at(), probe.window.unwrap_or_default());
     let others = || nodes.iter().filter(|node| node.name != wanted);
     let joined: Vec<&Node> =
         others().filter(|node| node.ready.is_true && node.created.is_some_and(|at| at >= from)).collect();

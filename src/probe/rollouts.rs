@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::{Scope, held, one_object};
-use crate::clients::kubernetes::{History, Kubernetes, Revision};
+use super::{Scope, held, object, one_object};
+use crate::clients::kubernetes::{History, Kubernetes, Revision, Rollout, Workload};
 use crate::clock::between;
 use crate::incident::evidence::{Evidence, Sample};
 use crate::runbook::{RolloutsProbe, Threshold};
@@ -30,6 +30,57 @@ pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Qu
     match kubernetes.history(&namespace, &deployment).await {
         Ok(history) => answer(scope.now, &question, asked, &history),
         Err(error) => Evidence::unknown(name, asked, error.to_string()),
+    }
+}
+
+/// How many rollouts are under way or have failed, of one Deployment or of all in the namespace.
+pub(super) async fn incomplete(
+    kubernetes: &Kubernetes,
+    scope: &Scope<'_>,
+    name: &str,
+    probe: &RolloutsProbe,
+    threshold: Threshold,
+) -> Evidence {
+    let (namespace, deployment) = match object(scope, &probe.namespace, probe.deployment.as_ref()) {
+        Ok(named) => named,
+        Err(why) => return Evidence::unknown(name, String::new(), why),
+    };
+    let whose = deployment.as_ref().map_or_else(String::new, |name| format!(" of deployment/{name}"));
+    let asked = format!("rollouts{whose} in {namespace}: incomplete");
+    let all = match kubernetes.deployments(&namespace).await {
+        Ok(all) => all,
+        Err(error) => return Evidence::unknown(name, asked, error.to_string()),
+    };
+    let is_meant =
+        |workload: &&Workload| deployment.as_ref().is_none_or(|deployment| workload.name == *deployment);
+    let own: Vec<&Workload> = all.iter().filter(is_meant).collect();
+    if own.is_empty() {
+        let why = "there is no such Deployment, so nothing can be said of its rollout".to_owned();
+        return Evidence::unknown(name, asked, why);
+    }
+    let found: Vec<(&Workload, &str)> = own
+        .iter()
+        .filter_map(|workload| match &workload.rollout {
+            Rollout::Complete { .. } => None,
+            Rollout::InProgress { what, .. } | Rollout::Failed { what, .. } => {
+                Some((*workload, what.as_str()))
+            }
+        })
+        .collect();
+    #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 Deployments")]
+    let verdict = held(threshold, found.len() as f64, None);
+    let sample = |(workload, what): &(&Workload, &str)| Sample {
+        is_state: true,
+        at: scope.now,
+        from: workload.name.clone(),
+        line: (*what).to_owned(),
+    };
+    let all = count(own.len() as u64, "rollout", "rollouts");
+    Evidence {
+        samples: found.iter().take(SAMPLES).map(sample).collect(),
+        verdict,
+        saw: format!("{} of {all} incomplete; {threshold}", found.len()),
+        ..Evidence::unknown(name, asked, String::new())
     }
 }
 

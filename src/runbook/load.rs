@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::names::Names;
 use super::read::{API_VERSION, Draft, KIND, draft};
-use super::{Hash, Mode, Runbook};
+use super::verification::{is_verification, verification};
+use super::{Hash, Mode, Runbook, Verification};
 use crate::text::hex;
 use crate::yaml::{Document, Faults, Place, did_you_mean, parse, read_file};
 
@@ -19,6 +20,8 @@ use crate::yaml::{Document, Faults, Place, did_you_mean, parse, read_file};
 pub struct Loaded {
     /// In the order in which they are asked whether they answer an alert: that of the paths given, file names and documents.
     pub runbooks: Vec<Arc<Runbook>>,
+    /// What can be asked with `runbookd verify`.
+    pub verifications: Vec<Arc<Verification>>,
     /// Which file each name comes from.
     pub files: BTreeMap<String, PathBuf>,
     /// What is strange and yet can be used.
@@ -38,16 +41,26 @@ pub fn load(
     let mut faults = Faults::new();
     let mut believed = BTreeSet::new();
     let mut found: Vec<(PathBuf, Draft)> = Vec::new();
+    let mut parsed = Vec::new();
+    let mut checked = Checked::default();
     for file in files(paths, &mut faults) {
         let mut of_file = Faults::new();
-        if let Some(text) = read_file(&file, &mut of_file) {
-            let documents = parse(&text, &mut of_file);
+        let documents = read_file(&file, &mut of_file).map(|text| parse(&text, &mut of_file));
+        // What runbooks ask by name is read first, wherever it stands.
+        for document in documents.iter().flatten().filter(|document| is_verification(document)) {
+            believed.extend(checked.take(&file, document, vars, time_scale, &mut of_file));
+        }
+        parsed.push((file, documents, of_file));
+    }
+    for (file, documents, mut of_file) in parsed {
+        if let Some(documents) = documents {
             if documents.is_empty() && !of_file.any() {
                 let hint = format!("a runbook begins with `apiVersion: {API_VERSION}` and `kind: {KIND}`");
                 of_file.whole(None, "there is no document in the file; expected a runbook", Some(hint));
             }
-            for document in documents {
-                let (draft, of_document) = version(&document, vars, time_scale, &mut of_file);
+            for document in documents.iter().filter(|document| !is_verification(document)) {
+                let (draft, of_document) =
+                    version(document, vars, Some(&checked.read), time_scale, &mut of_file);
                 believed.extend(of_document);
                 check_others(&file, &draft, &found, &mut of_file);
                 found.push((file.clone(), draft));
@@ -66,7 +79,7 @@ pub fn load(
     if faults.any() {
         return Err(faults);
     }
-    let mut loaded = Loaded { warnings: faults, ..Loaded::default() };
+    let mut loaded = Loaded { warnings: faults, verifications: checked.read, ..Loaded::default() };
     for (file, draft) in found {
         if let Some(runbook) = draft.runbook {
             loaded.files.insert(runbook.name.clone(), file);
@@ -74,6 +87,39 @@ pub fn load(
         }
     }
     Ok(loaded)
+}
+
+/// The verifications that were read, and where each had its name.
+#[derive(Default)]
+struct Checked {
+    read: Vec<Arc<Verification>>,
+    names: BTreeMap<String, String>,
+}
+
+impl Checked {
+    /// Reads one more; also the variables that were believed.
+    fn take(
+        &mut self,
+        file: &Path,
+        document: &Document,
+        vars: Option<&BTreeMap<String, String>>,
+        time_scale: u32,
+        faults: &mut Faults,
+    ) -> BTreeSet<String> {
+        let mut names = Names::new(vars, None);
+        let (read, name) = verification(document, &mut names, time_scale, faults);
+        self.read.extend(read);
+        if let Some((name, place)) = name {
+            let here = format!("{}:{place}", file.display());
+            if let Some(twin) = self.names.insert(name.clone(), here) {
+                let message = format!(
+                    "another verification has the name {name:?} already, in {twin}; expected a name of its own"
+                );
+                faults.add(place, message, None);
+            }
+        }
+        names.believed
+    }
 }
 
 /// Reads one version of a runbook again from its [`source`](Runbook::source), as the journal keeps it.
@@ -93,14 +139,23 @@ pub fn read_one(source: &str) -> Result<Runbook, Faults> {
             return Err(faults);
         }
     };
-    let mut runbook = read_text(&kept.document, Some(&kept.vars), kept.time_scale)?;
+    let mut checked = Checked::default();
+    for text in &kept.verifications {
+        for document in parse(text, &mut faults) {
+            checked.take(Path::new(""), &document, Some(&kept.vars), kept.time_scale, &mut faults);
+        }
+    }
+    if faults.any() {
+        return Err(faults);
+    }
+    let mut runbook = read_with(&kept.document, Some(&kept.vars), &checked.read, kept.time_scale)?;
     // What was kept has the name it was kept under, also when this release would write it otherwise.
     runbook.hash = hash(source);
     source.clone_into(&mut runbook.source);
     Ok(runbook)
 }
 
-/// Reads the one runbook in a text.
+/// Reads the one runbook in a text, which asks no verification.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -109,10 +164,20 @@ pub fn read_text(
     vars: Option<&BTreeMap<String, String>>,
     time_scale: u32,
 ) -> Result<Runbook, Faults> {
+    read_with(text, vars, &[], time_scale)
+}
+
+fn read_with(
+    text: &str,
+    vars: Option<&BTreeMap<String, String>>,
+    verifications: &[Arc<Verification>],
+    time_scale: u32,
+) -> Result<Runbook, Faults> {
     let mut faults = Faults::new();
     let mut runbooks = Vec::new();
     for document in parse(text, &mut faults) {
-        runbooks.extend(version(&document, vars, time_scale, &mut faults).0.runbook);
+        let (draft, _) = version(&document, vars, Some(verifications), time_scale, &mut faults);
+        runbooks.extend(draft.runbook);
     }
     let mut sorted = Faults::new();
     sorted.take_in(None, faults);
@@ -134,22 +199,27 @@ struct Source {
     document: String,
     vars: BTreeMap<String, String>,
     time_scale: u32,
+    /// The verifications that it asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    verifications: Vec<String>,
 }
 
 /// Reads a document and gives the runbook its hash; also the variables that were believed.
 fn version(
     document: &Document,
     vars: Option<&BTreeMap<String, String>>,
+    verifications: Option<&[Arc<Verification>]>,
     time_scale: u32,
     faults: &mut Faults,
 ) -> (Draft, BTreeSet<String>) {
-    let mut names = Names::new(vars);
+    let mut names = Names::new(vars, verifications);
     let mut draft = draft(&document.root, &mut names, time_scale, faults);
     if let Some(runbook) = &mut draft.runbook {
         let source = Source {
             document: document.text.clone(),
             vars: runbook.vars.clone(),
             time_scale: runbook.time_scale,
+            verifications: names.verified.iter().map(|verification| verification.text.clone()).collect(),
         };
         // Strings and numbers are always JSON, and a BTreeMap always comes in the same order.
         runbook.source = serde_json::to_string(&source).unwrap_or_default();

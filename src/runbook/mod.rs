@@ -11,6 +11,7 @@ mod steps;
 mod template;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +23,8 @@ use crate::alert::{Labels, Matcher};
 
 pub use probe::{
     AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, LogsProbe,
-    LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutsProbe, Threshold,
+    LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutState, RolloutsProbe, Threshold,
+    VerificationProbe,
 };
 pub use template::{Part, Template, TemplateFault};
 
@@ -129,6 +131,21 @@ impl Runbook {
     pub fn scope(&self, labels: &Labels) -> Labels {
         Labels(self.group_by.iter().map(|name| (name.clone(), labels.get(name).to_owned())).collect())
     }
+}
+
+/// Probes that say together whether all is well: what a person asks with `runbookd verify`, and a runbook with a probe.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// Its name, unique among the verifications.
+    pub name: String,
+    /// One sentence for people.
+    pub summary: String,
+    /// All must hold.
+    pub checks: Vec<Named>,
+    /// The `vars:` of the configuration that its placeholders name.
+    pub vars: BTreeMap<String, String>,
+    /// The document's text: a runbook that asks it keeps it with its own.
+    pub text: String,
 }
 
 /// A probe with the name under which others refer to it.

@@ -1,8 +1,9 @@
 //! What a runbook may refer to in placeholders: the alert's labels, the configuration's `vars:`, and the value that `each:` goes through.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::Template;
+use super::{Template, Verification};
 use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Place, did_you_mean};
 
@@ -19,6 +20,10 @@ pub(super) struct Names<'v> {
     pub(super) used: BTreeMap<String, String>,
     /// The variables that were believed.
     pub(super) believed: BTreeSet<String>,
+    /// The verifications that can be asked; none where none can.
+    verifications: Option<&'v [Arc<Verification>]>,
+    /// Those that are.
+    pub(super) verified: Vec<Arc<Verification>>,
 }
 
 /// Where a placeholder stands, which decides what is known there.
@@ -33,8 +38,46 @@ pub(super) enum Scope {
 }
 
 impl<'v> Names<'v> {
-    pub(super) const fn new(vars: Option<&'v BTreeMap<String, String>>) -> Self {
-        Self { vars, each: None, agreed: None, used: BTreeMap::new(), believed: BTreeSet::new() }
+    pub(super) const fn new(
+        vars: Option<&'v BTreeMap<String, String>>,
+        verifications: Option<&'v [Arc<Verification>]>,
+    ) -> Self {
+        Self {
+            vars,
+            each: None,
+            agreed: None,
+            used: BTreeMap::new(),
+            believed: BTreeSet::new(),
+            verifications,
+            verified: Vec::new(),
+        }
+    }
+
+    /// The verification of this name, with the variables that it uses.
+    pub(super) fn verification(
+        &mut self,
+        field: Field<'_>,
+        faults: &mut Faults,
+    ) -> Option<Arc<Verification>> {
+        let name = field.string(faults)?;
+        let Some(known) = self.verifications else {
+            field.wrong("expected other probes: a verification holds none of its own kind", None, faults);
+            return None;
+        };
+        let Some(found) = known.iter().find(|known| known.name == name) else {
+            let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
+            let hint = did_you_mean(&name, names.iter().copied())
+                .map(|near| format!("did you mean `{near}`?"))
+                .or_else(|| (!names.is_empty()).then(|| format!("there are: {}", names.join(", "))));
+            let message = format!("there is no verification {name:?} here; expected the name of one");
+            faults.add(field.place(), message, hint);
+            return None;
+        };
+        self.used.extend(found.vars.clone());
+        if !self.verified.iter().any(|other| other.name == found.name) {
+            self.verified.push(Arc::clone(found));
+        }
+        Some(Arc::clone(found))
     }
 
     /// From here on `${each.LABEL}` is known.

@@ -1,11 +1,12 @@
 //! What a probe can ask. Plain data; `probes` reads it from YAML, and the module of the same name as the question asks it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Template;
+use super::{Template, Verification};
 use crate::logql::LogQuery;
 
 /// A question that changes nothing.
@@ -21,12 +22,23 @@ pub enum Probe {
     Logs(LogsProbe),
     /// How many nodes are in a state.
     Nodes(NodesProbe),
+    /// How many checks of a verification fail.
+    Verification(VerificationProbe),
     /// What Kubernetes says has happened.
     Events(EventsProbe),
     /// How many disruption budgets are in a state.
     Budgets(BudgetsProbe),
     /// How many autoscalers are in a state.
     Autoscalers(AutoscalersProbe),
+}
+
+/// Counts the checks of a verification that fail.
+#[derive(Debug, Clone)]
+pub struct VerificationProbe {
+    /// What is checked.
+    pub verification: Arc<Verification>,
+    /// When the answer holds.
+    pub threshold: Threshold,
 }
 
 /// Counts the events of some reasons within a window.
@@ -171,17 +183,42 @@ pub struct LogsProbe {
     pub threshold: Threshold,
 }
 
-/// Counts the rollouts of a Deployment within a window that changed its pod template, but for restarts.
+/// Counts rollouts that are in a state.
 #[derive(Debug, Clone)]
 pub struct RolloutsProbe {
+    /// What is counted.
+    pub state: RolloutState,
     /// The namespace.
     pub namespace: Template,
-    /// The Deployment; without it the target.
+    /// The Deployment; without it the target, and where there is none, all for [`RolloutState::Incomplete`].
     pub deployment: Option<Template>,
-    /// How far back it looks.
+    /// How far back it looks, for [`RolloutState::Changed`].
     pub window: Duration,
     /// When the answer holds.
     pub threshold: Threshold,
+}
+
+/// How a rollout is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RolloutState {
+    /// It changed the pod template of one Deployment within a window; a restart does not count.
+    Changed,
+    /// It is under way, or has failed, now.
+    Incomplete,
+}
+
+impl RolloutState {
+    /// All states.
+    pub const ALL: [Self; 2] = [Self::Changed, Self::Incomplete];
+
+    /// The word in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Incomplete => "incomplete",
+        }
+    }
 }
 
 /// Counts the pods of a namespace that are in a state.

@@ -132,6 +132,7 @@ const KUBERNETES_READS: &[&str] = &[
     "server",
     "is_loopback",
     "workload",
+    "deployments",
     "history",
     "prepare_rollback",
     "pods",

@@ -31,4 +31,5 @@ mod shutdown;
 mod stages;
 mod start;
 mod store;
+mod verify;
 mod webhook;

@@ -32,6 +32,17 @@ impl Kubernetes {
         self.0.workloads.ask(question, read).await
     }
 
+    /// All Deployments of a namespace.
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering.
+    pub async fn deployments(&self, namespace: &str) -> Result<Vec<Workload>, CallError> {
+        let call = format!("list the deployments of {namespace}");
+        checked_namespace(&call, namespace)?;
+        let all: Vec<apps::Deployment> = self.list(&call, &deployments(namespace)).await?;
+        Ok(all.iter().map(Workload::from).collect())
+    }
+
     async fn read_workload<K>(&self, call: &str, namespace: &str, name: &str) -> Result<Workload, CallError>
     where
         K: kube::core::Resource<DynamicType = ()> + DeserializeOwned,

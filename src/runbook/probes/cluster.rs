@@ -1,14 +1,15 @@
 //! Reads the questions to Kubernetes.
 
+use std::time::Duration;
+
 use super::super::names::{Names, Scope};
 use super::super::{
-    BY_DEPLOYMENT, LogsProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutsProbe, Template,
+    BY_DEPLOYMENT, LogsProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutState, RolloutsProbe,
+    Template,
 };
 use super::{CountBy, counting, threshold, window};
 use crate::yaml::{Faults, Field, Fields};
 
-/// What a probe of rollouts counts.
-const CHANGED: &str = "changed";
 /// Whose lines a probe of logs counts.
 const PREVIOUS: &str = "previous";
 
@@ -108,13 +109,21 @@ pub(super) fn rollouts(
     scale: u32,
     faults: &mut Faults,
 ) -> Option<Probe> {
-    let kind = kind.word(&[CHANGED], |word| word, faults);
-    let (namespace, deployment) = deployment(&mut fields, scope, scope == Scope::Alert, names, faults);
-    let window = fields.need("window", "window: 30m").and_then(|field| window(field, scale, faults));
+    let state = kind.word(&RolloutState::ALL, RolloutState::as_str, faults);
+    let is_past = state != Some(RolloutState::Incomplete);
+    let (namespace, deployment) =
+        deployment(&mut fields, scope, is_past && scope != Scope::Target, names, faults);
+    let window = if is_past {
+        fields.need("window", "window: 30m").and_then(|field| window(field, scale, faults))
+    } else {
+        let message = "`window` of `rollouts: incomplete`, which is about this moment";
+        fields.refuse("window", message, "remove it", faults);
+        Some(Duration::ZERO)
+    };
     let threshold = threshold(&mut fields, faults);
     fields.end(faults);
-    kind?;
     Some(Probe::Rollouts(RolloutsProbe {
+        state: state?,
         namespace: namespace?,
         deployment: deployment?,
         window: window?,
@@ -130,7 +139,7 @@ pub(super) fn logs(
     faults: &mut Faults,
 ) -> Option<Probe> {
     let kind = kind.word(&[PREVIOUS], |word| word, faults);
-    let (namespace, deployment) = deployment(&mut fields, scope, scope == Scope::Alert, names, faults);
+    let (namespace, deployment) = deployment(&mut fields, scope, scope != Scope::Target, names, faults);
     let message = "`window` of `logs: previous`, which are the lines of the container before this one";
     fields.refuse("window", message, "remove it", faults);
     let threshold = threshold(&mut fields, faults);

@@ -3,15 +3,17 @@
 mod cluster;
 mod loki;
 mod objects;
+mod verification;
 
 use std::time::Duration;
 
 use super::names::{Names, Scope, is_name};
-use super::{Named, PodsProbe, Probe, Threshold};
+use super::{Named, PodsProbe, Probe, RolloutState, RolloutsProbe, Threshold};
 use crate::yaml::{Faults, Field, Fields};
 
 /// The words that say what is asked.
-const KINDS: [&str; 8] = ["loki", "pods", "nodes", "rollouts", "logs", "events", "budgets", "autoscalers"];
+const KINDS: [&str; 9] =
+    ["loki", "pods", "nodes", "rollouts", "logs", "events", "budgets", "autoscalers", "verification"];
 
 /// Loki itself refuses a range above 30 days and one hour.
 const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
@@ -62,6 +64,8 @@ pub(super) fn probes(
                     | Probe::Nodes(_)
                     | Probe::Budgets(_)
                     | Probe::Autoscalers(_)
+                    | Probe::Verification(_)
+                    | Probe::Rollouts(RolloutsProbe { state: RolloutState::Incomplete, .. })
             )
         );
         known.push(Known { name: entry.name.to_owned(), count_by, has_window });
@@ -84,6 +88,9 @@ fn probe(
     match asked.as_slice() {
         [("pods", field)] => cluster::pods(*field, fields, scope, names, scale, faults),
         [("nodes", field)] => (cluster::nodes(*field, fields, scope, names, scale, faults), CountBy::None),
+        [("verification", field)] => {
+            (verification::verification(*field, fields, names, faults), CountBy::None)
+        }
         [("events", field)] => (objects::events(*field, fields, scope, names, scale, faults), CountBy::None),
         [("budgets", field)] => (objects::budgets(*field, fields, scope, names, faults), CountBy::None),
         [("autoscalers", field)] => {
