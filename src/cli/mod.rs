@@ -47,7 +47,7 @@ Begin here:
   runbookd check --config runbookd.yaml      Say everything that is wrong with a configuration and its runbooks
   runbookd serve --config runbookd.yaml      Run the daemon; it changes nothing while `ceiling:` is `shadow`
 
-Exit codes: 0 fine, 1 faults found or not recovered, 2 wrong usage.";
+Exit codes: 0 fine, 1 faults found or not recovered, 2 wrong usage, 3 nobody can say (`verify`).";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -107,7 +107,19 @@ async fn without_a_rollout_there_is_nothing_to_go_back_to_and_a_person_gets_the_
         .iter()
         .map(|answer| answer["probe"].as_str().unwrap())
         .collect();
-    assert_eq!(probes, ["last_words", "no_image", "for_memory", "errors", "startup_and_shutdown"]);
+    assert_eq!(
+        probes,
+        [
+            "last_words",
+            "no_image",
+            "for_memory",
+            "budgets",
+            "autoscalers",
+            "what_happened",
+            "errors",
+            "startup_and_shutdown"
+        ]
+    );
     let last = &diagnosis["answers"][0]["samples"][0];
     assert_eq!(last["line"], "RuntimeError: chat-api can not start", "{diagnosis:#}");
     flow.nothing_was_called();
