@@ -166,3 +166,37 @@ async fn a_condition_that_can_not_be_answered_is_asked_again_and_nothing_is_done
     assert!(!has(&view, "planned") && !has(&view, "step_skipped"));
     flow.nothing_was_called();
 }
+
+const CORDONS: &str = "apiVersion: runbookd.dev/v1\n\
+    kind: Runbook\n\
+    name: cordons\n\
+    summary: Keep new pods away from a node.\n\
+    mode: act\n\
+    alerts: ['alertname=\"NodeFlaps\"']\n\
+    group_by: [node]\n\
+    confirm: {ready: {nodes: ready, node: \"${labels.node}\", at_least: 1}}\n\
+    probes: {cordoned: {nodes: cordoned, node: \"${labels.node}\", at_least: 1}}\n\
+    targets: {namespace: \"${vars.namespace}\", node: \"${labels.node}\"}\n\
+    steps: [{remediate: cordon it, cordon: {}, verify: {within: 5m, hold: 30s, all: [{probe: cordoned, at_least: 1}]}}]\n";
+
+/// Pods of every namespace run on a node: that one of them may be acted on is not enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_changed_only_when_nodes_may_be() {
+    for (more, ends) in [("", "would_act"), ("nodes: act", "recovered")] {
+        let flow = Flow::with(|setting| {
+            setting.rules = vec![("cordons.yaml".to_owned(), CORDONS.to_owned())];
+            more.clone_into(&mut setting.more);
+        })
+        .await;
+        flow.alert("firing", json!({"alertname": "NodeFlaps", "node": "node-2"})).await;
+        let view = flow.end().await;
+        assert_eq!(outcome(&view), ends, "{view:#}");
+        let node = flow.world().node("node-2").unwrap();
+        if more.is_empty() {
+            flow.nothing_was_called();
+        } else {
+            assert_eq!(flow.world().writes().len(), 1);
+            assert_eq!(node["spec"]["unschedulable"], true);
+        }
+    }
+}
