@@ -16,8 +16,10 @@ use super::paint::Paint;
 use crate::act::Hands;
 use crate::api::wire::LoadedRunbook;
 use crate::api::{self, Api};
+use crate::clients::http::{self, Http};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
+use crate::clients::prometheus::Prometheus;
 use crate::clients::slack::Slack;
 use crate::config::Config;
 use crate::guard::Policy;
@@ -56,7 +58,8 @@ pub async fn run(args: Serve) -> anyhow::Result<ExitCode> {
     let config = Config::load(args.config.as_deref()).map_err(|faults| anyhow!("{faults}"))?;
     telemetry::begin(config.log.format, &config.log.level, Paint::of_stderr().colours())
         .map_err(|error| anyhow!(error))?;
-    let loaded = load::load(&config.rules, Some(&config.vars), config.time_scale)
+    let objection = |probe: &_| config.objection(probe);
+    let loaded = load::load_with(&config.rules, Some(&config.vars), config.time_scale, Some(&objection))
         .map_err(|faults| anyhow!("{faults}"))?;
     for warning in loaded.warnings.iter() {
         warn!("{warning}");
@@ -89,7 +92,9 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     let policy = Arc::new(paced(config.policy, config.time_scale));
     let metrics = metrics(&runbooks)?;
     let (stop, shutdown) = watch::channel(false);
-    let eyes = Eyes::new(Loki::new(&config.loki)?, kubernetes.clone());
+    let eyes = Eyes::new(Loki::new(&config.loki)?, kubernetes.clone())
+        .with_http(Http::new(http::Policy::new(config.http)))
+        .with_prometheus(config.prometheus.as_ref().map(Prometheus::new).transpose()?);
     let shelf = Shelf::new(&runbooks);
     let channels = channels(&runbooks);
 

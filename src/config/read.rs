@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::asking;
 use super::secrets::{Found, Secrets};
 use super::{Api, Config, Log, Purpose, Slack, Webhook};
 use crate::clients::{Secret, kubernetes, loki, slack};
@@ -52,6 +53,8 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     });
     kubernetes(&mut config.kubernetes, fields.get("kubernetes"), secrets, faults);
     loki(&mut config.loki, fields.get("loki"), secrets, faults);
+    config.prometheus = asking::prometheus(fields.get("prometheus"), secrets, faults);
+    config.http = asking::http(fields.get("http"), faults);
     config.slack = slack(fields.get("slack"), secrets, faults);
     log(&mut config.log, fields.get("log"), faults);
     set(&mut config.vars, fields.get("vars"), faults, vars);
@@ -79,7 +82,11 @@ fn set<T>(
     }
 }
 
-fn section<'n>(field: Option<Field<'n>>, what: &'static str, faults: &mut Faults) -> Option<Fields<'n>> {
+pub(super) fn section<'n>(
+    field: Option<Field<'n>>,
+    what: &'static str,
+    faults: &mut Faults,
+) -> Option<Fields<'n>> {
     field.and_then(|field| Fields::of(field.node, what, faults))
 }
 
@@ -222,7 +229,7 @@ fn loki(settings: &mut loki::Settings, field: Option<Field<'_>>, secrets: &Secre
     fields.end(faults);
 }
 
-fn url(field: Field<'_>, example: &str, faults: &mut Faults) -> Option<String> {
+pub(super) fn url(field: Field<'_>, example: &str, faults: &mut Faults) -> Option<String> {
     let text = field.string(faults)?;
     let parsed = reqwest::Url::parse(&text).ok();
     let Some(url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) else {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::names::Names;
 use super::read::{API_VERSION, Draft, KIND, draft};
-use super::{Hash, Mode, Runbook};
+use super::{Hash, Mode, Probe, Runbook};
 use crate::text::hex;
 use crate::yaml::{Document, Faults, Place, did_you_mean, parse, read_file};
 
@@ -35,6 +35,28 @@ pub fn load(
     vars: Option<&BTreeMap<String, String>>,
     time_scale: u32,
 ) -> Result<Loaded, Faults> {
+    load_with(paths, vars, time_scale, None)
+}
+
+/// Why a probe could never be answered with this configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// What is missing; what was expected.
+    pub message: String,
+    /// What to write into the configuration.
+    pub hint: String,
+}
+
+/// Like [`load`]; `objection` is what the configuration has against a probe, and each is a fault.
+///
+/// # Errors
+/// Everything that is wrong with any of the files, and then the warnings, too.
+pub fn load_with(
+    paths: &[PathBuf],
+    vars: Option<&BTreeMap<String, String>>,
+    time_scale: u32,
+    objection: Option<&dyn Fn(&Probe) -> Option<Objection>>,
+) -> Result<Loaded, Faults> {
     let mut faults = Faults::new();
     let mut believed = BTreeSet::new();
     let mut found: Vec<(PathBuf, Draft)> = Vec::new();
@@ -47,7 +69,8 @@ pub fn load(
                 of_file.whole(None, "there is no document in the file; expected a runbook", Some(hint));
             }
             for document in documents {
-                let (draft, of_document) = version(&document, vars, time_scale, &mut of_file);
+                let names = Names::new(vars).with_objection(objection);
+                let (draft, of_document) = version(&document, names, time_scale, &mut of_file);
                 believed.extend(of_document);
                 check_others(&file, &draft, &found, &mut of_file);
                 found.push((file.clone(), draft));
@@ -112,7 +135,7 @@ pub fn read_text(
     let mut faults = Faults::new();
     let mut runbooks = Vec::new();
     for document in parse(text, &mut faults) {
-        runbooks.extend(version(&document, vars, time_scale, &mut faults).0.runbook);
+        runbooks.extend(version(&document, Names::new(vars), time_scale, &mut faults).0.runbook);
     }
     let mut sorted = Faults::new();
     sorted.take_in(None, faults);
@@ -139,11 +162,10 @@ struct Source {
 /// Reads a document and gives the runbook its hash; also the variables that were believed.
 fn version(
     document: &Document,
-    vars: Option<&BTreeMap<String, String>>,
+    mut names: Names<'_>,
     time_scale: u32,
     faults: &mut Faults,
 ) -> (Draft, BTreeSet<String>) {
-    let mut names = Names::new(vars);
     let mut draft = draft(&document.root, &mut names, time_scale, faults);
     if let Some(runbook) = &mut draft.runbook {
         let source = Source {

@@ -11,6 +11,7 @@ mod steps;
 mod template;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,8 +21,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Labels, Matcher};
 
-pub use probe::{BY_DEPLOYMENT, LogsProbe, LokiProbe, PodState, PodsProbe, Probe, RolloutsProbe, Threshold};
+pub use probe::{
+    BY_DEPLOYMENT, Figures, HttpProbe, LogsProbe, LokiProbe, PodState, PodsProbe, Probe, PrometheusProbe,
+    RolloutsProbe, Threshold,
+};
 pub use template::{Part, Template, TemplateFault};
+pub use url::{Unfilled, UrlTemplate};
 
 /// How far automation may go. The lowest of the daemon's ceiling, the namespace's, the runbook's and the step's counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

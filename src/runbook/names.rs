@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Template;
+use super::load::Objection;
+use super::{Probe, Template};
 use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Place, did_you_mean};
 
 /// The names that one document may use, and those that it does.
-#[derive(Debug)]
 pub(super) struct Names<'v> {
     /// The configuration's `vars:`; none when there is no configuration, and then every name is believed.
     vars: Option<&'v BTreeMap<String, String>>,
+    /// What the configuration has against a probe.
+    objection: Option<&'v dyn Fn(&Probe) -> Option<Objection>>,
     /// The label of `each:`.
     each: Option<String>,
     /// The labels in which the alerts of one incident can not differ; none while nobody knows.
@@ -33,8 +35,27 @@ pub(super) enum Scope {
 }
 
 impl<'v> Names<'v> {
-    pub(super) const fn new(vars: Option<&'v BTreeMap<String, String>>) -> Self {
-        Self { vars, each: None, agreed: None, used: BTreeMap::new(), believed: BTreeSet::new() }
+    pub(super) fn new(vars: Option<&'v BTreeMap<String, String>>) -> Self {
+        Self {
+            vars,
+            objection: None,
+            each: None,
+            agreed: None,
+            used: BTreeMap::new(),
+            believed: BTreeSet::new(),
+        }
+    }
+
+    /// The same names, with what the configuration has against a probe.
+    pub(super) fn with_objection(self, objection: Option<&'v dyn Fn(&Probe) -> Option<Objection>>) -> Self {
+        Self { objection, ..self }
+    }
+
+    /// Notes what the configuration has against a probe.
+    pub(super) fn object(&self, probe: &Probe, place: Place, faults: &mut Faults) {
+        if let Some(Objection { message, hint }) = self.objection.and_then(|objection| objection(probe)) {
+            faults.add(place, message, Some(hint));
+        }
     }
 
     /// From here on `${each.LABEL}` is known.
