@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::paint::{Paint, Tone, harmless};
 use crate::config::{Config, Purpose};
-use crate::runbook::load::{Loaded, Objection, load_with};
+use crate::runbook::load::{Loaded, Objects, load_with};
 use crate::runbook::{Probe, Runbook, StepKind};
 use crate::text::count;
 use crate::yaml::{Fault, Faults, Severity};
@@ -56,8 +56,7 @@ impl Check {
         let time_scale = config.as_ref().map_or(1, |config| config.time_scale);
         let object = |probe: &Probe| config.as_ref()?.objection(probe);
         // Without a configuration nobody knows whom it allows.
-        let objection: Option<&dyn Fn(&Probe) -> Option<Objection>> =
-            if config.is_some() { Some(&object) } else { None };
+        let objection: Option<Objects<'_>> = if config.is_some() { Some(&object) } else { None };
         let loaded = match load_with(&paths, vars, time_scale, objection) {
             Ok(loaded) => loaded,
             Err(of_rules) => {

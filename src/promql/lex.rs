@@ -2,6 +2,8 @@
 //!
 //! As strict as Prometheus' own lexer (`promql/parser/lex.go`) or stricter, never laxer: what is not known is a fault.
 
+use std::time::Duration;
+
 use super::Fault;
 use crate::logql::escape_length;
 
@@ -39,6 +41,9 @@ pub(super) enum Part<'t> {
     /// `${path}`.
     Hole { path: &'t str, at: usize },
 }
+
+/// Ten years: no range is longer, and the sums of many do not overflow.
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Those of two characters first, so that the longest is found.
 const OPERATORS: [&str; 23] = [
@@ -225,4 +230,32 @@ pub(super) fn escape(text: &str, quote: char) -> Option<usize> {
         '"' | '\'' => None,
         _ => escape_length(text),
     }
+}
+
+/// Prometheus' durations: `1h30m`, the larger unit first, or a number of seconds.
+/// Source: <https://prometheus.io/docs/prometheus/latest/querying/basics/#float-literals-and-time-durations>.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, u64); 7] = [
+        ("y", 365 * 86_400_000),
+        ("w", 7 * 86_400_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Duration::try_from_secs_f64(text.parse().ok()?).ok().filter(|span| *span <= LONGEST);
+    }
+    let mut rest = text;
+    let mut total = 0_u64;
+    let mut units = UNITS.iter();
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
+        let (_, size) = units.find(|(name, _)| *name == unit)?;
+        total = number.parse::<u64>().ok()?.checked_mul(*size)?.checked_add(total)?;
+        rest = after;
+    }
+    Some(Duration::from_millis(total)).filter(|span| *span <= LONGEST)
 }

@@ -28,8 +28,6 @@ const AGGREGATIONS: [&str; 14] = [
 const OF_LABELS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 const OPERATORS: [&str; 5] = ["and", "or", "unless", "atan2", "bool"];
 const NUMBERS: [&str; 2] = ["inf", "nan"];
-/// Ten years: no range is longer, and the sums of many do not overflow.
-const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 pub(super) fn query(text: &str, tokens: &[Token<'_>]) -> Result<PromQuery, Vec<Fault>> {
     if tokens.is_empty() {
@@ -64,6 +62,10 @@ struct Look {
 }
 
 impl Look {
+    fn selector(words: Range<usize>) -> Self {
+        Self { bare: Vec::from([words]), selector: true, ..Self::default() }
+    }
+
     fn add(&mut self, other: Self) {
         self.reach = self.reach.max(other.reach);
         self.bare.extend(other.bare);
@@ -149,7 +151,7 @@ impl<'t> Reader<'_, 't> {
                             if count == 0 {
                                 return Err(fault(place, "the selector selects everything"));
                             }
-                            let look = Look { bare: vec![at..end], selector: true, ..Look::default() };
+                            let look = Look::selector(at..end);
                             all.add(last.replace(look).unwrap_or_default());
                         }
                     }
@@ -229,8 +231,7 @@ impl<'t> Reader<'_, 't> {
         }
         let aggregates =
             is(&AGGREGATIONS, source) && self.peek().is_some_and(|next| is(&["by", "without"], next.source));
-        let look = Look { bare: vec![at..at + 1], selector: true, ..Look::default() };
-        Ok((!aggregates).then_some(look))
+        Ok((!aggregates).then(|| Look::selector(at..at + 1)))
     }
 
     fn labels(&mut self) -> Result<(), Fault> {
@@ -372,7 +373,7 @@ impl<'t> Reader<'_, 't> {
     fn span(&mut self) -> Result<Duration, Fault> {
         let at = self.next;
         let token = self.tokens.get(at).filter(|token| token.kind == lex::Kind::Number);
-        let span = token.and_then(|token| Some((token.source, duration(token.source)?)));
+        let span = token.and_then(|token| Some((token.source, lex::duration(token.source)?)));
         let Some((source, span)) = span else {
             return Err(self.unexpected("expected a duration such as 5m"));
         };
@@ -397,32 +398,4 @@ fn meaning(source: &str, quote: char) -> String {
         rest = &rest[length..];
     }
     text + rest
-}
-
-/// Prometheus' durations: `1h30m`, the larger unit first, or a number of seconds.
-/// Source: <https://prometheus.io/docs/prometheus/latest/querying/basics/#float-literals-and-time-durations>.
-fn duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, u64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1_000),
-        ("ms", 1),
-    ];
-    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Duration::try_from_secs_f64(text.parse().ok()?).ok().filter(|span| *span <= LONGEST);
-    }
-    let mut rest = text;
-    let mut total = 0_u64;
-    let mut units = UNITS.iter();
-    while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
-        let (_, size) = units.find(|(name, _)| *name == unit)?;
-        total = number.parse::<u64>().ok()?.checked_mul(*size)?.checked_add(total)?;
-        rest = after;
-    }
-    Some(Duration::from_millis(total)).filter(|span| *span <= LONGEST)
 }

@@ -47,6 +47,9 @@ pub struct Objection {
     pub hint: String,
 }
 
+/// What a configuration has against a probe, if it has anything.
+pub type Objects<'o> = &'o dyn Fn(&Probe) -> Option<Objection>;
+
 /// Like [`load`]; `objection` is what the configuration has against a probe, and each is a fault.
 ///
 /// # Errors
@@ -55,7 +58,7 @@ pub fn load_with(
     paths: &[PathBuf],
     vars: Option<&BTreeMap<String, String>>,
     time_scale: u32,
-    objection: Option<&dyn Fn(&Probe) -> Option<Objection>>,
+    objection: Option<Objects<'_>>,
 ) -> Result<Loaded, Faults> {
     let mut faults = Faults::new();
     let mut believed = BTreeSet::new();

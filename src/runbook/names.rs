@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::load::Objection;
+use super::load::{Objection, Objects};
 use super::{Probe, Template};
 use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Place, did_you_mean};
@@ -12,7 +12,7 @@ pub(super) struct Names<'v> {
     /// The configuration's `vars:`; none when there is no configuration, and then every name is believed.
     vars: Option<&'v BTreeMap<String, String>>,
     /// What the configuration has against a probe.
-    objection: Option<&'v dyn Fn(&Probe) -> Option<Objection>>,
+    objection: Option<Objects<'v>>,
     /// The label of `each:`.
     each: Option<String>,
     /// The labels in which the alerts of one incident can not differ; none while nobody knows.
@@ -47,7 +47,7 @@ impl<'v> Names<'v> {
     }
 
     /// The same names, with what the configuration has against a probe.
-    pub(super) fn with_objection(self, objection: Option<&'v dyn Fn(&Probe) -> Option<Objection>>) -> Self {
+    pub(super) fn with_objection(self, objection: Option<Objects<'v>>) -> Self {
         Self { objection, ..self }
     }
 

@@ -1,4 +1,4 @@
-//! Prometheus: what a query gives at one moment. Also whatever speaks its API: Mimir, Thanos, VictoriaMetrics.
+//! Prometheus: what a query gives at one moment. Also whatever speaks its API: Mimir, Thanos.
 //!
 //! Only reads. The tenant comes from the settings and never from a query's author. An empty answer stays empty, and a number that is none
 //! stays none: what that means is for the caller to say.
