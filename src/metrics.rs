@@ -30,6 +30,8 @@ pub struct Metrics {
     effects: IntCounterVec,
     /// 1 while a person has stopped all effects.
     pub paused: IntGauge,
+    reconciled: IntCounterVec,
+    reconciliations: IntCounterVec,
     /// Messages to Slack by what became of them.
     pub slack_messages: IntCounterVec,
     /// Incidents of which Slack has not been told everything.
@@ -42,6 +44,35 @@ pub const NOTIFICATION_RESULTS: [&str; 5] =
 /// What becomes of an alert.
 pub const ALERT_RESULTS: [&str; 6] = ["opened", "joined", "resolved", "repeated", "unanswered", "refused"];
 const EFFECT_RESULTS: [&str; 4] = ["applied", "refused", "not_taken", "unclear"];
+/// What Alertmanager was asked for, and said.
+const RECONCILIATION_RESULTS: [&str; 2] = ["done", "failed"];
+
+/// What reconciling with Alertmanager found about an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reconciled {
+    /// It fires, and its notification never came.
+    Lost,
+    /// It was suppressed, fires again, and nobody said so.
+    Returned,
+    /// It is gone, and nobody had said so.
+    Gone,
+    /// It is suppressed in Alertmanager, and an incident was open.
+    Suppressed,
+}
+
+impl Reconciled {
+    const ALL: [Self; 4] = [Self::Lost, Self::Returned, Self::Gone, Self::Suppressed];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Returned => "returned",
+            Self::Gone => "gone",
+            Self::Suppressed => "suppressed",
+        }
+    }
+}
+
 /// What becomes of a message to Slack.
 pub const SLACK_RESULTS: [&str; 2] = ["sent", "failed"];
 
@@ -84,6 +115,16 @@ impl Metrics {
             "Calls that change something, by action and answer.",
             &["action", "result"],
         )?;
+        let reconciled = vec(
+            "runbookd_reconciled_alerts_total",
+            "Alerts of which Alertmanager had to be asked, because its notification did not come, by what was found.",
+            &["result"],
+        )?;
+        let reconciliations = vec(
+            "runbookd_reconciliations_total",
+            "Questions to Alertmanager about what fires.",
+            &["result"],
+        )?;
         let slack_messages = vec("runbookd_slack_messages_total", "Messages to Slack.", &["result"])?;
         let incidents_left_alone = IntCounter::new(
             "runbookd_incidents_left_alone_total",
@@ -114,8 +155,16 @@ impl Metrics {
             incidents_closed,
             refusals,
             effects,
+            reconciled,
+            reconciliations,
             slack_messages,
         };
+        for result in Reconciled::ALL {
+            metrics.reconciled.with_label_values(&[result.as_str()]);
+        }
+        for result in RECONCILIATION_RESULTS {
+            metrics.reconciliations.with_label_values(&[result]);
+        }
         for result in NOTIFICATION_RESULTS {
             metrics.notifications.with_label_values(&[result]);
         }
@@ -147,6 +196,17 @@ impl Metrics {
     /// An incident has ended.
     pub fn closed(&self, runbook: &str, outcome: Outcome) {
         self.incidents_closed.with_label_values(&[runbook, outcome.as_str()]).inc();
+    }
+
+    /// Reconciling has found so many alerts of this kind.
+    pub fn reconciled(&self, result: Reconciled, number: usize) {
+        self.reconciled.with_label_values(&[result.as_str()]).inc_by(number as u64);
+    }
+
+    /// Alertmanager was asked what fires, and answered or not.
+    pub fn reconciliation(&self, answered: bool) {
+        let result = RECONCILIATION_RESULTS[usize::from(!answered)];
+        self.reconciliations.with_label_values(&[result]).inc();
     }
 
     /// A guard has refused.

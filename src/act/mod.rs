@@ -2,9 +2,13 @@
 //! permit, which is taken by value.
 //!
 //! A plan reads. `apply` makes the call once and never again by itself. `observe` tells what became of it.
-//! `follow` looks whether the effect has come to its end. An action that changes something for a while adds
-//! `revert`; a restart has nothing to put back.
+//! `follow` looks whether the effect has come to its end. `revert` puts back what was changed for a while, when it is still as it was left; most
+//! actions have nothing to put back.
 
+mod cordon;
+mod delete_pod;
+mod evict;
+mod pod;
 mod restart;
 mod rollback;
 
@@ -12,7 +16,7 @@ use jiff::Timestamp;
 
 use std::time::Duration;
 
-use crate::clients::kubernetes::{Deployment, Kubernetes, Rollout};
+use crate::clients::kubernetes::{Kubernetes, Rollout, Workload};
 use crate::clients::{CallError, Reason};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
@@ -23,6 +27,33 @@ use crate::text::count;
 /// The Deployment controller reports a failure after `progressDeadlineSeconds`; this is how much later it is
 /// waited for at the most.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// A right in the cluster, as a role grants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    /// The API group; empty for the core.
+    pub group: &'static str,
+    /// The resource, with its part: `pods/eviction`.
+    pub resource: &'static str,
+    /// Such as `get` or `patch`.
+    pub verb: &'static str,
+}
+
+const fn right(group: &'static str, resource: &'static str, verb: &'static str) -> Right {
+    Right { group, resource, verb }
+}
+
+/// What an action must be allowed to do in the cluster, reading included.
+#[must_use]
+pub const fn rights(action: Action) -> &'static [Right] {
+    match action {
+        Action::Restart => restart::RIGHTS,
+        Action::Rollback => rollback::RIGHTS,
+        Action::Evict => evict::RIGHTS,
+        Action::DeletePod => delete_pod::RIGHTS,
+        Action::Cordon | Action::Uncordon => cordon::RIGHTS,
+    }
+}
 
 /// The hands: everything that can change something.
 #[derive(Clone)]
@@ -76,6 +107,9 @@ impl Hands {
         match action {
             Action::Restart => restart::plan(&self.kubernetes, target, now).await,
             Action::Rollback => rollback::plan(&self.kubernetes, target, alerted, now).await,
+            Action::Evict => evict::plan(&self.kubernetes, target, now).await,
+            Action::DeletePod => delete_pod::plan(&self.kubernetes, target, now).await,
+            Action::Cordon | Action::Uncordon => cordon::plan(&self.kubernetes, action, target, now).await,
         }
     }
 
@@ -87,6 +121,9 @@ impl Hands {
         match permit.plan().action {
             Action::Restart => restart::apply(&self.kubernetes, permit).await,
             Action::Rollback => rollback::apply(&self.kubernetes, permit).await,
+            Action::Evict => evict::apply(&self.kubernetes, permit).await,
+            Action::DeletePod => delete_pod::apply(&self.kubernetes, permit).await,
+            Action::Cordon | Action::Uncordon => cordon::apply(&self.kubernetes, permit).await,
         }
     }
 
@@ -95,6 +132,23 @@ impl Hands {
         match plan.action {
             Action::Restart => restart::observe(&self.kubernetes, plan).await,
             Action::Rollback => rollback::observe(&self.kubernetes, plan).await,
+            Action::Evict => evict::observe(&self.kubernetes, plan).await,
+            Action::DeletePod => delete_pod::observe(&self.kubernetes, plan).await,
+            Action::Cordon | Action::Uncordon => cordon::observe(&self.kubernetes, plan).await,
+        }
+    }
+
+    /// Puts back what the effect of the permit's plan changed for a while.
+    pub async fn revert(&self, permit: Permit, now: Timestamp) -> Reverted {
+        if let Some(EffectResult::NotTaken { message, .. }) = void(&permit, now) {
+            return Reverted::Failed(message);
+        }
+        match permit.plan().action {
+            Action::Cordon => cordon::revert(&self.kubernetes, permit).await,
+            // A new process, an older revision, a pod that is gone: nothing of it is meant for a while.
+            Action::Restart | Action::Rollback | Action::Evict | Action::DeletePod | Action::Uncordon => {
+                Reverted::Nothing
+            }
         }
     }
 
@@ -103,8 +157,24 @@ impl Hands {
         match plan.action {
             Action::Restart => restart::follow(&self.kubernetes, plan).await,
             Action::Rollback => rollback::follow(&self.kubernetes, plan).await,
+            Action::Evict => evict::follow(&self.kubernetes, plan).await,
+            Action::DeletePod => delete_pod::follow(&self.kubernetes, plan).await,
+            Action::Cordon | Action::Uncordon => cordon::follow(&self.kubernetes, plan).await,
         }
     }
+}
+
+/// What became of putting something back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reverted {
+    /// The action changes nothing for a while.
+    Nothing,
+    /// It is as it was before, whoever put it back.
+    Done,
+    /// It is no longer as it was left: somebody else has changed it.
+    LeftAlone(String),
+    /// It could not be done, or is not known to have been; to be tried again.
+    Failed(String),
 }
 
 /// A permit that has run out allows nothing.
@@ -122,7 +192,7 @@ fn unread(error: CallError) -> PlanError {
 }
 
 /// Whether a rollout that an effect began has come to its end. `seen`: what the object says about the effect.
-fn rolled_out(plan: &Plan, deployment: Deployment, seen: Observation) -> Followed {
+fn rolled_out(plan: &Plan, deployment: Workload, seen: Observation) -> Followed {
     match seen {
         Observation::Done => {}
         Observation::NotDone | Observation::Unseen { .. } => {

@@ -1,70 +1,107 @@
-//! Restart of a Deployment, as `kubectl rollout restart` does it: the pod template gets the annotation
+//! Restart of a workload, as `kubectl rollout restart` does it: the pod template gets the annotation
 //! `kubectl.kubernetes.io/restartedAt`. Its value is journaled before the call, so it is an idempotency key: the
 //! same value again changes nothing, and a look at the annotation tells what became of the call.
 
 use jiff::Timestamp;
 
-use super::{Followed, GRACE, PlanError, another, result_of, rolled_out, unfollowed, unobserved, unread};
-use crate::clients::kubernetes::{Deployment, Kubernetes, RESTARTED_AT};
+use super::{
+    Followed, GRACE, PlanError, Right, another, result_of, right, rolled_out, unfollowed, unobserved, unread,
+};
+use crate::clients::CallError;
+use crate::clients::kubernetes::{Kubernetes, RESTARTED_AT, Workload};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
-use crate::incident::plan::{Change, Circumstances, Plan, Target};
+use crate::incident::plan::{Against, Change, Circumstances, Kind, Plan, Target};
 use crate::runbook::Action;
 use crate::text::count;
+
+/// The rights that it needs.
+pub(super) const RIGHTS: &[Right] = &[
+    right("apps", "deployments", "get"),
+    right("apps", "deployments", "patch"),
+    right("apps", "statefulsets", "get"),
+    right("apps", "statefulsets", "patch"),
+    right("apps", "daemonsets", "get"),
+    right("apps", "daemonsets", "patch"),
+];
 
 pub(super) async fn plan(
     kubernetes: &Kubernetes,
     target: &Target,
     now: Timestamp,
 ) -> Result<Plan, PlanError> {
-    let deployment = kubernetes.deployment(&target.namespace, &target.name).await.map_err(unread)?;
-    let replicas = u32::try_from(deployment.replicas).unwrap_or_default();
+    let workload =
+        kubernetes.workload(target.kind.as_str(), &target.namespace, &target.name).await.map_err(unread)?;
+    let against = workload.on_delete.then(|| Against {
+        saw: format!("the updateStrategy of {target} is OnDelete"),
+        why: "a new template would replace no pod".to_owned(),
+        passes: false,
+    });
+    let replicas = u32::try_from(workload.replicas).unwrap_or_default();
     let pods = count(u64::from(replicas), "pod is", "pods are");
     Ok(Plan {
         action: Action::Restart,
         target: target.clone(),
-        uid: deployment.uid,
+        uid: workload.uid,
         says: format!("restart {target}"),
         change: Change {
             field: format!("spec.template.metadata.annotations[{RESTARTED_AT}]"),
-            before: deployment.restarted_at,
+            before: workload.restarted_at,
             after: now.to_string(),
             judged: "now".to_owned(),
         },
-        touches: vec![format!("{pods} replaced by the Deployment's own rollout strategy")],
+        touches: vec![format!("{pods} replaced by the {}'s own rollout strategy", proper(target.kind))],
+        objects: Vec::new(),
         circumstances: Circumstances {
-            paused: deployment.paused,
+            paused: workload.paused,
             replicas,
             // One that has failed is over: new pods may be just what it needs.
-            rollout_in_progress: deployment.rolling_out,
-            controller: deployment.controller,
+            rollout_in_progress: workload.rolling_out,
+            controller: workload.controller,
+            against,
         },
-        settles_within: deployment.progress_deadline + GRACE,
+        settles_within: workload.progress_deadline + GRACE,
         made_at: now,
     })
 }
 
 pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
     let plan = permit.plan();
-    let Target { namespace, name, .. } = &plan.target;
-    let sent = kubernetes.restart_deployment(namespace, name, &plan.uid, &plan.change.after).await;
+    let Target { kind, namespace, name } = &plan.target;
+    let sent = kubernetes.restart(kind.as_str(), namespace, name, &plan.uid, &plan.change.after).await;
     sent.map_or_else(result_of, |()| EffectResult::Applied)
 }
 
+/// The kind as its documentation writes it.
+const fn proper(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Deployment => "Deployment",
+        Kind::StatefulSet => "StatefulSet",
+        Kind::DaemonSet => "DaemonSet",
+        Kind::Pod => "Pod",
+        Kind::Node => "Node",
+    }
+}
+
+async fn of(kubernetes: &Kubernetes, plan: &Plan) -> Result<Workload, CallError> {
+    let Target { kind, namespace, name } = &plan.target;
+    kubernetes.workload(kind.as_str(), namespace, name).await
+}
+
 pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation {
-    match kubernetes.deployment(&plan.target.namespace, &plan.target.name).await {
-        Ok(deployment) => seen(plan, &deployment),
+    match of(kubernetes, plan).await {
+        Ok(workload) => seen(plan, &workload),
         Err(error) => unobserved(plan, &error),
     }
 }
 
 /// What the live object says about the call. Anything but our value or the value before is ambiguous: somebody
 /// restarted it in between, and whether ours came first can not be told.
-fn seen(plan: &Plan, deployment: &Deployment) -> Observation {
-    if let Some(another) = another(plan, &deployment.uid) {
+fn seen(plan: &Plan, workload: &Workload) -> Observation {
+    if let Some(another) = another(plan, &workload.uid) {
         return another;
     }
-    match &deployment.restarted_at {
+    match &workload.restarted_at {
         Some(value) if *value == plan.change.after => Observation::Done,
         value if *value == plan.change.before => Observation::NotDone,
         value => Observation::Ambiguous {
@@ -79,10 +116,10 @@ fn seen(plan: &Plan, deployment: &Deployment) -> Observation {
 }
 
 pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
-    match kubernetes.deployment(&plan.target.namespace, &plan.target.name).await {
-        Ok(deployment) => {
-            let seen = seen(plan, &deployment);
-            rolled_out(plan, deployment, seen)
+    match of(kubernetes, plan).await {
+        Ok(workload) => {
+            let seen = seen(plan, &workload);
+            rolled_out(plan, workload, seen)
         }
         Err(error) => unfollowed(plan, &error),
     }
@@ -94,16 +131,16 @@ mod tests {
 
     use super::*;
     use crate::clients::kubernetes::Rollout;
-    use crate::incident::plan::Kind;
 
-    fn deployment(uid: &str, restarted_at: Option<&str>) -> Deployment {
-        Deployment {
+    fn workload(uid: &str, restarted_at: Option<&str>) -> Workload {
+        Workload {
             namespace: "shop".to_owned(),
             name: "web".to_owned(),
             uid: uid.to_owned(),
             generation: 1,
             replicas: 2,
             paused: false,
+            on_delete: false,
             restarted_at: restarted_at.map(str::to_owned),
             rollout: Rollout::Complete { ready: 2 },
             rolling_out: None,
@@ -126,6 +163,7 @@ mod tests {
                 judged: "now".to_owned(),
             },
             touches: Vec::new(),
+            objects: Vec::new(),
             circumstances: Circumstances::default(),
             settles_within: GRACE,
             made_at: Timestamp::UNIX_EPOCH,
@@ -139,8 +177,8 @@ mod tests {
         let end = |second| {
             let since = Some(Timestamp::from_second(second).unwrap());
             let rollout = Rollout::Failed { what: "timed out".to_owned(), since };
-            let deployment = Deployment { rollout, ..deployment("u", Some("ours")) };
-            rolled_out(&plan, deployment, Observation::Done)
+            let workload = Workload { rollout, ..workload("u", Some("ours")) };
+            rolled_out(&plan, workload, Observation::Done)
         };
         assert!(matches!(end(999), Followed::NotYet(_)));
         assert_eq!(end(1_001), Followed::Failed("timed out".to_owned()));
@@ -158,7 +196,7 @@ mod tests {
             (Some("old"), Some("a person's"), "ambiguous"),
             (Some("old"), None, "ambiguous"),
         ] {
-            let word = |uid| match seen(&plan(before), &deployment(uid, live)) {
+            let word = |uid| match seen(&plan(before), &workload(uid, live)) {
                 Observation::Done => "done",
                 Observation::NotDone => "not done",
                 Observation::Ambiguous { .. } => "ambiguous",

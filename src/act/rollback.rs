@@ -7,7 +7,8 @@
 use jiff::Timestamp;
 
 use super::{
-    Followed, GRACE, PlanError, another, result_of, rolled_out, unfollowed, unobserved, unread, void,
+    Followed, GRACE, PlanError, Right, another, result_of, right, rolled_out, unfollowed, unobserved, unread,
+    void,
 };
 use crate::clients::Reason;
 use crate::clients::kubernetes::{History, Kubernetes, Revision};
@@ -29,6 +30,13 @@ fn named(revision: &Revision) -> String {
 fn parts(named: &str) -> Option<(&str, &str)> {
     named.strip_prefix("replicaset/")?.strip_suffix(')')?.split_once(" (sha256:")
 }
+
+/// The rights that it needs.
+pub(super) const RIGHTS: &[Right] = &[
+    right("apps", "deployments", "get"),
+    right("apps", "replicasets", "list"),
+    right("apps", "deployments", "patch"),
+];
 
 pub(super) async fn plan(
     kubernetes: &Kubernetes,
@@ -75,6 +83,7 @@ pub(super) async fn plan(
             format!("revision {} was first rolled out at {}", previous.number, previous.created),
             format!("{pods} replaced by the Deployment's own rollout strategy"),
         ],
+        objects: Vec::new(),
         circumstances: Circumstances {
             paused: deployment.paused,
             replicas,
@@ -86,6 +95,7 @@ pub(super) async fn plan(
                 )
             }),
             controller: deployment.controller.clone(),
+            against: None,
         },
         settles_within: deployment.progress_deadline + GRACE,
         made_at: now,

@@ -88,7 +88,7 @@ pub struct IncidentView {
     pub stage: String,
     /// Why it is there, or why it ended so.
     pub why: Option<String>,
-    /// Whether Alertmanager no longer hears of any of its alerts.
+    /// Whether all of its alerts are over: Alertmanager no longer hears of them, or they are suppressed there.
     pub resolved: bool,
     /// Without a decision by then it is closed.
     pub deadline: Option<Timestamp>,
@@ -111,6 +111,9 @@ pub struct AlertView {
     pub alert: Alert,
     /// Whether Alertmanager no longer hears of it.
     pub resolved: bool,
+    /// Why Alertmanager sends it to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<String>,
 }
 
 /// A target of an incident.
@@ -209,7 +212,11 @@ impl IncidentView {
             alerts: incident
                 .alerts
                 .into_values()
-                .map(|state| AlertView { alert: state.alert, resolved: state.resolved })
+                .map(|state| AlertView {
+                    alert: state.alert,
+                    resolved: state.resolved,
+                    suppressed: state.suppressed,
+                })
                 .collect(),
             more_alerts: incident.more.0,
             legs: legs.collect(),

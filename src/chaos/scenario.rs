@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::incident::Outcome;
-use crate::sandbox::{CrashCause, CrashFault, World};
+use crate::sandbox::{CrashCause, CrashFault, NodeFault, World};
 
 /// The Simulate section of a scenario of the chaos page, and what it must lead to.
 #[derive(Debug)]
@@ -12,8 +12,10 @@ pub struct Scenario {
     pub name: &'static str,
     /// One sentence for people.
     pub summary: &'static str,
-    /// The Deployment that is broken.
+    /// What is broken, and is to be well before and perhaps after.
     pub service: &'static str,
+    /// Whether it is.
+    pub well: fn(&World) -> bool,
     /// Breaks it.
     pub fault: fn(&World),
     /// What was broken, in words.
@@ -63,9 +65,10 @@ pub const POD_KILL: Scenario = Scenario {
     name: "pod-kill",
     summary: "One pod of chat-api is deleted; Kubernetes replaces it, and nothing is done.",
     service: SERVICE,
+    well: |world| is_well(world, SERVICE),
     fault: |world| {
         if let Some(pod) = world.pods(SERVICE).first() {
-            world.delete_pod(&pod.name);
+            world.end_pod(&pod.name);
         }
     },
     broke: "one pod of chat-api is deleted",
@@ -82,6 +85,7 @@ pub const CRASH_LOOP: Scenario = Scenario {
     name: "crash-loop",
     summary: "The containers of chat-api crash, new ones, too; a person is called with the evidence, and nothing is done.",
     service: SERVICE,
+    well: |world| is_well(world, SERVICE),
     fault: |world| {
         world.crash(
             SERVICE,
@@ -102,9 +106,44 @@ pub const CRASH_LOOP: Scenario = Scenario {
     writes: 0,
 };
 
+/// Scenario 2 of the chaos page. The nodes have no room to spare, so that one pod has no place until another node joins.
+pub const NODE_FAILURE: Scenario = Scenario {
+    name: "node-failure",
+    summary: "The machine of a node ends; another joins, the pods move, and nothing is done.",
+    service: "every service, and every node",
+    well: |world| {
+        let nodes = world.nodes();
+        nodes.len() >= NODES
+            && nodes.iter().all(|(_, is_ready)| *is_ready)
+            && ["frontend", "auth", SERVICE, "inference"].iter().all(|service| is_well(world, service))
+    },
+    fault: |world| {
+        world.set_room(3);
+        let node = world.pods(SERVICE).into_iter().find_map(|pod| pod.node);
+        let fault = NodeFault { removed: true, collected: true, replaced: true };
+        world.end_machine(&node.unwrap_or_default(), fault);
+    },
+    broke: "the machine of a node with a pod of chat-api is terminated",
+    alerts: &["NodeNotReady", "NodeGone"],
+    runbook: "node-failure",
+    outcome: Outcome::SelfHealed,
+    may_heal_first: false,
+    recovers: true,
+    writes: 0,
+};
+
+/// How many nodes the sandbox's cluster has.
+const NODES: usize = 3;
+
+/// Whether a Deployment is well.
+fn is_well(world: &World, service: &str) -> bool {
+    let pods = world.pods(service);
+    world.rollout_complete(service) && !pods.is_empty() && pods.iter().all(|pod| pod.ready)
+}
+
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [&'static Self; 2] = [&POD_KILL, &CRASH_LOOP];
+    pub const ALL: [&'static Self; 3] = [&POD_KILL, &CRASH_LOOP, &NODE_FAILURE];
 
     /// For so long, at the pace of reality, a service must be well before it counts as healed without an alert: longer than any of the alerts
     /// waits before it fires.
@@ -119,8 +158,7 @@ impl Scenario {
     /// Whether the service is well: what is asked before the fault, and after it.
     #[must_use]
     pub fn is_well(&self, world: &World) -> bool {
-        let pods = world.pods(self.service);
-        world.rollout_complete(self.service) && !pods.is_empty() && pods.iter().all(|pod| pod.ready)
+        (self.well)(world)
     }
 
     /// Holds what was seen against what must come true.

@@ -12,8 +12,9 @@ use tokio::process::{Child, Command};
 use crate::sandbox::{AlertmanagerTarget, NAMESPACE, Options, Sandbox, World};
 
 /// The runbooks as they are shipped: file name and text.
-pub const SHIPPED: [(&str, &str); 2] = [
+pub const SHIPPED: [(&str, &str); 3] = [
     ("database-pool.yaml", include_str!("../../rules/database-pool.yaml")),
+    ("node-failure.yaml", include_str!("../../rules/node-failure.yaml")),
     ("pod-crash.yaml", include_str!("../../rules/pod-crash.yaml")),
 ];
 

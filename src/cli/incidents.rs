@@ -181,6 +181,14 @@ pub(super) fn head(view: &IncidentView, now: Timestamp, paint: Paint) -> Vec<Str
         let resolved = view.alerts.iter().filter(|alert| alert.resolved).count();
         format!("{resolved} resolved")
     };
+    let quiet = view.alerts.iter().filter(|alert| alert.suppressed.is_some()).count();
+    let resolved = match quiet {
+        0 => resolved,
+        quiet => format!(
+            "{} resolved, {quiet} suppressed",
+            view.alerts.iter().filter(|alert| alert.resolved).count()
+        ),
+    };
     all.push(row("alerts", format!("{}, {resolved}", count(number, "alert", "alerts"))));
     for leg in &view.legs {
         let how = match (&leg.result, &leg.skipped) {

@@ -16,6 +16,7 @@ use super::paint::Paint;
 use crate::act::Hands;
 use crate::api::wire::LoadedRunbook;
 use crate::api::{self, Api};
+use crate::clients::alertmanager::Alertmanager;
 use crate::clients::http::{self, Http};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
@@ -28,6 +29,7 @@ use crate::incident::refusal::Guard;
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::notify::slack::{PACE, SlackSink};
+use crate::pipeline::reconcile::{Reconciler, SETTLED};
 use crate::pipeline::{Pipeline, Shelf};
 use crate::probe::Eyes;
 use crate::receive::{self, Receiver};
@@ -124,6 +126,20 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         let sink = SlackSink::new(Slack::new(slack.settings)?, slack.channel, channels)
             .with_pace(PACE / config.time_scale.max(1));
         tasks.spawn(sink.run(Arc::clone(&store), metrics.clone(), shutdown.clone()));
+    }
+    if let Some(alertmanager) = config.alertmanager {
+        let pace = config.time_scale.max(1);
+        let reconciler = Reconciler {
+            alertmanager: Alertmanager::new(&alertmanager.settings)?,
+            receiver: alertmanager.receiver,
+            every: alertmanager.every / pace,
+            grace: alertmanager.grace / pace,
+            settled: SETTLED / pace,
+            store: Arc::clone(&store),
+            runbooks: runbooks.clone(),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(reconciler.run(shutdown.clone()));
     }
     let pipeline = Arc::new(Pipeline {
         store,

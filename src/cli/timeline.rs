@@ -155,6 +155,10 @@ impl Told {
                 let alerts = count(fingerprints.len() as u64, "alert", "alerts");
                 Self::new(Tone::Plain, "resolved", format!("Alertmanager no longer hears of {alerts}"))
             }
+            Event::AlertsSuppressed { fingerprints, why } => {
+                let alerts = count(fingerprints.len() as u64, "alert was", "alerts were");
+                Self::new(Tone::Wait, "suppressed", format!("{alerts} {why}"))
+            }
             Event::StoodBack { behind, runbook, until } => Self::new(
                 Tone::Wait,
                 "stand back",

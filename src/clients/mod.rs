@@ -4,6 +4,7 @@
 //! A client never decides what a failure means for an incident, never repeats a write, and never puts a token or a request's body into
 //! an error.
 
+pub mod alertmanager;
 mod error;
 pub mod http;
 pub mod kubernetes;

@@ -65,9 +65,15 @@ impl Config {
                     hint: format!("add `http: {{allow: [\"{origin}\"]}}` to the configuration"),
                 })
             }
-            Probe::Prometheus(_) | Probe::Loki(_) | Probe::Pods(_) | Probe::Rollouts(_) | Probe::Logs(_) => {
-                None
-            }
+            Probe::Prometheus(_)
+            | Probe::Loki(_)
+            | Probe::Pods(_)
+            | Probe::Nodes(_)
+            | Probe::Rollouts(_)
+            | Probe::Logs(_)
+            | Probe::Events(_)
+            | Probe::Budgets(_)
+            | Probe::Autoscalers(_) => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::clients::{Secret, http, kubernetes, loki, prometheus, slack};
+use crate::clients::{Secret, alertmanager, http, kubernetes, loki, prometheus, slack};
 use crate::guard::Policy;
 use crate::runbook::{Mode, Rate};
 use crate::telemetry::Format;
@@ -47,6 +47,8 @@ pub struct Config {
     pub prometheus: Option<prometheus::Settings>,
     /// The services that `http` probes may ask; empty: none.
     pub http: Vec<http::Allowed>,
+    /// Where it is asked what fires; none: only the webhook tells.
+    pub alertmanager: Option<Alertmanager>,
     /// Where people are told; none: only the journal.
     pub slack: Option<Slack>,
     /// runbookd's own logs.
@@ -71,6 +73,27 @@ pub struct Webhook {
 pub struct Api {
     /// The commands must show it; none: no one need to, and then `listen` is on loopback.
     pub token: Option<Secret>,
+}
+
+/// `alertmanager:`
+#[derive(Debug, Clone)]
+pub struct Alertmanager {
+    /// Where it is.
+    pub settings: alertmanager::Settings,
+    /// The receiver in its configuration that is runbookd's webhook: only what is routed there is taken in.
+    pub receiver: String,
+    /// How often it is asked.
+    pub every: Duration,
+    /// For how long an alert must have been seen firing there before its notification counts as lost.
+    pub grace: Duration,
+}
+
+impl Alertmanager {
+    /// As often, and with as much patience, as the default file says.
+    #[must_use]
+    pub const fn new(settings: alertmanager::Settings, receiver: String) -> Self {
+        Self { settings, receiver, every: Duration::from_mins(1), grace: Duration::from_mins(6) }
+    }
 }
 
 /// `slack:`
@@ -102,6 +125,7 @@ impl Default for Config {
             policy: Policy {
                 ceiling: Mode::Shadow,
                 namespaces: BTreeMap::new(),
+                nodes: Mode::Shadow,
                 rate: Rate { count: 10, per: Duration::from_hours(1) },
             },
             approval_within: Duration::from_mins(30),
@@ -109,6 +133,7 @@ impl Default for Config {
             loki: loki::Settings::new("http://127.0.0.1:3100"),
             prometheus: None,
             http: Vec::new(),
+            alertmanager: None,
             slack: None,
             log: Log { format: Format::Text, level: "info".to_owned() },
             vars: BTreeMap::new(),

@@ -9,8 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::asking;
 use super::secrets::{Found, Secrets};
-use super::{Api, Config, Log, Purpose, Slack, Webhook};
-use crate::clients::{Secret, kubernetes, loki, slack};
+use super::{Alertmanager, Api, Config, Log, Purpose, Slack, Webhook};
+use crate::clients::{Secret, alertmanager, kubernetes, loki, slack};
 use crate::runbook::{Mode, Rate};
 use crate::telemetry::Format;
 use crate::yaml::{Faults, Field, Fields, Node, Place, Value};
@@ -18,7 +18,11 @@ use crate::yaml::{Faults, Field, Fields, Node, Place, Value};
 const WEBHOOK_TOKEN: &str = "RUNBOOKD_WEBHOOK_TOKEN";
 const API_TOKEN: &str = "RUNBOOKD_API_TOKEN";
 const LOKI_TOKEN: &str = "RUNBOOKD_LOKI_TOKEN";
+const ALERTMANAGER_TOKEN: &str = "RUNBOOKD_ALERTMANAGER_TOKEN";
 const SLACK_TOKEN: &str = "RUNBOOKD_SLACK_TOKEN";
+
+/// What fires and is lost for longer than this is no longer news.
+const RECONCILED: Duration = Duration::from_hours(1);
 
 /// The ledger, which the limits are counted in, keeps this much.
 const LEDGER: Duration = Duration::from_hours(7 * 24);
@@ -41,6 +45,7 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     };
     set(&mut config.policy.ceiling, fields.get("ceiling"), faults, mode);
     set(&mut config.policy.namespaces, fields.get("namespaces"), faults, namespaces);
+    set(&mut config.policy.nodes, fields.get("nodes"), faults, mode);
     if let Some(mut limits) = section(fields.get("limits"), "`limits`", faults) {
         set(&mut config.policy.rate, limits.get("rate"), faults, |field, faults| {
             let (count, per) = field.rate(LEDGER, "the journal keeps what was done for 7d", faults)?;
@@ -55,6 +60,7 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     loki(&mut config.loki, fields.get("loki"), secrets, faults);
     config.prometheus = asking::prometheus(fields.get("prometheus"), secrets, faults);
     config.http = asking::http(fields.get("http"), faults);
+    config.alertmanager = alertmanager(fields.get("alertmanager"), secrets, faults);
     config.slack = slack(fields.get("slack"), secrets, faults);
     log(&mut config.log, fields.get("log"), faults);
     set(&mut config.vars, fields.get("vars"), faults, vars);
@@ -227,6 +233,31 @@ fn loki(settings: &mut loki::Settings, field: Option<Field<'_>>, secrets: &Secre
     settings.tenant = fields.get("tenant").and_then(|field| field.string(faults));
     settings.bearer = secrets.token(&mut fields, LOKI_TOKEN, faults).secret();
     fields.end(faults);
+}
+
+fn alertmanager(
+    field: Option<Field<'_>>,
+    secrets: &Secrets<'_>,
+    faults: &mut Faults,
+) -> Option<Alertmanager> {
+    let mut fields = section(field, "`alertmanager`", faults)?;
+    let example = "http://alertmanager:9093";
+    let address =
+        fields.need("url", &format!("url: {example}")).and_then(|field| url(field, example, faults));
+    let receiver = fields.need("receiver", "receiver: runbookd").and_then(|field| field.string(faults));
+    let bearer = secrets.token(&mut fields, ALERTMANAGER_TOKEN, faults).secret();
+    let settings =
+        alertmanager::Settings { bearer, ..alertmanager::Settings::new(address.unwrap_or_default()) };
+    let mut read = Alertmanager::new(settings, receiver.unwrap_or_default());
+    let why = "what fires in between is not found";
+    set(&mut read.every, fields.get("every"), faults, |field, faults| {
+        field.duration_up_to(RECONCILED, why, faults)
+    });
+    set(&mut read.grace, fields.get("grace"), faults, |field, faults| {
+        field.duration_up_to(RECONCILED, why, faults)
+    });
+    fields.end(faults);
+    Some(read)
 }
 
 pub(super) fn url(field: Field<'_>, example: &str, faults: &mut Faults) -> Option<String> {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{Question, allow, refuse};
 use crate::clock::after;
+use crate::incident::plan::{Against, known_owner};
 use crate::incident::refusal::{Answer, Guard, Refusal};
 use crate::text::count;
 
@@ -21,12 +22,21 @@ pub(super) fn ask(question: &Question, now: Timestamp) -> (Answer, Option<Refusa
         let saw = format!("{} is paused", plan.target);
         return no(saw, "a paused Deployment rolls nothing out; `kubectl rollout resume` first");
     }
+    if let Some(Against { saw, why, passes }) = &circumstances.against {
+        let until = passes.then(|| after(now, question.runbook.paced(ROLLOUT)));
+        return refuse(Guard::Circumstances, saw.clone(), why.clone(), until);
+    }
+    if !plan.target.kind.is_workload() {
+        return allow(Guard::Circumstances, plan.target.to_string(), "nothing stands against it");
+    }
     if circumstances.replicas == 0 {
         return no(format!("{} has no replicas", plan.target), "it has no pods");
     }
     if let Some(controller) = &circumstances.controller {
         let saw = format!("{} is controlled by {controller}", plan.target);
-        return no(saw, "its controller would undo the change");
+        let kind = controller.split('/').next().unwrap_or_default();
+        let limit = format!("its controller would undo the change ({})", known_owner(kind));
+        return no(saw, &limit);
     }
     if let Some(rollout) = &circumstances.rollout_in_progress {
         let saw = format!("{} is rolling out: {rollout}", plan.target);

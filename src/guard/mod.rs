@@ -32,6 +32,8 @@ pub struct Policy {
     pub ceiling: Mode,
     /// The namespaces that may be acted on, and the most that may be done there. Empty: none.
     pub namespaces: BTreeMap<String, Mode>,
+    /// The most that may be done to a node itself, which pods of every namespace run on.
+    pub nodes: Mode,
     /// At most this many attempts of all runbooks together.
     pub rate: Rate,
 }

@@ -8,8 +8,10 @@ use crate::runbook::Mode;
 pub(super) fn effective(question: &Question) -> (Mode, &'static str) {
     let step = question.runbook.steps.get(question.wanted.step);
     let namespace = question.policy.namespaces.get(&question.wanted.plan.target.namespace);
+    let nodes = question.wanted.plan.action.changes_a_node().then_some(question.policy.nodes);
     [
         (Some(question.policy.ceiling), "the ceiling"),
+        (nodes, "`nodes:` of the configuration"),
         (namespace.copied(), "the namespace"),
         (Some(question.runbook.mode), "the runbook"),
         (step.and_then(|step| step.mode), "the step"),

@@ -48,6 +48,14 @@ pub enum Event {
         /// Their fingerprints.
         fingerprints: Vec<Fingerprint>,
     },
+    /// Alertmanager sends these alerts to nobody any more, although it still hears of them: a silence, an inhibition, or a mute
+    /// time. Nothing more is begun for them; what is under way is seen through.
+    AlertsSuppressed {
+        /// Their fingerprints.
+        fingerprints: Vec<Fingerprint>,
+        /// By whom or what, such as "silenced in Alertmanager by ana: deploying".
+        why: String,
+    },
     /// It waits behind an incident of a runbook in `defer_to`.
     StoodBack {
         /// That incident.
@@ -376,6 +384,7 @@ impl Event {
             Self::Opened(_) => "opened",
             Self::AlertsJoined { .. } => "alerts_joined",
             Self::AlertsResolved { .. } => "alerts_resolved",
+            Self::AlertsSuppressed { .. } => "alerts_suppressed",
             Self::StoodBack { .. } => "stood_back",
             Self::Confirmed { .. } => "confirmed",
             Self::LegsChosen { .. } => "legs_chosen",

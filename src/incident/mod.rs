@@ -7,6 +7,7 @@
 //!
 //! Pure: no I/O, no clock, no chance. A test can therefore drive it through any history and crash it anywhere.
 
+mod alerts;
 pub mod decide;
 pub mod event;
 pub mod evidence;
@@ -22,10 +23,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use alerts::AlertState;
 pub use decide::{Moment, Next, decide};
 pub use event::{Event, Recorded};
 pub use outcome::Outcome;
-pub use state::{AlertState, Closed, Effect, IllegalMove, Incident, LegState, Stage, Then};
+pub use state::{Closed, Effect, IllegalMove, Incident, LegState, Stage, Then};
 
 /// Names an incident: 13 characters of Crockford's base 32 that begin with the time, so that they sort by age.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

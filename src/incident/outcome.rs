@@ -20,7 +20,7 @@ pub enum Outcome {
     WouldAct,
     /// A guard said no, for longer than the incident's deadline.
     Blocked,
-    /// A person said no.
+    /// A person said no: to the plan, or by keeping the alert quiet in Alertmanager.
     Declined,
     /// Nobody answered in time.
     Expired,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use crate::runbook::Kind;
 use crate::runbook::{Action, Hash};
 use crate::text::hex;
 
@@ -15,37 +16,33 @@ use crate::text::hex;
 pub struct Target {
     /// Its kind, such as `deployment`.
     pub kind: Kind,
-    /// Its namespace.
+    /// Its namespace; for a node, that of the pods on it that are meant.
     pub namespace: String,
     /// Its name; never guessed.
     pub name: String,
-}
-
-/// The kinds of object that can be acted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// `apps/v1` Deployment.
-    Deployment,
 }
 
 impl Target {
     /// `samosachaat-prod/deployment/chat-api`: the key of the limits and of the row that keeps others away.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{}/{}/{}", self.namespace, self.kind_name(), self.name)
+        format!("{}/{}/{}", self.namespace, self.kind.as_str(), self.name)
     }
 
-    const fn kind_name(&self) -> &'static str {
-        match self.kind {
-            Kind::Deployment => "deployment",
-        }
+    /// `deployment/chat-api`, as kubectl names it.
+    #[must_use]
+    pub fn short(&self) -> String {
+        format!("{}/{}", self.kind.as_str(), self.name)
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} in {}", self.kind_name(), self.name, self.namespace)
+        match self.kind {
+            // It is in no namespace; the one that is named with it says which of its pods are meant.
+            Kind::Node => f.write_str(&self.short()),
+            _ => write!(f, "{} in {}", self.short(), self.namespace),
+        }
     }
 }
 
@@ -64,6 +61,9 @@ pub struct Plan {
     pub change: Change,
     /// What else happens, such as "2 pods are replaced, one after the other".
     pub touches: Vec<String>,
+    /// The very objects that are acted on, when they are not the target itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Object>,
     /// What was read from the cluster; guards look at it and ask nobody.
     pub circumstances: Circumstances,
     /// After this long the effect must be complete.
@@ -77,7 +77,7 @@ impl Plan {
     /// not the resource version, which move while the person reads.
     #[must_use]
     pub fn judged(&self, runbook: &Hash, step: usize) -> Hash {
-        let judged = serde_json::json!([
+        let mut judged = serde_json::json!([
             runbook,
             step,
             self.action,
@@ -89,8 +89,20 @@ impl Plan {
             self.change.judged,
             self.touches,
         ]);
+        if let Some(judged) = judged.as_array_mut().filter(|_| !self.objects.is_empty()) {
+            judged.push(serde_json::json!(self.objects));
+        }
         Hash(hex(&Sha256::digest(judged.to_string().as_bytes())))
     }
+}
+
+/// One of several objects that a plan is about, by the name and the uid that no other ever has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its name, in the target's namespace.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
 }
 
 /// One field and its values.
@@ -117,4 +129,31 @@ pub struct Circumstances {
     pub rollout_in_progress: Option<String>,
     /// The object's own controller, such as `Rollout/chat-api`, which would undo the change.
     pub controller: Option<String>,
+    /// What else stands against it, of this action alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<Against>,
+}
+
+/// What is known of an owner that runbookd leaves its objects to: whose kind it is, and what a person can do.
+#[must_use]
+pub fn known_owner(kind: &str) -> &'static str {
+    match kind {
+        "Rollout" => "Argo Rollouts; see `kubectl argo rollouts`",
+        "ScaledJob" => "KEDA, which makes a Job for each piece of work",
+        "Job" | "CronJob" => "a Job runs to its end, and is not restarted",
+        "ReplicaSet" => "a ReplicaSet without a Deployment rolls nothing out",
+        "Node" => "a static pod is the kubelet's own; see its manifest on the node",
+        _ => "runbookd does not know this kind, and what its controller would put back",
+    }
+}
+
+/// Something in the cluster that stands against an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Against {
+    /// What was seen.
+    pub saw: String,
+    /// Why that is a reason, and what a person can do.
+    pub why: String,
+    /// Whether it may well pass by itself.
+    pub passes: bool,
 }

@@ -5,17 +5,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::alerts::AlertState;
 use super::event::{EffectResult, Event, Found, Leg, Observation, Opened, Recorded};
 use super::evidence::Evidence;
 use super::outcome::{Outcome, StepResult};
 use super::plan::{Plan, Target};
 use super::refusal::{Guard, Refusal};
 use super::{IncidentId, OperationId};
-use crate::alert::{Alert, Fingerprint};
+use crate::alert::Fingerprint;
 use crate::runbook::Hash;
-
-/// How many alerts an incident keeps whole; of more it keeps the number.
-pub(super) const ALERTS_KEPT: usize = 500;
 
 /// The fold of an incident's events.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,15 +58,6 @@ pub struct Incident {
     pub unseen: bool,
     /// The targets that recovered, which are not chosen again.
     pub cured: Vec<Target>,
-}
-
-/// An alert of an incident.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AlertState {
-    /// As it came last.
-    pub alert: Alert,
-    /// Whether Alertmanager no longer hears of it.
-    pub resolved: bool,
 }
 
 /// A target of an incident.
@@ -351,12 +340,6 @@ impl Incident {
         }
     }
 
-    /// Whether Alertmanager no longer hears of any of its alerts.
-    #[must_use]
-    pub fn resolved(&self) -> bool {
-        self.alerts.values().all(|state| state.resolved) && self.more.1 >= self.more.0
-    }
-
     /// The target that it works on.
     #[must_use]
     pub fn current_leg(&self) -> Option<&Leg> {
@@ -367,22 +350,6 @@ impl Incident {
     #[must_use]
     pub const fn effect(&self) -> Option<&Effect> {
         effect_of(&self.stage)
-    }
-
-    fn join(&mut self, alert: Alert) {
-        let known = self.alerts.contains_key(&alert.fingerprint);
-        if known || self.alerts.len() < ALERTS_KEPT {
-            self.alerts.insert(alert.fingerprint.clone(), AlertState { alert, resolved: false });
-        } else {
-            self.more.0 += 1;
-        }
-    }
-
-    fn resolve(&mut self, fingerprint: &Fingerprint) {
-        match self.alerts.get_mut(fingerprint) {
-            Some(state) => state.resolved = true,
-            None => self.more.1 += 1,
-        }
     }
 
     /// The incident after one more event.
@@ -409,6 +376,10 @@ impl Incident {
             }
             (stage, Event::AlertsResolved { fingerprints }) => {
                 fingerprints.iter().for_each(|fingerprint| self.resolve(fingerprint));
+                stage
+            }
+            (stage, Event::AlertsSuppressed { fingerprints, why }) => {
+                fingerprints.iter().for_each(|fingerprint| self.suppress(fingerprint, &why));
                 stage
             }
             (

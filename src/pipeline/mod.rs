@@ -5,6 +5,7 @@
 //! a permit ([`crate::store::Store::commit_effect`] hands it out).
 
 mod perform;
+pub mod reconcile;
 mod shelf;
 mod targets;
 

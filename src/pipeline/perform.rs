@@ -17,6 +17,7 @@ use crate::incident::permit::{Asked, Wanted};
 use crate::incident::plan::Plan;
 use crate::incident::refusal::{Guard, Refusal};
 use crate::incident::{Effect, Event, Incident, Next, Outcome};
+use crate::probe::NoOwner;
 use crate::runbook::{Mode, Runbook, Step, StepKind};
 use crate::store::{Claim, Committed, StoreError};
 
@@ -37,14 +38,22 @@ impl Pipeline {
                 let (found, answers) = self.eyes.confirm(incident, runbook).await;
                 Some(Event::Confirmed { found, answers })
             }
-            Next::ChooseLegs => Some(match targets::choose(incident, runbook) {
+            Next::ChooseLegs => match targets::choose(&self.eyes, incident, runbook).await {
                 Ok(legs) if legs.is_empty() => {
                     let why = "every target that the evidence names has recovered".to_owned();
-                    Event::Closed { outcome: Outcome::Recovered, why }
+                    Some(Event::Closed { outcome: Outcome::Recovered, why })
                 }
-                Ok(legs) => Event::LegsChosen { legs },
-                Err(why) => Event::Closed { outcome: Outcome::Blocked, why },
-            }),
+                Ok(legs) => Some(Event::LegsChosen { legs }),
+                Err(NoOwner::None(why)) => Some(Event::Closed { outcome: Outcome::Blocked, why }),
+                Err(NoOwner::Unread(why)) if clock::now() >= incident.opened.deadline => {
+                    Some(Event::Closed { outcome: Outcome::Inconclusive, why })
+                }
+                Err(NoOwner::Unread(why)) => {
+                    info!("The targets can not be looked up yet: {why}");
+                    tokio::time::sleep(runbook.paced(CONFIRM_AGAIN)).await;
+                    None
+                }
+            },
             Next::Diagnose => {
                 let answers = match runbook.steps.get(step).map(|step| &step.kind) {
                     Some(StepKind::Diagnose(probes)) => {

@@ -7,14 +7,14 @@ use crate::clients::kubernetes::{valid_name, valid_namespace};
 use crate::incident::Incident;
 use crate::incident::event::Leg;
 use crate::incident::plan::{Kind, Target};
-use crate::probe::value_of;
-use crate::runbook::Runbook;
+use crate::probe::{Eyes, NoOwner, value_of};
+use crate::runbook::{Object, Runbook};
 
 /// One leg per value that was found, most affected first, but for targets that have recovered already.
 ///
 /// # Errors
-/// Why there is no target, for people.
-pub(super) fn choose(incident: &Incident, runbook: &Runbook) -> Result<Vec<Leg>, String> {
+/// Why there is no target.
+pub(super) async fn choose(eyes: &Eyes, incident: &Incident, runbook: &Runbook) -> Result<Vec<Leg>, NoOwner> {
     let mut found: Vec<(BTreeMap<String, String>, f64)> = match &runbook.targets.each {
         None => vec![(BTreeMap::new(), 0.0)],
         Some(each) => incident
@@ -27,48 +27,60 @@ pub(super) fn choose(incident: &Incident, runbook: &Runbook) -> Result<Vec<Leg>,
     };
     found.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     if found.is_empty() {
-        return Err("the evidence names no target".to_owned());
+        return Err(NoOwner::None("the evidence names no target".to_owned()));
     }
     let mut legs = Vec::new();
     let mut refused = None;
     for (each, figure) in found {
-        match leg(incident, runbook, each, figure) {
+        match leg(eyes, incident, runbook, each, figure).await {
             Ok(leg) if incident.cured.contains(&leg.target) => {}
+            // Two pods of one Deployment are one target.
+            Ok(leg) if legs.iter().any(|other: &Leg| other.target == leg.target) => {}
             Ok(leg) => legs.push(leg),
+            Err(NoOwner::Unread(why)) => return Err(NoOwner::Unread(why)),
             // One hostile value must not keep the others from being helped.
-            Err(why) => {
+            Err(NoOwner::None(why)) => {
                 tracing::warn!(incident.id = %incident.id, "A target is left out: {why}");
                 refused = Some(why);
             }
         }
     }
     match refused {
-        Some(why) if legs.is_empty() => Err(why),
+        Some(why) if legs.is_empty() => Err(NoOwner::None(why)),
         _ => Ok(legs),
     }
 }
 
-fn leg(
+async fn leg(
+    eyes: &Eyes,
     incident: &Incident,
     runbook: &Runbook,
     each: BTreeMap<String, String>,
     figure: f64,
-) -> Result<Leg, String> {
-    let target = Target { kind: Kind::Deployment, namespace: String::new(), name: String::new() };
+) -> Result<Leg, NoOwner> {
+    let (kind, name) = match &runbook.targets.object {
+        Object::Named(kind, name) => (*kind, name),
+        Object::OwnerOfPod(name) => (Kind::Pod, name),
+    };
+    let target = Target { kind, namespace: String::new(), name: String::new() };
     let mut leg = Leg { target, each, figure };
     let fill = |template: &crate::runbook::Template, leg: &Leg| {
         template
             .with(|path| value_of(incident, runbook, Some(leg), path))
-            .map_err(|path| format!("${{{path}}} has no value, and empty never means all"))
+            .map_err(|path| NoOwner::None(format!("${{{path}}} has no value, and empty never means all")))
     };
     let namespace = fill(&runbook.targets.namespace, &leg)?;
-    let name = fill(&runbook.targets.deployment, &leg)?;
+    let name = fill(name, &leg)?;
     if !valid_namespace(&namespace) {
-        return Err(format!("{namespace:?} is not the name of a Kubernetes namespace"));
+        let why = format!("{namespace:?} is not the name of a Kubernetes namespace");
+        return Err(NoOwner::None(why));
     }
     if !valid_name(&name) {
-        return Err(format!("{name:?} is not the name of a Kubernetes object"));
+        return Err(NoOwner::None(format!("{name:?} is not the name of a Kubernetes object")));
     }
-    leg.target = Target { kind: Kind::Deployment, namespace, name };
+    leg.target = match &runbook.targets.object {
+        Object::Named(..) => Target { kind, namespace, name },
+        Object::OwnerOfPod(_) => eyes.owner_of(&namespace, &name).await?,
+    };
     Ok(leg)
 }

@@ -4,6 +4,9 @@
 mod http;
 mod logs;
 mod loki;
+mod nodes;
+mod objects;
+mod owner;
 mod pods;
 mod prometheus;
 mod rollout;
@@ -22,12 +25,14 @@ use crate::clock;
 use crate::incident::Incident;
 use crate::incident::event::{Found, Leg};
 use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
-use crate::incident::plan::Kind;
+use crate::incident::plan::{Kind, Target};
 use crate::runbook::{Check, Named, PodState, Probe, Runbook, Template, Threshold, Verify};
 
 /// The kubelet waits no longer than this before it starts a container again.
 /// Source: <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts>.
 const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
+
+pub use owner::NoOwner;
 
 /// The eyes: everything that can be asked.
 #[derive(Clone)]
@@ -118,6 +123,14 @@ impl Eyes {
         Self { prometheus, ..self }
     }
 
+    /// The object behind a pod, also behind one that is gone.
+    ///
+    /// # Errors
+    /// [`NoOwner`], with why.
+    pub async fn owner_of(&self, namespace: &str, pod: &str) -> Result<Target, NoOwner> {
+        owner::of(&self.kubernetes, namespace, pod).await
+    }
+
     /// Asks the probes of `confirm`, all about the same moment.
     pub async fn confirm(&self, incident: &Incident, runbook: &Runbook) -> (Found, Vec<Evidence>) {
         let answers = self.all(incident, runbook, None, &runbook.confirm).await;
@@ -165,7 +178,8 @@ impl Eyes {
             answers.push(match check {
                 Check::Again { probe: name, threshold, window } => {
                     let look = Look { threshold: Some(*threshold), window: *window, since: Some(since) };
-                    match runbook.confirm.iter().find(|named| named.name == *name) {
+                    let mut named = runbook.confirm.iter().chain(&runbook.probes);
+                    match named.find(|named| named.name == *name) {
                         Some(named) => self.one(&scope, name, &named.probe, look).await,
                         None => {
                             let why = format!("there is no probe called {name}");
@@ -195,7 +209,8 @@ impl Eyes {
                 };
                 let from = probe.window.map(|window| look.from(scope, window)).or_else(crashed);
                 let threshold = look.threshold(probe.threshold);
-                let question = pods::Question { name, probe, threshold, from };
+                let overdue = clock::before(scope.now, scope.runbook.paced(pods::STUCK));
+                let question = pods::Question { name, probe, threshold, from, overdue };
                 pods::ask(&self.kubernetes, scope, question).await
             }
             Probe::Logs(probe) => {
@@ -209,6 +224,22 @@ impl Eyes {
                 let (threshold, since) = (look.threshold(probe.threshold), look.since);
                 let question = prometheus::Question { name, probe, threshold, since };
                 prometheus::ask(self.prometheus.as_ref(), scope, question).await
+            }
+            Probe::Nodes(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                nodes::ask(&self.kubernetes, scope, name, probe, threshold).await
+            }
+            Probe::Events(probe) => {
+                let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));
+                objects::events(&self.kubernetes, scope, name, probe, threshold, from).await
+            }
+            Probe::Budgets(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                objects::budgets(&self.kubernetes, scope, name, probe, threshold).await
+            }
+            Probe::Autoscalers(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                objects::autoscalers(&self.kubernetes, scope, name, probe, threshold).await
             }
             Probe::Rollouts(probe) => {
                 let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));

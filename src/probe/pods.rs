@@ -2,6 +2,7 @@
 //! and health look the same in an empty list.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -12,6 +13,8 @@ use crate::incident::evidence::{Evidence, Sample};
 use crate::runbook::{PodState, PodsProbe, Threshold};
 use crate::text::{count, span};
 
+/// The kubelet should have ended a pod by its `deletionTimestamp`; this much later it is stuck.
+pub(super) const STUCK: Duration = Duration::from_secs(30);
 /// How many pods are shown to people.
 const SAMPLES: usize = 3;
 
@@ -22,6 +25,8 @@ pub(super) struct Question<'a> {
     /// What happened before does not count; none for a state of this moment. With it a container that ended since counts as crash-looping, whatever
     /// it does now.
     pub(super) from: Option<Timestamp>,
+    /// What was to have ended before this moment, and has not, is stuck.
+    pub(super) overdue: Timestamp,
 }
 
 pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Question<'_>) -> Evidence {
@@ -30,14 +35,23 @@ pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Qu
         Ok(named) => named,
         Err(why) => return Evidence::unknown(name, String::new(), why),
     };
+    let node = match probe.node.as_ref().map(|node| node.with(|path| scope.value_of(path))) {
+        Some(Err(path)) => {
+            let why = format!("${{{path}}} has no value, and empty never means all");
+            return Evidence::unknown(name, String::new(), why);
+        }
+        Some(Ok(node)) => Some(node),
+        None => None,
+    };
     let whose = deployment.as_ref().map_or_else(String::new, |name| format!(" of deployment/{name}"));
-    let asked = format!("pods{whose} in {namespace}: {}", probe.state.as_str());
+    let on = node.as_ref().map_or_else(String::new, |node| format!(" on node/{node}"));
+    let asked = format!("pods{whose} in {namespace}{on}: {}", probe.state.as_str());
     match kubernetes.pods(&namespace).await {
         Ok(pods) => {
             let of =
                 |pod: &&Pod| deployment.as_deref().is_none_or(|wanted| deployment_of(pod) == Some(wanted));
             let pods: Vec<&Pod> = pods.iter().filter(of).collect();
-            answer(scope.now, &question, asked, &pods)
+            answer(scope.now, &question, node.as_deref(), asked, &pods)
         }
         Err(error) => Evidence::unknown(name, asked, error.to_string()),
     }
@@ -49,14 +63,29 @@ pub(super) fn deployment_of(pod: &Pod) -> Option<&str> {
     pod.owner.as_ref().filter(of_one).map(|owner| owner.name.as_str())
 }
 
-fn answer(now: Timestamp, question: &Question<'_>, asked: String, pods: &[&Pod]) -> Evidence {
-    let Question { name, probe, threshold, from } = question;
+fn answer(
+    now: Timestamp,
+    question: &Question<'_>,
+    node: Option<&str>,
+    asked: String,
+    pods: &[&Pod],
+) -> Evidence {
+    let Question { name, probe, threshold, from, .. } = question;
     if pods.is_empty() {
         let why = "there is no such pod, so nothing can be said of its state".to_owned();
         return Evidence::unknown(name, asked, why);
     }
-    let found: Vec<(&Pod, Option<&Container>)> =
-        pods.iter().filter_map(|pod| Some((*pod, sign(pod, probe.state, *from)?))).collect();
+    // That a node has no pods is an answer, once the namespace has some.
+    let on_node: Vec<&Pod> = pods
+        .iter()
+        .filter(|pod| node.is_none_or(|node| pod.node.as_deref() == Some(node)))
+        .copied()
+        .collect();
+    let pods = on_node.as_slice();
+    let found: Vec<(&Pod, Option<&Container>)> = pods
+        .iter()
+        .filter_map(|pod| Some((*pod, sign(pod, probe.state, *from, question.overdue)?)))
+        .collect();
     let mut by: BTreeMap<String, f64> = BTreeMap::new();
     if probe.by_deployment {
         for deployment in found.iter().filter_map(|(pod, _)| deployment_of(pod)) {
@@ -79,7 +108,7 @@ fn answer(now: Timestamp, question: &Question<'_>, asked: String, pods: &[&Pod])
         is_state: true,
         at: container.and_then(|container| container.ended.as_ref()?.at).unwrap_or(now),
         from: pod.name.clone(),
-        line: container.map_or_else(|| "its Ready condition is not True".to_owned(), ToString::to_string),
+        line: container.map_or_else(|| how(pod, probe.state), ToString::to_string),
     };
     Evidence {
         probe: (*name).to_owned(),
@@ -93,7 +122,12 @@ fn answer(now: Timestamp, question: &Question<'_>, asked: String, pods: &[&Pod])
 }
 
 /// Whether the pod is in the state, and the container that shows it, if one does.
-fn sign(pod: &Pod, state: PodState, from: Option<Timestamp>) -> Option<Option<&Container>> {
+fn sign(
+    pod: &Pod,
+    state: PodState,
+    from: Option<Timestamp>,
+    overdue: Timestamp,
+) -> Option<Option<&Container>> {
     let recent = |container: &&Container| {
         let at = container.ended.as_ref().and_then(|ended| ended.at);
         at.is_some_and(|at| from.is_none_or(|from| at >= from))
@@ -109,18 +143,30 @@ fn sign(pod: &Pod, state: PodState, from: Option<Timestamp>) -> Option<Option<&C
             Some("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull")
         ),
         PodState::Restarted => container.restarts > 0 && recent(container),
+        PodState::Unscheduled | PodState::Stuck => false,
         PodState::OomKilled => {
             recent(container) && container.ended.as_ref().is_some_and(|ended| ended.reason == "OOMKilled")
         }
     };
     let shown = pod.containers.iter().find(shows);
     match state {
-        PodState::Unhealthy => {
-            sign(pod, PodState::CrashLooping, from).or_else(|| sign(pod, PodState::NotReady, from))
-        }
+        PodState::Unhealthy => sign(pod, PodState::CrashLooping, from, overdue)
+            .or_else(|| sign(pod, PodState::NotReady, from, overdue)),
+        PodState::Unscheduled => (pod.node.is_none() && !pod.stopping).then_some(None),
+        PodState::Stuck => pod.ends_by.is_some_and(|ends_by| ends_by < overdue).then_some(None),
         PodState::NotReady if pod.ready || pod.succeeded || pod.stopping => None,
         PodState::NotReady => Some(shown),
         _ => shown.map(Some),
+    }
+}
+
+/// How a pod is that no container shows.
+fn how(pod: &Pod, state: PodState) -> String {
+    let on = pod.node.as_ref().map_or_else(String::new, |node| format!(" (node/{node})"));
+    match (state, pod.node.is_none()) {
+        (PodState::Stuck, _) => format!("was to end, and has not{on}"),
+        (_, true) => "no node takes it".to_owned(),
+        _ => format!("its Ready condition is not True{on}"),
     }
 }
 
@@ -129,6 +175,8 @@ const fn words(state: PodState) -> &'static str {
         PodState::NotReady => "not ready",
         PodState::CrashLooping => "crash-looping",
         PodState::Unhealthy => "not ready or crash-looping",
+        PodState::Unscheduled => "without a node",
+        PodState::Stuck => "stuck",
         PodState::ImageNotPulled => "without their image",
         PodState::Restarted => "restarted",
         PodState::OomKilled => "killed for memory",
@@ -152,6 +200,11 @@ mod tests {
         let (kind, owner) = owner.split_once('/').unwrap();
         Pod {
             name: name.to_owned(),
+            uid: String::new(),
+            labels: BTreeMap::new(),
+            node: Some("node-1".to_owned()),
+            ends_by: None,
+            grace: Duration::from_secs(30),
             owner: Some(Owner { kind: kind.to_owned(), name: owner.to_owned() }),
             ready: true,
             succeeded: false,
@@ -169,12 +222,13 @@ mod tests {
     }
 
     fn asked(state: PodState, by_deployment: bool, threshold: Threshold, pods: &[Pod]) -> Evidence {
-        let window = state.is_past().then_some(std::time::Duration::from_secs(60));
+        let window = state.is_past().then_some(Duration::from_secs(60));
         let namespace = Template::parse("shop").unwrap();
-        let probe = PodsProbe { namespace, deployment: None, state, window, by_deployment, threshold };
+        let probe =
+            PodsProbe { namespace, deployment: None, node: None, state, window, by_deployment, threshold };
         let from = window.map(|_| at(NOW - 60));
-        let question = Question { name: "p", probe: &probe, threshold, from };
-        answer(at(NOW), &question, String::new(), &pods.iter().collect::<Vec<_>>())
+        let question = Question { name: "p", probe: &probe, threshold, from, overdue: at(NOW - 30) };
+        answer(at(NOW), &question, None, String::new(), &pods.iter().collect::<Vec<_>>())
     }
 
     #[test]
@@ -187,12 +241,17 @@ mod tests {
         // On a node that is gone: still `Running`, no container waits, and only the condition tells.
         let lost = Pod { ready: false, ..pod("lost", web) };
         let done = Pod { ready: false, succeeded: true, ..pod("done", web) };
-        let stopping = Pod { ready: false, stopping: true, ..pod("stopping", web) };
-        let pods = [old, new, looping, image, lost, done, stopping, pod("well", web)];
+        let stopping =
+            Pod { ready: false, stopping: true, ends_by: Some(at(NOW + 5)), ..pod("stopping", web) };
+        let stuck = Pod { ready: false, stopping: true, ends_by: Some(at(NOW - 31)), ..pod("stuck", web) };
+        let nowhere = Pod { ready: false, node: None, ..pod("nowhere", web) };
+        let pods = [old, new, looping, image, lost, done, stopping, stuck, nowhere, pod("well", web)];
         for (state, expected) in [
             (PodState::NotReady, &["old", "new", "looping"][..]),
             (PodState::CrashLooping, &["looping"]),
             (PodState::Unhealthy, &["old", "new", "looping"]),
+            (PodState::Unscheduled, &["nowhere"]),
+            (PodState::Stuck, &["stuck"]),
             (PodState::ImageNotPulled, &["image"]),
             (PodState::Restarted, &["new"]),
             (PodState::OomKilled, &["new"]),
@@ -202,19 +261,22 @@ mod tests {
             assert_eq!(from, expected, "{state:?}: {}", evidence.saw);
             assert_eq!(evidence.verdict, Verdict::Holds);
         }
-        let all = asked(PodState::NotReady, false, Threshold::AtLeast(6.0), &pods);
-        assert_eq!((all.verdict, all.saw.as_str()), (Verdict::Fails, "5 of 8 pods not ready; at least 6"));
+        let all = asked(PodState::NotReady, false, Threshold::AtLeast(7.0), &pods);
+        assert_eq!((all.verdict, all.saw.as_str()), (Verdict::Fails, "6 of 10 pods not ready; at least 7"));
     }
 
     #[test]
     fn a_container_that_runs_between_two_crashes_does_not_pass_for_well() {
         let between = bad("a", "Deployment/web", "", "Error", 5);
-        assert!(sign(&between, PodState::CrashLooping, None).is_none());
+        assert!(sign(&between, PodState::CrashLooping, None, at(NOW)).is_none());
         let ready = Pod { ready: true, ..between.clone() };
-        assert!(sign(&ready, PodState::Unhealthy, None).is_none());
-        assert!(sign(&ready, PodState::Unhealthy, Some(at(NOW - 60))).is_some());
-        assert!(sign(&between, PodState::CrashLooping, Some(at(NOW - 60))).is_some());
-        assert!(sign(&between, PodState::CrashLooping, Some(at(NOW - 4))).is_none(), "before the effect");
+        assert!(sign(&ready, PodState::Unhealthy, None, at(NOW)).is_none());
+        assert!(sign(&ready, PodState::Unhealthy, Some(at(NOW - 60)), at(NOW)).is_some());
+        assert!(sign(&between, PodState::CrashLooping, Some(at(NOW - 60)), at(NOW)).is_some());
+        assert!(
+            sign(&between, PodState::CrashLooping, Some(at(NOW - 4)), at(NOW)).is_none(),
+            "before the effect"
+        );
     }
 
     #[test]

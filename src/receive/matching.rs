@@ -10,7 +10,8 @@ use crate::runbook::{Mode, Runbook};
 use crate::store::{Answered, AnsweredBy, Intake, Unanswered};
 
 /// The alerts with the runbooks that answer them.
-pub(super) fn matched(runbooks: &[Arc<Runbook>], alerts: Vec<Alert>) -> Intake {
+#[must_use]
+pub fn matched(runbooks: &[Arc<Runbook>], alerts: Vec<Alert>) -> Intake {
     let mut intake = Intake::default();
     for alert in alerts {
         match answered_by(runbooks, &alert) {

@@ -1,4 +1,5 @@
-//! The webhook: what Alertmanager posts is matched and written to the journal, and only then answered with 2xx.
+//! The webhook: what Alertmanager posts is matched and written to the journal, and only then answered with 2xx. The way into the
+//! journal ([`matched`], [`take_in`], [`count`]) is also that of alerts which the webhook never heard of.
 //!
 //! Alertmanager tries a 5xx again at once and anything else not before the next group interval, so everything
 //! that can pass (overload, journal down, shutting down) is a 503. It does not know the pipeline: it writes to the
@@ -22,6 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
 use self::answer::Answer;
+pub use self::matching::matched;
 use crate::alert::Notification;
 use crate::clients::Secret;
 use crate::metrics::Metrics;
@@ -112,25 +114,44 @@ async fn take(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Answer, An
     let intake = self::intake(receiver, notification);
     let unanswered = intake.unanswered.len() - refused;
     crate::crash::here("intake-before-commit");
-    match tokio::time::timeout(COMMIT_WITHIN, receiver.store.take_in(intake)).await {
-        Ok(Ok(receipt)) => {
+    match take_in(receiver.store.as_ref(), intake).await {
+        Ok(receipt) => {
             crate::crash::here("intake-after-commit");
             count(&receiver.metrics, &receipt, unanswered, refused);
-            for id in &receipt.opened {
-                info!(incident.id = %id, "Opened");
-            }
             Ok(Answer::Accepted { receipt, unanswered, refused })
         }
-        Ok(Err(StoreError::Overloaded)) => Err(Answer::Unavailable(StoreError::Overloaded.to_string())),
-        Ok(Err(error)) => {
+        Err(NotTaken::Journal(StoreError::Overloaded)) => {
+            Err(Answer::Unavailable(StoreError::Overloaded.to_string()))
+        }
+        Err(error) => {
             error!(%error, "A notification could not be journaled; Alertmanager is told to come again");
             Err(Answer::Unavailable(error.to_string()))
         }
-        Err(_) => {
-            error!("The journal took too long; Alertmanager is told to come again");
-            Err(Answer::Unavailable("the journal took too long".to_owned()))
-        }
     }
+}
+
+/// Why an intake is not known to be in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// The journal did not take it.
+    #[error(transparent)]
+    Journal(#[from] StoreError),
+    /// The journal did not answer; it may still come to it.
+    #[error("the journal took too long")]
+    TooLate,
+}
+
+/// Writes an intake to the journal. When this returns `Ok`, it is on disk.
+///
+/// # Errors
+/// [`NotTaken`]; the same intake again is harmless.
+pub async fn take_in(store: &dyn Store, intake: Intake) -> Result<Receipt, NotTaken> {
+    let receipt =
+        tokio::time::timeout(COMMIT_WITHIN, store.take_in(intake)).await.map_err(|_| NotTaken::TooLate)??;
+    for id in &receipt.opened {
+        info!(incident.id = %id, "Opened");
+    }
+    Ok(receipt)
 }
 
 /// The notification as it goes into the journal: matched, and the alerts that could not be read beside it.
@@ -142,7 +163,7 @@ fn intake(receiver: &Receiver, notification: Notification) -> Intake {
             notification.truncated
         );
     }
-    let mut intake = matching::matched(&receiver.runbooks, notification.alerts);
+    let mut intake = matched(&receiver.runbooks, notification.alerts);
     intake.truncated = notification.truncated;
     intake.unanswered.extend(notification.refused.into_iter().map(|refused| {
         warn!("alerts[{}] is refused: {}", refused.position, refused.reason);
@@ -183,7 +204,8 @@ fn too_large(limit: usize) -> Answer {
     Answer::TooLarge(limit)
 }
 
-fn count(metrics: &Metrics, receipt: &Receipt, unanswered: usize, refused: usize) {
+/// Counts what became of alerts.
+pub fn count(metrics: &Metrics, receipt: &Receipt, unanswered: usize, refused: usize) {
     for (word, number) in [
         ("opened", receipt.opened.len()),
         ("joined", receipt.joined),

@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Labels, Matcher};
 
 pub use probe::{
-    BY_DEPLOYMENT, Figures, HttpProbe, LogsProbe, LokiProbe, PodState, PodsProbe, Probe, PrometheusProbe,
+    AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, Figures,
+    HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, PrometheusProbe,
     RolloutsProbe, Threshold,
 };
 pub use template::{Part, Template, TemplateFault};
@@ -93,6 +94,8 @@ pub struct Runbook {
     pub defer_to: Vec<String>,
     /// What must hold before anything is done.
     pub confirm: Vec<Named>,
+    /// Further probes, which are asked only where a `verify` names them.
+    pub probes: Vec<Named>,
     /// For how long a `confirm` that fails is asked again: log lines can come later than the alert.
     pub confirm_within: Duration,
     /// After this time without a decision the incident is closed and a person is told.
@@ -145,10 +148,81 @@ pub struct Named {
 pub struct Targets {
     /// One leg for each value that a probe of `confirm` counted; none: exactly one leg.
     pub each: Option<Each>,
-    /// The namespace of the objects.
+    /// The namespace of the objects; for a node, of the pods on it that are meant.
     pub namespace: Template,
-    /// The Deployment's name.
-    pub deployment: Template,
+    /// What they are.
+    pub object: Object,
+}
+
+/// How an object is named.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// By its own name.
+    Named(Kind, Template),
+    /// By a pod, perhaps one that is gone: what its owner references lead to in the end.
+    OwnerOfPod(Template),
+}
+
+impl Object {
+    /// The kinds that it can be of.
+    #[must_use]
+    pub const fn kinds(&self) -> &'static [Kind] {
+        match self {
+            Self::Named(kind, _) => kind.alone(),
+            Self::OwnerOfPod(_) => &Kind::WORKLOADS,
+        }
+    }
+}
+
+/// The kinds of object that can be acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` `StatefulSet`.
+    StatefulSet,
+    /// `apps/v1` `DaemonSet`.
+    DaemonSet,
+    /// A pod.
+    Pod,
+    /// A node; what is done there is done to its pods of one namespace, or to the node itself.
+    Node,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Pod, Self::Node];
+    /// The kinds that keep pods, and roll a new template out.
+    pub const WORKLOADS: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
+
+    /// The word in YAML, messages and keys: the kind in small letters, as kubectl prints it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::StatefulSet => "statefulset",
+            Self::DaemonSet => "daemonset",
+            Self::Pod => "pod",
+            Self::Node => "node",
+        }
+    }
+
+    /// Whether it rolls a pod template out.
+    #[must_use]
+    pub fn is_workload(self) -> bool {
+        Self::WORKLOADS.contains(&self)
+    }
+
+    const fn alone(self) -> &'static [Self] {
+        match self {
+            Self::Deployment => &[Self::Deployment],
+            Self::StatefulSet => &[Self::StatefulSet],
+            Self::DaemonSet => &[Self::DaemonSet],
+            Self::Pod => &[Self::Pod],
+            Self::Node => &[Self::Node],
+        }
+    }
 }
 
 /// `each: pool_errors.app`: the values of a label that a probe counted by.
@@ -193,15 +267,24 @@ pub enum StepKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Replaces all pods of a Deployment, as `kubectl rollout restart` does.
+    /// Replaces all pods of a workload, as `kubectl rollout restart` does.
     Restart,
     /// Goes back to the revision of a Deployment before this one, as `kubectl rollout undo` does.
     Rollback,
+    /// Asks the API server to evict a pod, which its disruption budgets can refuse.
+    Evict,
+    /// Deletes a pod; on a node, the pods that are stuck there after the node is gone.
+    DeletePod,
+    /// Keeps new pods away from a node, as `kubectl cordon` does.
+    Cordon,
+    /// Ends a [`Self::Cordon`] of runbookd's own.
+    Uncordon,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 2] = [Self::Restart, Self::Rollback];
+    pub const ALL: [Self; 6] =
+        [Self::Restart, Self::Rollback, Self::Evict, Self::DeletePod, Self::Cordon, Self::Uncordon];
 
     /// The word in YAML, messages and metrics.
     #[must_use]
@@ -209,7 +292,29 @@ impl Action {
         match self {
             Self::Restart => "restart",
             Self::Rollback => "rollback",
+            Self::Evict => "evict",
+            Self::DeletePod => "delete_pod",
+            Self::Cordon => "cordon",
+            Self::Uncordon => "uncordon",
         }
+    }
+
+    /// What it can be done to.
+    #[must_use]
+    pub const fn acts_on(self) -> &'static [Kind] {
+        match self {
+            Self::Restart => &Kind::WORKLOADS,
+            Self::Rollback => &[Kind::Deployment],
+            Self::Evict => &[Kind::Pod],
+            Self::DeletePod => &[Kind::Pod, Kind::Node],
+            Self::Cordon | Self::Uncordon => &[Kind::Node],
+        }
+    }
+
+    /// Whether it changes the node itself, which pods of every namespace run on.
+    #[must_use]
+    pub const fn changes_a_node(self) -> bool {
+        matches!(self, Self::Cordon | Self::Uncordon)
     }
 }
 

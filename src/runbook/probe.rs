@@ -24,6 +24,14 @@ pub enum Probe {
     Http(HttpProbe),
     /// What a PromQL query gives.
     Prometheus(PrometheusProbe),
+    /// How many nodes are in a state.
+    Nodes(NodesProbe),
+    /// What Kubernetes says has happened.
+    Events(EventsProbe),
+    /// How many disruption budgets are in a state.
+    Budgets(BudgetsProbe),
+    /// How many autoscalers are in a state.
+    Autoscalers(AutoscalersProbe),
 }
 
 /// What the figures of a probe can be, and so what a threshold may say.
@@ -42,9 +50,16 @@ impl Probe {
     #[must_use]
     pub const fn figures(&self) -> Figures {
         match self {
-            Self::Loki(_) | Self::Pods(_) | Self::Rollouts(_) | Self::Logs(_) => Figures::Whole,
             Self::Http(HttpProbe { pointer: None, .. }) => Figures::YesOrNo,
             Self::Http(_) | Self::Prometheus(_) => Figures::Decimal,
+            Self::Loki(_)
+            | Self::Pods(_)
+            | Self::Rollouts(_)
+            | Self::Logs(_)
+            | Self::Nodes(_)
+            | Self::Events(_)
+            | Self::Budgets(_)
+            | Self::Autoscalers(_) => Figures::Whole,
         }
     }
 
@@ -52,8 +67,17 @@ impl Probe {
     #[must_use]
     pub const fn has_window(&self) -> bool {
         match self {
-            Self::Loki(_) | Self::Rollouts(_) | Self::Pods(PodsProbe { window: Some(_), .. }) => true,
-            Self::Pods(_) | Self::Logs(_) | Self::Http(_) | Self::Prometheus(_) => false,
+            Self::Loki(_)
+            | Self::Rollouts(_)
+            | Self::Events(_)
+            | Self::Pods(PodsProbe { window: Some(_), .. }) => true,
+            Self::Pods(_)
+            | Self::Logs(_)
+            | Self::Nodes(_)
+            | Self::Budgets(_)
+            | Self::Autoscalers(_)
+            | Self::Http(_)
+            | Self::Prometheus(_) => false,
         }
     }
 
@@ -62,9 +86,15 @@ impl Probe {
     pub const fn reach(&self) -> Duration {
         match self {
             Self::Prometheus(probe) => probe.query.reach(),
-            Self::Loki(_) | Self::Pods(_) | Self::Rollouts(_) | Self::Logs(_) | Self::Http(_) => {
-                Duration::ZERO
-            }
+            Self::Loki(_)
+            | Self::Pods(_)
+            | Self::Rollouts(_)
+            | Self::Logs(_)
+            | Self::Nodes(_)
+            | Self::Events(_)
+            | Self::Budgets(_)
+            | Self::Autoscalers(_)
+            | Self::Http(_) => Duration::ZERO,
         }
     }
 }
@@ -91,6 +121,137 @@ pub struct PrometheusProbe {
     pub count_by: Option<String>,
     /// When the answer holds.
     pub threshold: Threshold,
+}
+
+/// Counts the events of some reasons within a window.
+#[derive(Debug, Clone)]
+pub struct EventsProbe {
+    /// Such as `FailedScheduling`.
+    pub reasons: Vec<String>,
+    /// Where they are; those of nodes are in `default`.
+    pub namespace: Template,
+    /// Only those of the object of this name.
+    pub object: Option<Template>,
+    /// How far back it looks. Kubernetes keeps events for an hour, unless it is told otherwise.
+    pub window: Duration,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// Counts the `PodDisruptionBudgets` that are in a state.
+#[derive(Debug, Clone)]
+pub struct BudgetsProbe {
+    /// What is counted.
+    pub state: BudgetState,
+    /// The namespace.
+    pub namespace: Template,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// How a disruption budget is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BudgetState {
+    /// It allows no eviction now.
+    Blocking,
+    /// Fewer of its pods are healthy than have to be.
+    Unmet,
+}
+
+impl BudgetState {
+    /// All states.
+    pub const ALL: [Self; 2] = [Self::Blocking, Self::Unmet];
+
+    /// The word in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocking => "blocking",
+            Self::Unmet => "unmet",
+        }
+    }
+}
+
+/// Counts the `HorizontalPodAutoscalers` that are in a state.
+#[derive(Debug, Clone)]
+pub struct AutoscalersProbe {
+    /// What is counted.
+    pub state: AutoscalerState,
+    /// The namespace.
+    pub namespace: Template,
+    /// Only the one of this Deployment.
+    pub deployment: Option<Template>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// How an autoscaler is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AutoscalerState {
+    /// It may make no more pods.
+    AtMaximum,
+    /// It can not do its part: no metrics, say.
+    Hindered,
+}
+
+impl AutoscalerState {
+    /// All states.
+    pub const ALL: [Self; 2] = [Self::AtMaximum, Self::Hindered];
+
+    /// The word in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AtMaximum => "at_maximum",
+            Self::Hindered => "hindered",
+        }
+    }
+}
+
+/// Counts the nodes that are in a state. When no node at all is ready it is unknown: that is the monitoring's fault, or the control plane's.
+#[derive(Debug, Clone)]
+pub struct NodesProbe {
+    /// Only this node; one that is not there (any more) is [`NodeState::NotReady`].
+    pub node: Option<Template>,
+    /// What is counted.
+    pub state: NodeState,
+    /// For [`NodeState::Unreplaced`]: how long before the alert another node may have joined.
+    pub window: Option<Duration>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeState {
+    /// Its Ready condition is `True`.
+    Ready,
+    /// Its Ready condition is not `True`, or it is gone.
+    NotReady,
+    /// It is not ready, and no node that joined since is in its place.
+    Unreplaced,
+    /// It has too little memory, disk or process ids, in its own words.
+    UnderPressure,
+    /// `kubectl cordon`.
+    Cordoned,
+}
+
+impl NodeState {
+    /// All states.
+    pub const ALL: [Self; 5] =
+        [Self::Ready, Self::NotReady, Self::Unreplaced, Self::UnderPressure, Self::Cordoned];
+
+    /// The word in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NotReady => "not_ready",
+            Self::Unreplaced => "unreplaced",
+            Self::UnderPressure => "under_pressure",
+            Self::Cordoned => "cordoned",
+        }
+    }
 }
 
 /// Counts the last lines of the containers that were started again, as `kubectl logs --previous` shows them.
@@ -124,6 +285,8 @@ pub struct PodsProbe {
     pub namespace: Template,
     /// Only the pods of this Deployment. Without it those of the target, once there is one, and before that all.
     pub deployment: Option<Template>,
+    /// Only the pods on this node.
+    pub node: Option<Template>,
     /// What is counted.
     pub state: PodState,
     /// How far back it looks, for a state that is an event: [`PodState::is_past`].
@@ -143,6 +306,10 @@ pub enum PodState {
     CrashLooping,
     /// Not ready or crash-looping: between two crashes a container without a readiness probe counts as ready.
     Unhealthy,
+    /// No node takes it.
+    Unscheduled,
+    /// It was to stop, and did not: nothing on its node ends it.
+    Stuck,
     /// A container waits for an image that can not be had.
     ImageNotPulled,
     /// A container ended within the window and was started again.
@@ -153,10 +320,12 @@ pub enum PodState {
 
 impl PodState {
     /// All states.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::NotReady,
         Self::CrashLooping,
         Self::Unhealthy,
+        Self::Unscheduled,
+        Self::Stuck,
         Self::ImageNotPulled,
         Self::Restarted,
         Self::OomKilled,
@@ -169,6 +338,8 @@ impl PodState {
             Self::NotReady => "not_ready",
             Self::CrashLooping => "crash_looping",
             Self::Unhealthy => "unhealthy",
+            Self::Unscheduled => "unscheduled",
+            Self::Stuck => "stuck",
             Self::ImageNotPulled => "image_not_pulled",
             Self::Restarted => "restarted",
             Self::OomKilled => "oom_killed",

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::names::{Names, Scope, is_label, is_name};
 use super::probes::{CountBy, Known, probes};
-use super::steps::{expect_known, steps};
-use super::{Each, Escalate, Limits, Mode, Part, Rate, Runbook, Step, StepKind, Targets, Template};
+use super::steps::{About, expect_known, steps};
+use super::{
+    Each, Escalate, Kind, Limits, Mode, Named, Object, Part, Rate, Runbook, Step, StepKind, Targets, Template,
+};
 use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Fields, Node, Place, Value};
 
@@ -89,7 +91,6 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         confirm = named;
         known = is_readable.then_some(found);
     }
-    let known = known.as_deref();
     let confirm_within_field = fields.get("confirm_within");
     let confirm_within =
         confirm_within_field.map_or(Some(Duration::from_mins(2)), |field| field.duration_or_zero(faults));
@@ -105,9 +106,14 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         );
     }
     let example = "targets: {deployment: \"${labels.deployment}\"}";
-    let targets = fields.need("targets", example).and_then(|field| targets(field, known, names, faults));
+    let targets =
+        fields.need("targets", example).and_then(|field| targets(field, known.as_deref(), names, faults));
+    // Only now is it known what `each:` goes through.
+    let probes = fields.get("probes").map(|field| further(field, known.as_mut(), names, scale, faults));
+    let kinds = targets.as_ref().map(|targets| targets.object.kinds());
+    let about = About { known: known.as_deref(), kinds };
     let example = "steps: [{remediate: restart the pods, restart: {}, verify: ...}]";
-    let steps = fields.need("steps", example).map(|field| steps(field, mode, known, names, scale, faults));
+    let steps = fields.need("steps", example).map(|field| steps(field, mode, about, names, scale, faults));
     let limits = limits(fields.get("limits"), scale, faults);
     if let (Some(deadline), Some(steps)) = (deadline, &steps) {
         let waits =
@@ -143,6 +149,7 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
             group_by: group_by?,
             defer_to: draft.defer_to.iter().map(|(other, _)| other.clone()).collect(),
             confirm,
+            probes: probes.unwrap_or_default(),
             confirm_within: confirm_within? / scale,
             deadline: deadline? / scale,
             targets: targets?,
@@ -154,6 +161,26 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         })
     })();
     draft
+}
+
+/// Reads `probes:`, which only a `verify` asks.
+fn further(
+    field: Field<'_>,
+    known: Option<&mut Vec<Known>>,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> Vec<Named> {
+    let (named, found) = probes(field, Scope::Target, names, scale, faults);
+    let Some(known) = known else { return named };
+    for probe in &found {
+        if known.iter().any(|other| other.name == probe.name) {
+            let message = format!("{:?} is a probe of `confirm`, too; expected another name", probe.name);
+            faults.add(field.place(), message, Some("a `verify` names both in the same way".to_owned()));
+        }
+    }
+    known.extend(found);
+    named
 }
 
 /// Whether the document says that it is a runbook. Another kind or version has other fields: their faults would say nothing.
@@ -248,15 +275,41 @@ fn targets(
         Some(field) => names.template(field, Scope::Target, faults),
         None => Some(Template { parts: vec![Part::Placeholder("labels.namespace".to_owned())] }),
     };
-    let deployment = fields
-        .need("deployment", "deployment: \"${labels.deployment}\"")
-        .and_then(|field| names.template(field, Scope::Target, faults));
+    let object = object(&mut fields, names, faults);
     fields.end(faults);
     let each = match each {
         Some(each) => Some(each?),
         None => None,
     };
-    Some(Targets { each, namespace: namespace?, deployment: deployment? })
+    Some(Targets { each, namespace: namespace?, object: object? })
+}
+
+/// The word for the owner of a pod.
+const OWNER_OF_POD: &str = "owner_of_pod";
+
+/// The one field of `targets` that names the object.
+fn object(fields: &mut Fields<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Option<Object> {
+    let words = Kind::ALL.map(Kind::as_str).into_iter().chain([OWNER_OF_POD]);
+    let found: Vec<_> = words.clone().filter_map(|word| Some((word, fields.get(word)?))).collect();
+    let [(word, field)] = found.as_slice() else {
+        match found.get(1) {
+            Some((second, field)) => {
+                let message = format!("`{}` and `{second}` in `targets`; expected one of them", found[0].0);
+                faults.add(field.key, message, None);
+            }
+            None if fields.has_almost(&words.clone().collect::<Vec<_>>()) => {}
+            None => {
+                let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();
+                let message = format!("`targets` names no object; expected one of {}", words.join(", "));
+                let hint = "such as `deployment: \"${labels.deployment}\"`";
+                faults.add(fields.place, message, Some(hint.to_owned()));
+            }
+        }
+        return None;
+    };
+    let template = names.template(*field, Scope::Target, faults)?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == *word);
+    Some(kind.map_or(Object::OwnerOfPod(template.clone()), |kind| Object::Named(kind, template)))
 }
 
 fn each(

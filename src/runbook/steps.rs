@@ -4,18 +4,27 @@ use std::time::Duration;
 
 use super::names::{Names, Scope};
 use super::probes::{Known, probes, threshold_of, window};
-use super::{Action, Check, Mode, Step, StepKind, Verify};
+use super::{Action, Check, Kind, Mode, Step, StepKind, Verify};
 use crate::yaml::{Faults, Field, Fields, Value, did_you_mean, write_duration};
 
 /// The words with which a step begins.
 const KINDS: [&str; 3] = ["remediate", "expect", "diagnose"];
 const VERIFY: &str = "verify: {within: 5m, hold: 1m, all: [{probe: NAME, at_most: 0}, {rollout: complete}]}";
 
+/// What is known of the document when its steps are read; nothing of what could not be read itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'k> {
+    /// The probes that a `verify` can name.
+    pub(super) known: Option<&'k [Known]>,
+    /// The kinds that the targets can be of.
+    pub(super) kinds: Option<&'static [Kind]>,
+}
+
 /// Reads `steps:`.
 pub(super) fn steps(
     field: Field<'_>,
     mode: Option<Mode>,
-    known: Option<&[Known]>,
+    about: About<'_>,
     names: &mut Names<'_>,
     scale: u32,
     faults: &mut Faults,
@@ -36,13 +45,13 @@ pub(super) fn steps(
         match kinds.as_slice() {
             [("remediate", title)] => {
                 may_remediate = true;
-                steps.extend(remediation(*title, fields, mode, known, names, scale, faults));
+                steps.extend(remediation(*title, fields, mode, about, names, scale, faults));
             }
             [("expect", title)] => {
                 may_remediate = true;
                 let title = title.string(faults);
                 let verify =
-                    fields.need("verify", VERIFY).and_then(|field| verify(field, true, known, scale, faults));
+                    fields.need("verify", VERIFY).and_then(|field| verify(field, true, about, scale, faults));
                 fields.end(faults);
                 if let (Some(title), Some(verify)) = (title, verify) {
                     let kind = StepKind::Expect(verify);
@@ -93,7 +102,7 @@ fn remediation(
     title: Field<'_>,
     mut fields: Fields<'_>,
     runbook: Option<Mode>,
-    known: Option<&[Known]>,
+    about: About<'_>,
     names: &mut Names<'_>,
     scale: u32,
     faults: &mut Faults,
@@ -124,6 +133,17 @@ fn remediation(
             if let Some(options) = Fields::of(field.node, "the action", faults) {
                 options.end(faults);
             }
+            let on = |kind: &&Kind| !action.acts_on().contains(kind);
+            if let Some(kind) = about.kinds.and_then(|kinds| kinds.iter().find(on)) {
+                let acts_on: Vec<_> = action.acts_on().iter().map(|kind| kind.as_str()).collect();
+                let message = format!(
+                    "`{}` of a {}; expected a target that is a {}",
+                    action.as_str(),
+                    kind.as_str(),
+                    acts_on.join(" or a ")
+                );
+                faults.add(field.key, message, Some("see `targets`".to_owned()));
+            }
             actions.push((field, action));
         }
     }
@@ -140,7 +160,7 @@ fn remediation(
         let hint = "write two steps: the next begins when the one before it did not help";
         faults.add(second.key, "a second action in one step; expected one", Some(hint.to_owned()));
     }
-    let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, false, known, scale, faults));
+    let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, false, about, scale, faults));
     fields.end(faults);
     let action = actions.first().map(|(_, action)| *action)?;
     Some(Step { title: title?, mode, when, kind: StepKind::Remediate { action, verify: verify? } })
@@ -149,7 +169,7 @@ fn remediation(
 fn verify(
     field: Field<'_>,
     expects: bool,
-    known: Option<&[Known]>,
+    about: About<'_>,
     scale: u32,
     faults: &mut Faults,
 ) -> Option<Verify> {
@@ -182,8 +202,8 @@ fn verify(
         // What is waited for counts only as long as it has held; what was done, from its end on.
         let (longest, word) = if expects { (hold, "hold") } else { (within, "within") };
         for item in items {
-            let check = check(item, known, scale, faults);
-            if let (Some(check), Some(known), Some(longest)) = (&check, known, longest) {
+            let check = check(item, about, scale, faults);
+            if let (Some(check), Some(known), Some(longest)) = (&check, about.known, longest) {
                 can_be_answered(item, check, known, (longest, word), faults);
             }
             all.extend(check);
@@ -212,15 +232,19 @@ fn can_be_answered(
     }
 }
 
-fn check(item: Field<'_>, known: Option<&[Known]>, scale: u32, faults: &mut Faults) -> Option<Check> {
+fn check(item: Field<'_>, about: About<'_>, scale: u32, faults: &mut Faults) -> Option<Check> {
     let mut fields = Fields::of(item.node, "the condition", faults)?;
     let check = match (fields.get("probe"), fields.get("rollout")) {
         (Some(probe), None) => {
-            let again = again(probe, &mut fields, known, scale, faults);
+            let again = again(probe, &mut fields, about.known, scale, faults);
             fields.end(faults);
             return again;
         }
         (None, Some(rollout)) => {
+            if let Some(kind) = about.kinds.and_then(|kinds| kinds.iter().find(|kind| !kind.is_workload())) {
+                let message = format!("a {} has no rollout; expected a probe", kind.as_str());
+                faults.add(rollout.key, message, Some("such as `{probe: NAME, at_most: 0}`".to_owned()));
+            }
             rollout.word(&["complete"], |word| word, faults).map(|_| Check::RolloutComplete)
         }
         (Some(_), Some(second)) => {
@@ -282,7 +306,7 @@ pub(super) fn expect_known<'k>(
             .or_else(|| (!names.is_empty()).then(|| format!("there are: {}", names.join(", "))));
         faults.add(
             field.place(),
-            format!("there is no probe {name:?} in `confirm`; expected the name of one"),
+            format!("there is no probe {name:?} in `confirm` or `probes`; expected the name of one"),
             hint,
         );
     }

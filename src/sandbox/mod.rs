@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub use alertmanager::AlertmanagerTarget;
-pub use cluster::{CrashCause, CrashFault, NAMESPACE, PodView};
+pub use cluster::{CrashCause, CrashFault, NAMESPACE, NodeFault, PodView};
 pub use loki::LogLine;
 pub use server::Request;
 pub use services::PoolFault;

@@ -22,6 +22,8 @@ use crate::clock;
 const TICK: Duration = Duration::from_millis(200);
 /// The shortest, so that a client can see that `observedGeneration` lags.
 const REST: Duration = Duration::from_millis(20);
+/// How far back the rule `NodeGone` looks for a node that is not there now.
+const GONE_FOR: Duration = Duration::from_mins(10);
 const REQUESTS_KEPT: usize = 20_000;
 
 /// How much faster than real time the world's durations pass.
@@ -224,6 +226,15 @@ impl State {
                     && count(&status["updatedReplicas"]) == wanted;
                 let pods = alertmanager::Pods { deployment: &name.1, missing, restarts };
                 self.alerts.evaluate_pods(&pods, now, self.pace);
+            }
+            for (node, is_ready) in self.cluster.nodes() {
+                self.alerts.evaluate_node("NodeNotReady", &node, !is_ready, now, self.pace);
+            }
+            for (node, (since, was_cordoned)) in &self.cluster.nodes.gone {
+                // One that was drained before is not missed.
+                let holds = !was_cordoned && now < self.pace.after(*since, GONE_FOR);
+                self.alerts.evaluate_node("NodeNotReady", node, false, now, self.pace);
+                self.alerts.evaluate_node("NodeGone", node, holds, now, self.pace);
             }
         }
         moved

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::alertmanager::AlertmanagerTarget;
-use super::cluster::{CrashFault, NAMESPACE, Name, PodView};
+use super::cluster::{CrashFault, NAMESPACE, Name, NodeFault, PodView};
 use super::loki::LogLine;
 use super::server::Request;
 use super::services::{PoolFault, nanoseconds, service_stream};
@@ -102,8 +102,103 @@ impl World {
     }
 
     /// Deletes a pod, as `kubectl delete pod` does; its replica set makes a new one.
-    pub fn delete_pod(&self, pod: &str) -> bool {
-        self.shared.change(|state| state.cluster.delete_pod(&named(pod), clock::now(), state.pace))
+    pub fn end_pod(&self, pod: &str) -> bool {
+        self.shared.change(|state| state.cluster.stop_pod(&named(pod), clock::now(), state.pace))
+    }
+
+    /// The machine of a node ends: its pods serve no more, and the cluster notices only later.
+    pub fn end_machine(&self, node: &str, fault: NodeFault) -> bool {
+        self.shared.change(|state| state.cluster.end_machine(node, fault, clock::now()))
+    }
+
+    /// A machine that did not answer answers again.
+    pub fn bring_back(&self, node: &str) -> bool {
+        self.shared.change(|state| state.cluster.bring_back(node, clock::now()))
+    }
+
+    /// Kubernetes says that something happened to a pod, so many times, and last at this time.
+    pub fn put_event(&self, name: &str, pod: &str, reason: &str, last: Timestamp, times: u32) {
+        self.shared.change(|state| {
+            let uid = state.chance.uid();
+            let time = super::cluster::seconds(last);
+            state.cluster.store_other("events", json!({
+                "metadata": {"name": name, "namespace": NAMESPACE, "uid": uid, "creationTimestamp": time},
+                "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "name": pod, "apiVersion": "v1"},
+                "reason": reason, "message": format!("{reason} of {pod}"), "type": "Warning", "count": times,
+                "firstTimestamp": time, "lastTimestamp": time, "eventTime": null, "source": {"component": "kubelet"},
+                "reportingComponent": "kubelet", "reportingInstance": "",
+            }));
+        });
+    }
+
+    /// From now on another kind owns the replica sets of a deployment, such as `Rollout`.
+    pub fn own(&self, deployment: &str, kind: &'static str) {
+        self.shared.change(|state| {
+            for set in state.cluster.replica_sets.values_mut().filter(|set| set.deployment == deployment) {
+                set.owner_kind = kind;
+            }
+        });
+    }
+
+    /// Puts a `StatefulSet` with these replicas into the cluster.
+    pub fn put_stateful_set(&self, name: &str, replicas: u32) {
+        self.put_set("statefulsets", name, replicas);
+    }
+
+    /// Puts a `DaemonSet` into the cluster.
+    pub fn put_daemon_set(&self, name: &str) {
+        self.put_set("daemonsets", name, 0);
+    }
+
+    fn put_set(&self, plural: &'static str, name: &str, replicas: u32) {
+        self.shared.change(|state| {
+            let super::state::State { cluster, chance, .. } = state;
+            cluster.put_set(plural, &named(name), replicas, clock::now(), chance);
+        });
+    }
+
+    /// A `StatefulSet` or `DaemonSet` as the API serves it; `plural` is the name of its kind in a path.
+    #[must_use]
+    pub fn set(&self, plural: &str, name: &str) -> Option<Value> {
+        self.shared.lock().cluster.others.get(plural)?.get(&named(name)).cloned()
+    }
+
+    /// Removes the object of a node, as `kubectl delete node` does.
+    pub fn remove_node(&self, node: &str) {
+        self.shared.change(|state| state.cluster.remove_node(node, clock::now()));
+    }
+
+    /// From now on no node takes more pods than these.
+    pub fn set_room(&self, pods: usize) {
+        self.shared.change(|state| state.cluster.nodes.room = Some(pods));
+    }
+
+    /// The nodes, with whether each is ready.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<(String, bool)> {
+        self.shared.lock().cluster.nodes()
+    }
+
+    /// Changes a node in any way.
+    pub fn edit_node(&self, node: &str, edit: impl FnOnce(&mut Value)) -> bool {
+        self.shared.change(|state| {
+            let name = (String::new(), node.to_owned());
+            let Some(mut object) =
+                state.cluster.others.get("nodes").and_then(|nodes| nodes.get(&name)).cloned()
+            else {
+                return false;
+            };
+            edit(&mut object);
+            state.cluster.store_other("nodes", object);
+            true
+        })
+    }
+
+    /// A node as the API serves it.
+    #[must_use]
+    pub fn node(&self, node: &str) -> Option<Value> {
+        let name = (String::new(), node.to_owned());
+        self.shared.lock().cluster.others.get("nodes")?.get(&name).cloned()
     }
 
     /// Puts a deployment under Argo CD's self-healing: what is changed from now on, is put back after 5 s of the world.
@@ -131,15 +226,13 @@ impl World {
     pub fn put_disruption_budget(&self, deployment: &str, max_unavailable: u32) {
         self.shared.change(|state| {
             let uid = state.chance.uid();
-            let healthy = state.cluster.pods_of_deployment(&named(deployment)).filter(|pod| pod.serves()).count();
             state.cluster.store_other("poddisruptionbudgets", json!({
                 "metadata": {"name": deployment, "namespace": NAMESPACE, "uid": uid, "generation": 1,
                              "creationTimestamp": Timestamp::from_second(clock::now().as_second()).unwrap_or_default().to_string()},
                 "spec": {"selector": {"matchLabels": {"app.kubernetes.io/name": deployment}}, "maxUnavailable": max_unavailable},
-                "status": {"observedGeneration": 1, "disruptionsAllowed": max_unavailable, "currentHealthy": healthy,
-                           "desiredHealthy": healthy.saturating_sub(usize::try_from(max_unavailable).unwrap_or(0)),
-                           "expectedPods": healthy, "conditions": []},
+                "status": {"observedGeneration": 1, "conditions": []},
             }));
+            state.cluster.advance_budgets();
         });
     }
 
@@ -190,7 +283,17 @@ impl World {
 
     /// Silences an alert, or ends that: it goes on firing, and its receiver is told nothing of it.
     pub fn silence_alert(&self, labels: &[(&str, &str)], silenced: bool) {
-        self.shared.change(|state| state.alerts.silence(labels, silenced));
+        self.shared.change(|state| state.alerts.silence(labels, silenced, clock::now()));
+    }
+
+    /// The alert is routed to another receiver, and the webhook is told nothing of it.
+    pub fn route_alert(&self, labels: &[(&str, &str)], receiver: &str) {
+        self.shared.change(|state| state.alerts.route(labels, receiver));
+    }
+
+    /// The Alertmanager no longer knows of an alert, and says so to nobody.
+    pub fn lose_alert(&self, labels: &[(&str, &str)]) {
+        self.shared.change(|state| state.alerts.lose(labels));
     }
 
     /// Kills the Alertmanager and starts it again: it forgets what it has said, and says all of it again.

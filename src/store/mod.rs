@@ -31,7 +31,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::alert::{Alert, Labels};
+use crate::alert::{Alert, Fingerprint, Labels};
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::permit::{Asked, Permit};
 use crate::incident::{Event, IncidentId, Outcome, Recorded};
@@ -57,8 +57,21 @@ pub struct Intake {
     pub answered: Vec<Answered>,
     /// The others, each with the reason.
     pub unanswered: Vec<Unanswered>,
+    /// The alerts that Alertmanager still hears of, and sends to nobody.
+    pub suppressed: Vec<Suppressed>,
     /// How many alerts Alertmanager cut off.
     pub truncated: u64,
+}
+
+/// An alert that a person, or a rule that a person wrote, keeps quiet in Alertmanager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppressed {
+    /// Which.
+    pub fingerprint: Fingerprint,
+    /// Its labels.
+    pub labels: Labels,
+    /// By whom or what, such as "silenced in Alertmanager by ana: deploying".
+    pub why: String,
 }
 
 /// An alert and the runbooks that answer it.
@@ -107,6 +120,10 @@ pub struct Receipt {
     pub resolved: usize,
     /// How many alerts changed nothing: sent again, late, or already worked on.
     pub repeated: usize,
+    /// How many alerts are suppressed in an open incident from now on.
+    pub suppressed: usize,
+    /// The alerts that opened an incident or joined one.
+    pub taken: Vec<Fingerprint>,
 }
 
 /// The right to work on an incident, as long as nobody else has claimed it since.
@@ -209,6 +226,12 @@ pub trait Store: Send + Sync + 'static {
     /// while one is open opens the next: the end was never heard, and startsAt only ever moves earlier within an
     /// episode. Resolved ends it when `ends_at` is not before its beginning. A runbook answers an episode once: while
     /// it fires, copies of it open nothing.
+    ///
+    /// Times of a beginning are compared in whole milliseconds: Alertmanager's API tells no more of them than that, and
+    /// its webhook does.
+    ///
+    /// An alert that is suppressed takes its open episode out of the open incidents that answer it, and leaves no trace of
+    /// the episode: when the suppression ends, the same beginning counts as never heard, and is answered anew.
     async fn take_in(&self, intake: Intake) -> Result<Receipt, StoreError>;
 
     /// Claims the open incidents that nobody owns, or whose owner's lease has run out.

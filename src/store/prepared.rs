@@ -8,12 +8,13 @@ use crate::alert::{Alert, Fingerprint, Labels, Status};
 use crate::incident::Event;
 use crate::runbook::Hash;
 
-use super::{ALERTS_PER_EVENT, AnsweredBy, Intake, StoreError, Unanswered, chain};
+use super::{ALERTS_PER_EVENT, AnsweredBy, Intake, StoreError, Suppressed, Unanswered, chain};
 
 /// A notification.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) alerts: Vec<Entry>,
+    pub(super) suppressed: Vec<(Arc<str>, Suppressed)>,
     pub(super) unanswered: Vec<(String, Unanswered)>,
     pub(super) truncated: u64,
 }
@@ -95,6 +96,17 @@ impl<Q: PartialEq + Clone, A: Clone> Last<Q, A> {
 /// The labels by which the alerts of one group begin alike.
 const GROUP: [&str; 2] = ["alertname", "namespace"];
 
+/// The name of an alert's row.
+fn key(group: &mut Last<[String; 2], String>, labels: &Labels, fingerprint: &Fingerprint) -> Arc<str> {
+    let labels = GROUP.map(|name| labels.get(name).to_owned());
+    let group = group.of(&labels, || {
+        let [alertname, namespace] = &labels;
+        let labels = [(GROUP[0], alertname.as_str()), (GROUP[1], namespace.as_str())];
+        Labels::from(labels).fingerprint().0.get(..8).unwrap_or_default().to_owned()
+    });
+    format!("{group}{fingerprint}").into()
+}
+
 /// How long an alert's JSON mostly is, in bytes.
 const ALERT_LENGTH: usize = 1024;
 
@@ -128,17 +140,12 @@ impl Prepared {
                     let alike = known.iter().find(|by| by.is(&one)).map(Arc::clone);
                     by.push(alike.unwrap_or_else(|| Arc::new(By::new(one))));
                 }
-                let labels = GROUP.map(|name| alert.labels.get(name).to_owned());
-                let group = group.of(&labels, || {
-                    let [alertname, namespace] = &labels;
-                    let labels = [(GROUP[0], alertname.as_str()), (GROUP[1], namespace.as_str())];
-                    Labels::from(labels).fingerprint().0.get(..8).unwrap_or_default().to_owned()
-                });
-                let key = format!("{group}{}", alert.fingerprint).into();
+                let key = key(&mut group, &alert.labels, &alert.fingerprint);
                 let json = json(&alert);
                 known.clone_from(&by);
                 Entry {
-                    starts_at: alert.starts_at.as_microsecond(),
+                    // As much as every way of hearing of it tells: else the webhook's copy would be a later episode.
+                    starts_at: alert.starts_at.as_millisecond().saturating_mul(1_000),
                     fingerprint: alert.fingerprint,
                     key,
                     json,
@@ -147,6 +154,9 @@ impl Prepared {
                 }
             })
             .collect();
+        let suppressed = intake.suppressed.into_iter();
+        let suppressed =
+            suppressed.map(|one| (key(&mut group, &one.labels, &one.fingerprint), one)).collect();
         let mut keys = HashSet::new();
         let unanswered = intake
             .unanswered
@@ -154,7 +164,7 @@ impl Prepared {
             .map(|unanswered| (unanswered_key(&unanswered), unanswered))
             .filter(|(key, _)| keys.insert(key.clone()))
             .collect();
-        Self { alerts, unanswered, truncated: intake.truncated }
+        Self { alerts, suppressed, unanswered, truncated: intake.truncated }
     }
 }
 

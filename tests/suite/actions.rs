@@ -1,19 +1,20 @@
 //! What every action must keep, whatever it does: planning changes nothing, applied twice is as once, a failure at any call leaves something that
 //! can be told, and another object, or somebody else's change, is never written over. A new action is in here by being in `Action::ALL`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runbookd::act::{Followed, Hands};
+use runbookd::act::{Followed, Hands, Reverted, rights};
 use runbookd::clients::kubernetes::{self, Kubernetes};
 use runbookd::clock::{after, now};
 use runbookd::incident::event::{EffectResult, Observation};
 use runbookd::incident::permit::{Asked, Permit, Wanted};
-use runbookd::incident::plan::{Kind, Plan, Target};
+use runbookd::incident::plan::{Kind, Object, Plan, Target};
 use runbookd::incident::refusal::Answer;
 use runbookd::incident::{IncidentId, OperationId};
 use runbookd::runbook::Action;
-use runbookd::sandbox::{NAMESPACE, Options, Sandbox, System, Trouble, World};
+use runbookd::sandbox::{NAMESPACE, NodeFault, Options, PodView, Request, Sandbox, System, Trouble, World};
 use serde_json::{Value, json};
 
 const SERVICE: &str = "chat-api";
@@ -22,11 +23,18 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Set {
     hands: Hands,
     world: World,
+    target: Target,
     _sandbox: Sandbox,
 }
 
+/// Every action, on every kind of object that it acts on.
+fn cases() -> Vec<(Action, Kind)> {
+    let of = |action: Action| action.acts_on().iter().map(move |kind| (action, *kind));
+    Action::ALL.into_iter().flat_map(of).collect()
+}
+
 /// A cluster in which the action has something to do.
-async fn set_for(action: Action) -> Set {
+async fn set_for((action, kind): (Action, Kind)) -> Set {
     let options = Options { traffic: false, pace: 50, ..Options::default() };
     let sandbox = Sandbox::start(options).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -35,10 +43,26 @@ async fn set_for(action: Action) -> Set {
     let settings = kubernetes::Settings { kubeconfig: Some(kubeconfig), context: None };
     let hands = Hands::new(Kubernetes::connect(&settings).await.unwrap());
     let world = sandbox.world();
-    let set = Set { hands, world, _sandbox: sandbox };
+    let pod = world.pods(SERVICE).remove(0);
+    let node = pod.node.clone().unwrap();
+    let name = match kind {
+        Kind::Pod => pod.name.clone(),
+        Kind::Node => node.clone(),
+        Kind::Deployment => SERVICE.to_owned(),
+        Kind::StatefulSet => {
+            world.put_stateful_set("db", 2);
+            "db".to_owned()
+        }
+        Kind::DaemonSet => {
+            world.put_daemon_set("shipper");
+            "shipper".to_owned()
+        }
+    };
+    let target = Target { kind, namespace: NAMESPACE.to_owned(), name };
+    let set = Set { hands, world, target, _sandbox: sandbox };
     set.quiet().await;
     match action {
-        Action::Restart => {}
+        Action::Restart | Action::Cordon => {}
         Action::Rollback => {
             // Go writes these otherwise than everybody else.
             assert!(set.world.edit(SERVICE, "kubectl-edit", |object| {
@@ -49,6 +73,15 @@ async fn set_for(action: Action) -> Set {
             set.set_image("example/chat-api:2");
             set.quiet().await;
         }
+        Action::Evict => set.world.put_disruption_budget(SERVICE, 1),
+        Action::DeletePod if kind == Kind::Pod => {}
+        Action::DeletePod => set.strand(&node).await,
+        Action::Uncordon => {
+            assert!(set.world.edit_node(&node, |object| {
+                object["spec"]["unschedulable"] = json!(true);
+                object["metadata"]["annotations"]["runbookd.dev/cordoned-at"] = json!("before");
+            }));
+        }
     }
     set
 }
@@ -56,7 +89,33 @@ async fn set_for(action: Action) -> Set {
 impl Set {
     async fn quiet(&self) {
         assert!(self.world.until(LIMIT, |world| world.rollout_complete(SERVICE)).await);
-        // The newest generation has been seen by the controller.
+        let ready = |pods: Vec<PodView>| pods.iter().all(|pod| pod.ready && !pod.stopping);
+        let sets = |world: &World| {
+            let (db, shipper) = (world.pods("db"), world.pods("shipper"));
+            let all = |plural, name, pods: usize| world.set(plural, name).is_none_or(|_| pods > 1);
+            all("statefulsets", "db", db.len())
+                && all("daemonsets", "shipper", shipper.len())
+                && ready(db)
+                && ready(shipper)
+        };
+        assert!(self.world.until(LIMIT, sets).await);
+    }
+
+    /// A node is gone, and its pods, which were to stop, are still there.
+    async fn strand(&self, node: &str) {
+        let fault = NodeFault { removed: false, collected: false, replaced: false };
+        assert!(self.world.end_machine(node, fault));
+        self.world.remove_node(node);
+        for pod in self.on(node) {
+            assert!(self.world.end_pod(&pod.name));
+        }
+        // Until the kubelet should have ended them.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+
+    fn on(&self, node: &str) -> Vec<PodView> {
+        let all = ["frontend", "auth", SERVICE, "inference"].map(|service| self.world.pods(service));
+        all.into_iter().flatten().filter(|pod| pod.node.as_deref() == Some(node)).collect()
     }
 
     fn set_image(&self, image: &str) {
@@ -68,13 +127,26 @@ impl Set {
 
     /// What a write could have changed.
     fn spec(&self) -> Value {
-        self.world.deployment(SERVICE).unwrap()["spec"].clone()
+        let stops = |pod: PodView| json!([pod.uid, pod.stopping]);
+        match self.target.kind {
+            Kind::Pod => {
+                let own = self.world.pods(SERVICE).into_iter().find(|pod| pod.name == self.target.name);
+                own.map_or(json!("stops"), |pod| if pod.stopping { json!("stops") } else { stops(pod) })
+            }
+            Kind::Node => json!([
+                self.world
+                    .node(&self.target.name)
+                    .map(|node| json!([node["spec"], node["metadata"]["annotations"]])),
+                self.on(&self.target.name).into_iter().map(stops).collect::<Vec<_>>(),
+            ]),
+            Kind::StatefulSet => self.world.set("statefulsets", "db").unwrap()["spec"].clone(),
+            Kind::DaemonSet => self.world.set("daemonsets", "shipper").unwrap()["spec"].clone(),
+            Kind::Deployment => self.world.deployment(SERVICE).unwrap()["spec"].clone(),
+        }
     }
 
     async fn plan(&self, action: Action) -> Plan {
-        let name = SERVICE.to_owned();
-        let target = Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name };
-        self.hands.plan(action, &target, now(), now()).await.unwrap()
+        self.hands.plan(action, &self.target, now(), now()).await.unwrap()
     }
 
     async fn apply(&self, plan: &Plan) -> EffectResult {
@@ -105,33 +177,88 @@ fn permit(plan: &Plan) -> Permit {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_changes_nothing_and_says_the_same_again() {
-    for action in Action::ALL {
-        let set = set_for(action).await;
+    for case in cases() {
+        let action = case.0;
+        let set = set_for(case).await;
         let before = set.spec();
         let (first, second) = (set.plan(action).await, set.plan(action).await);
-        assert_eq!(set.spec(), before, "{action:?}");
-        assert!(set.world.writes().is_empty(), "{action:?} writes while it plans");
+        assert_eq!(set.spec(), before, "{case:?}");
+        assert!(set.world.writes().is_empty(), "{case:?} writes while it plans");
         let hash = runbookd::runbook::Hash("r".to_owned());
-        assert_eq!(first.judged(&hash, 0), second.judged(&hash, 0), "{action:?}: what a person judges moves");
-        assert_eq!(set.hands.observe(&first).await, Observation::NotDone, "{action:?}");
+        assert_eq!(first.judged(&hash, 0), second.judged(&hash, 0), "{case:?}: what a person judges moves");
+        assert_eq!(set.hands.observe(&first).await, Observation::NotDone, "{case:?}");
+    }
+}
+
+/// The right that a request takes.
+fn right_of(request: &Request) -> (String, String, &'static str) {
+    let path = request.path.split('?').next().unwrap();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let (group, rest) = match parts.as_slice() {
+        ["api", _, rest @ ..] => ("", rest),
+        ["apis", group, _, rest @ ..] => (*group, rest),
+        _ => panic!("{path}"),
+    };
+    let rest = match rest {
+        ["namespaces", _, rest @ ..] if !rest.is_empty() => rest,
+        rest => rest,
+    };
+    let (resource, named) = match rest {
+        [plural] => ((*plural).to_owned(), false),
+        [plural, _] => ((*plural).to_owned(), true),
+        [plural, _, part] => (format!("{plural}/{part}"), true),
+        _ => panic!("{path}"),
+    };
+    let verb = match (request.method.as_str(), named) {
+        ("GET", true) => "get",
+        ("GET", false) => "list",
+        ("POST", _) => "create",
+        ("PATCH", _) => "patch",
+        ("DELETE", _) => "delete",
+        _ => panic!("{}", request.method),
+    };
+    (group.to_owned(), resource, verb)
+}
+
+/// Whoever grants these, and no more, can let it act.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_action_needs_the_rights_that_it_names_and_no_other() {
+    let mut needed: BTreeMap<&str, BTreeSet<(String, String, &str)>> = BTreeMap::new();
+    for case in cases() {
+        let set = set_for(case).await;
+        let plan = set.plan(case.0).await;
+        assert_eq!(set.apply(&plan).await, EffectResult::Applied);
+        set.hands.observe(&plan).await;
+        set.follow(&plan).await;
+        set.hands.revert(permit(&plan), now()).await;
+        let requests = set.world.requests();
+        let asked = requests.iter().filter(|request| request.system == System::Kubernetes).map(right_of);
+        needed.entry(case.0.as_str()).or_default().extend(asked);
+    }
+    for action in Action::ALL {
+        let named = rights(action).iter();
+        let named: BTreeSet<_> =
+            named.map(|right| (right.group.to_owned(), right.resource.to_owned(), right.verb)).collect();
+        assert_eq!(needed[action.as_str()], named, "{action:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn applied_twice_is_as_once_and_comes_to_its_end() {
-    for action in Action::ALL {
-        let set = set_for(action).await;
+    for case in cases() {
+        let action = case.0;
+        let set = set_for(case).await;
         let plan = set.plan(action).await;
         let before = set.spec();
-        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{action:?}");
+        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{case:?}");
         let once = set.spec();
-        assert_ne!(once, before, "{action:?} changes nothing");
-        assert_eq!(set.hands.observe(&plan).await, Observation::Done, "{action:?}");
-        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{action:?}");
-        assert_eq!(set.spec(), once, "{action:?} done twice");
+        assert_ne!(once, before, "{case:?} changes nothing");
+        assert_eq!(set.hands.observe(&plan).await, Observation::Done, "{case:?}");
+        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{case:?}");
+        assert_eq!(set.spec(), once, "{case:?} done twice");
         let end = set.follow(&plan).await;
-        assert!(matches!(end, Followed::Complete(_)), "{action:?}: {end:?}");
-        assert_eq!(set.hands.observe(&plan).await, Observation::Done, "{action:?}, after its end");
+        assert!(matches!(end, Followed::Complete(_)), "{case:?}: {end:?}");
+        assert_eq!(set.hands.observe(&plan).await, Observation::Done, "{case:?}, after its end");
     }
 }
 
@@ -146,27 +273,31 @@ async fn a_failure_at_any_call_leaves_something_that_can_be_told() {
         Trouble::Status(500, "broken".to_owned()),
         Trouble::RateLimited { retry_after: Duration::from_secs(60) },
     ];
-    for action in Action::ALL {
+    for case in cases() {
+        let action = case.0;
         // An action reads before it writes: the first, the second and the third call fail in turn.
         for skipped in 0..3_u32 {
             for trouble in &troubles {
-                let set = set_for(action).await;
+                let set = set_for(case).await;
                 let plan = set.plan(action).await;
                 let before = set.spec();
                 set.world.disturb_after(System::Kubernetes, trouble.clone(), skipped);
                 let result = set.apply(&plan).await;
                 set.world.disturb(System::Kubernetes, None);
                 let happened = set.spec() != before;
-                let case = format!("{action:?}, {trouble:?} after {skipped} calls: {result:?}");
+                let told = format!("{case:?}, {trouble:?} after {skipped} calls: {result:?}");
                 match &result {
                     EffectResult::Refused { .. } | EffectResult::NotTaken { .. } => {
-                        assert!(!happened, "{case}, and it happened");
+                        assert!(!happened, "{told}, and it happened");
                     }
-                    EffectResult::Applied => assert!(happened, "{case}, and nothing happened"),
+                    EffectResult::Applied => assert!(happened, "{told}, and nothing happened"),
                     EffectResult::Unclear { .. } => {}
                 }
-                let expected = if happened { Observation::Done } else { Observation::NotDone };
-                assert_eq!(set.hands.observe(&plan).await, expected, "{case}");
+                // Several objects can be done in part, and that is not done.
+                let left = |object: &Object| set.on(&set.target.name).iter().any(|pod| pod.uid == object.uid);
+                let in_part = plan.objects.iter().any(left);
+                let expected = if happened && !in_part { Observation::Done } else { Observation::NotDone };
+                assert_eq!(set.hands.observe(&plan).await, expected, "{told}");
             }
         }
     }
@@ -174,21 +305,175 @@ async fn a_failure_at_any_call_leaves_something_that_can_be_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_object_of_the_same_name_is_never_touched() {
-    for action in Action::ALL {
-        let set = set_for(action).await;
-        let plan = Plan { uid: "00000000-0000-4000-a000-000000000000".to_owned(), ..set.plan(action).await };
+    for case in cases() {
+        let action = case.0;
+        let set = set_for(case).await;
+        let uid = "00000000-0000-4000-a000-000000000000";
+        let mut plan = Plan { uid: uid.to_owned(), ..set.plan(action).await };
+        for object in &mut plan.objects {
+            object.uid = uid.to_owned();
+        }
         let before = set.spec();
         let result = set.apply(&plan).await;
-        assert!(matches!(result, EffectResult::Refused { .. }), "{action:?}: {result:?}");
-        assert_eq!(set.spec(), before, "{action:?}");
+        assert!(matches!(result, EffectResult::Refused { .. }), "{case:?}: {result:?}");
+        assert_eq!(set.spec(), before, "{case:?}");
         let seen = set.hands.observe(&plan).await;
-        assert!(matches!(seen, Observation::Ambiguous { .. }), "{action:?}: {seen:?}");
+        if matches!(action, Action::Evict | Action::DeletePod) {
+            // No uid is given twice: a pod of another one says that ours is gone, which was all that was wanted.
+            assert_eq!(seen, Observation::Done, "{case:?}");
+        } else {
+            assert!(matches!(seen, Observation::Ambiguous { .. }), "{case:?}: {seen:?}");
+        }
+    }
+}
+
+/// What was changed for a while is as it was; what was not, is left as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn reverted_twice_is_as_once() {
+    for case in cases() {
+        let set = set_for(case).await;
+        let before = set.spec();
+        let plan = set.plan(case.0).await;
+        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{case:?}");
+        let done = set.spec();
+        let first = set.hands.revert(permit(&plan), now()).await;
+        let once = set.spec();
+        assert_eq!(set.hands.revert(permit(&plan), now()).await, first, "{case:?}");
+        assert_eq!(set.spec(), once, "{case:?} put back twice");
+        match first {
+            Reverted::Nothing => assert_eq!(once, done, "{case:?}"),
+            Reverted::Done => assert_eq!(once, before, "{case:?}"),
+            other => panic!("{case:?}: {other:?}"),
+        }
+        assert_eq!(first == Reverted::Done, case.0 == Action::Cordon, "{case:?}");
+    }
+}
+
+/// Whatever became of it, a failure at any call of an effect can be put back, and one of putting it back can be tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_at_any_call_leaves_what_can_be_put_back() {
+    for trouble in [Trouble::Down, Trouble::CutAfterApply, Trouble::Status(500, "broken".to_owned())] {
+        for skipped in 0..3_u32 {
+            let set = set_for((Action::Cordon, Kind::Node)).await;
+            let before = set.spec();
+            let plan = set.plan(Action::Cordon).await;
+            let _ = set.apply(&plan).await;
+            set.world.disturb_after(System::Kubernetes, trouble.clone(), skipped);
+            let _ = set.hands.revert(permit(&plan), now()).await;
+            set.world.disturb(System::Kubernetes, None);
+            assert_eq!(set.hands.revert(permit(&plan), now()).await, Reverted::Done, "{trouble:?}");
+            assert_eq!(set.spec(), before, "{trouble:?}");
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cordon_that_a_person_made_is_never_ended() {
+    let set = set_for((Action::Cordon, Kind::Node)).await;
+    let plan = set.plan(Action::Cordon).await;
+    assert_eq!(set.apply(&plan).await, EffectResult::Applied);
+    // A person ends it, and cordons the node for a reason of their own.
+    assert!(set.world.edit_node(&set.target.name, |object| {
+        object["metadata"]["annotations"].as_object_mut().unwrap().remove("runbookd.dev/cordoned-at");
+    }));
+    let theirs = set.spec();
+    let left = set.hands.revert(permit(&plan), now()).await;
+    assert!(matches!(left, Reverted::LeftAlone(_)), "{left:?}");
+    let none = set.hands.plan(Action::Uncordon, &set.target, now(), now()).await.unwrap_err();
+    assert!(
+        none.for_good && none.why.ends_with("was cordoned by somebody else, and is left alone"),
+        "{none}"
+    );
+    assert_eq!(set.spec(), theirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_node_that_takes_pods_is_never_cordoned() {
+    let set = set_for((Action::Cordon, Kind::Node)).await;
+    for (node, _) in set.world.nodes() {
+        if node != set.target.name {
+            assert!(set.world.edit_node(&node, |object| object["spec"]["unschedulable"] = json!(true)));
+        }
+    }
+    let plan = set.plan(Action::Cordon).await;
+    let against = plan.circumstances.against.unwrap();
+    assert!(against.saw.starts_with("no node but node/"), "{against:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eviction_that_a_budget_refuses_never_becomes_a_delete() {
+    let set = set_for((Action::Evict, Kind::Pod)).await;
+    let plan = set.plan(Action::Evict).await;
+    assert_eq!(plan.circumstances.against, None);
+    set.world.put_disruption_budget(SERVICE, 0);
+    let late = set.plan(Action::Evict).await.circumstances.against.unwrap();
+    assert!(
+        late.saw.starts_with("poddisruptionbudget/chat-api allows no eviction: 2 of its pods"),
+        "{late:?}"
+    );
+    let before = set.world.writes().len();
+    let EffectResult::NotTaken { message, .. } = set.apply(&plan).await else { panic!() };
+    assert!(message.contains("disruption budget"), "{message}");
+    let writes = &set.world.writes()[before..];
+    assert_eq!(writes.len(), 1, "sent once: {writes:?}");
+    assert!(writes[0].path.ends_with("/eviction") && writes[0].method == "POST", "{writes:?}");
+    assert_eq!(set.hands.observe(&plan).await, Observation::NotDone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_force_only_what_is_stuck_on_a_node_that_is_gone() {
+    let set = set_for((Action::Cordon, Kind::Node)).await;
+    let node = set.target.name.clone();
+    let fault = NodeFault { removed: false, collected: false, replaced: false };
+    assert!(set.world.end_machine(&node, fault));
+    let none = set.hands.plan(Action::DeletePod, &set.target, now(), now()).await.unwrap_err();
+    assert!(none.why.contains("no pod of samosachaat-prod is stuck"), "{none}");
+    for pod in set.on(&node) {
+        assert!(set.world.end_pod(&pod.name));
+    }
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    // Nothing is heard of it, but it is not gone: its pods may run.
+    let plan = set.plan(Action::DeletePod).await;
+    let against = plan.circumstances.against.clone().unwrap();
+    assert!(against.saw.contains("is still there (Ready="), "{against:?}");
+    assert!(against.why.contains("node.kubernetes.io/out-of-service"), "{against:?}");
+    // Even with a permit nothing is removed: the node is asked for again.
+    let result = set.apply(&plan).await;
+    assert!(matches!(result, EffectResult::Refused { .. }), "{result:?}");
+    assert!(set.world.writes().is_empty(), "{:?}", set.world.writes());
+    // A person knows that the machine is off, and says so.
+    assert!(set.world.edit_node(&node, |object| {
+        object["spec"]["taints"] = json!([{"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}]);
+    }));
+    let plan = set.plan(Action::DeletePod).await;
+    assert_eq!(plan.circumstances.against, None);
+    let stuck = set.on(&node).iter().filter(|pod| pod.stopping).count();
+    assert_eq!((plan.objects.len(), plan.touches.len()), (stuck, stuck));
+    assert_eq!(set.apply(&plan).await, EffectResult::Applied);
+    assert!(set.on(&node).iter().all(|pod| !pod.stopping));
+    assert!(set.world.writes().iter().all(|write| write.body.contains(r#""preconditions":{"uid":"#)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clearing_that_stops_half_way_is_seen_and_finished() {
+    let set = set_for((Action::DeletePod, Kind::Node)).await;
+    let plan = set.plan(Action::DeletePod).await;
+    let stuck = plan.objects.len();
+    assert!(stuck >= 2, "{plan:?}");
+    // It looks at the node, removes a pod, and then nothing answers any more.
+    set.world.disturb_after(System::Kubernetes, Trouble::Status(403, "{}".to_owned()), 2);
+    let result = set.apply(&plan).await;
+    assert!(matches!(result, EffectResult::Unclear { .. }), "{result:?}");
+    set.world.disturb(System::Kubernetes, None);
+    assert_eq!(set.on(&set.target.name).len(), stuck - 1);
+    assert_eq!(set.hands.observe(&plan).await, Observation::NotDone);
+    assert_eq!(set.apply(&plan).await, EffectResult::Applied);
+    assert_eq!(set.hands.observe(&plan).await, Observation::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_never_writes_over_what_somebody_rolled_out_meanwhile() {
-    let set = set_for(Action::Rollback).await;
+    let set = set_for((Action::Rollback, Kind::Deployment)).await;
     let plan = set.plan(Action::Rollback).await;
     set.set_image("example/chat-api:3");
     let result = set.apply(&plan).await;
@@ -205,7 +490,7 @@ async fn a_rollback_never_writes_over_what_somebody_rolled_out_meanwhile() {
 /// The trouble can not come from what was rolled out after it began; perhaps that is what mends it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_rolls_out_after_the_alert_is_not_rolled_back() {
-    let set = set_for(Action::Rollback).await;
+    let set = set_for((Action::Rollback, Kind::Deployment)).await;
     let name = SERVICE.to_owned();
     let target = Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name };
     let before = set.plan(Action::Rollback).await;
@@ -223,7 +508,7 @@ fn before_all(now: Timestamp) -> Timestamp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_earlier_revision_there_is_no_plan() {
-    let set = set_for(Action::Restart).await;
+    let set = set_for((Action::Restart, Kind::Deployment)).await;
     let name = SERVICE.to_owned();
     let target = Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name };
     let none = set.hands.plan(Action::Rollback, &target, now(), now()).await.unwrap_err();

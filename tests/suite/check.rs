@@ -100,6 +100,7 @@ steps:
 #[test]
 fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
     insta::assert_snapshot!(check(None, &[Path::new("rules/database-pool.yaml")]), @r#"
+    rules/database-pool.yaml:12:12: warning: there is no runbook "node-failure" here; expected the name of one
     warning: without a configuration nobody knows whether these exist: ${vars.oncall_channel}
       hint: name the configuration with --config
     rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": restart
@@ -115,6 +116,7 @@ fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
         ("extra.yaml", WEB),
     ];
     insta::assert_snapshot!(check_files(&files, Some("runbookd.yaml"), &[]), @r#"
+    rules/database-pool.yaml:12:12: warning: there is no runbook "node-failure" here; expected the name of one
     rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": restart
     extra.yaml: web (ask) answers alertname="Web", severity=~"critical|page" and lets later runbooks answer, too: diagnose, then restart
     "#);

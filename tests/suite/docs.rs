@@ -194,3 +194,28 @@ fn root() -> PathBuf {
 fn read(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
+
+/// Whoever copies the roles of the document can let every action act.
+#[test]
+fn every_right_of_every_action_is_in_the_roles() {
+    let text = read("docs/security.md");
+    let list = |line: &str, field: &str| -> Vec<String> {
+        let (_, rest) = line.split_once(&format!("{field}: [")).unwrap();
+        let (inside, _) = rest.split_once(']').unwrap();
+        inside.split(',').map(|word| word.trim().trim_matches('"').to_owned()).collect()
+    };
+    let granted: BTreeSet<(String, String, String)> = text
+        .lines()
+        .filter(|line| line.starts_with("- {apiGroups:"))
+        .flat_map(|line| {
+            let (group, resource) = (list(line, "apiGroups").remove(0), list(line, "resources").remove(0));
+            list(line, "verbs").into_iter().map(move |verb| (group.clone(), resource.clone(), verb))
+        })
+        .collect();
+    for action in runbookd::runbook::Action::ALL {
+        for right in runbookd::act::rights(action) {
+            let wanted = (right.group.to_owned(), right.resource.to_owned(), right.verb.to_owned());
+            assert!(granted.contains(&wanted), "{action:?} needs {right:?}");
+        }
+    }
+}

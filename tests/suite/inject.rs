@@ -36,6 +36,12 @@ async fn a_crash_loop_is_a_persons_with_what_the_container_wrote_last() {
     assert!(!text.contains("the action was done"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_node_is_replaced_and_what_moves_stands_back() {
+    let text = passes("node-failure").await;
+    assert!(text.contains("joined since: node-4"), "{text}");
+}
+
 #[tokio::test]
 async fn nothing_is_broken_without_a_yes() {
     let output = inject(&["pod-kill", "--at", "sandbox"]).await;

@@ -21,6 +21,7 @@ mod real_alertmanager;
 mod real_prometheus;
 mod real_prometheus_api;
 mod receive;
+mod reconcile;
 mod sandbox_alertmanager;
 mod sandbox_conformance;
 mod sandbox_loki;

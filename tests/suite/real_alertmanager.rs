@@ -26,6 +26,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
 use super::daemon::{Daemon, LIMIT, names, until};
+use super::sandbox_recordings::shape;
 use super::webhook::answering_everything;
 
 const ALERTMANAGER: &str = "prometheus-alertmanager";
@@ -162,6 +163,29 @@ impl Alertmanager {
 
     async fn resolve(&self, alerts: &[Labels], since: Timestamp) {
         self.post(alerts, since, Some(clock::now())).await;
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What somebody does who silences these labels by hand; the silence's name.
+    async fn silence(&self, labels: &Labels) -> String {
+        let matchers: Vec<Value> = labels
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value, "isRegex": false, "isEqual": true}))
+            .collect();
+        let until = clock::after(clock::now(), Duration::from_secs(3600)).to_string();
+        let silence = json!({"matchers": matchers, "startsAt": clock::now().to_string(), "endsAt": until,
+            "createdBy": "ana", "comment": "deploying"});
+        let url = format!("{}/api/v2/silences", self.url());
+        let answer: Value = self.http.post(url).json(&silence).send().await.unwrap().json().await.unwrap();
+        answer["silenceID"].as_str().unwrap().to_owned()
+    }
+
+    async fn end_silence(&self, id: &str) {
+        let url = format!("{}/api/v2/silence/{id}", self.url());
+        assert!(self.http.delete(url).send().await.unwrap().status().is_success());
     }
 
     /// The fingerprints that Alertmanager itself gives them.
@@ -445,6 +469,144 @@ async fn a_beginning_that_moves_earlier_opens_nothing() {
     reaches(&daemon, REPEATED, 1).await;
     assert_eq!(daemon.incidents().await.len(), 1);
     assert!(view.summary.closed_at.is_none());
+}
+
+/// The daemon asks this Alertmanager what fires.
+async fn reconcile_with(daemon: &mut Daemon, alertmanager: &Alertmanager) {
+    daemon.stage.terminate().await.unwrap();
+    let url = alertmanager.url();
+    let section = format!("alertmanager: {{url: \"{url}\", receiver: runbookd, every: 200ms, grace: 1s}}");
+    daemon.stage.change(|setting| setting.more = section).unwrap();
+    daemon.start().await;
+}
+
+/// The receiver fails for as long as it takes; nothing is ever delivered.
+#[tokio::test]
+async fn what_the_webhook_never_brought_is_found_by_asking_and_its_late_copy_is_known() {
+    let mut daemon = unconfirmed().await;
+    let between = Between::start(daemon.stage.url()).await;
+    let Some(alertmanager) = Alertmanager::start(&between.url).await else { return };
+    reconcile_with(&mut daemon, &alertmanager).await;
+    between.answers(400);
+    let group = [high_5xx("a"), high_5xx("b")];
+    alertmanager.fire(&group).await;
+    let id = daemon.one().await;
+    let view = daemon.once(&id, "both alerts", |view| view.alerts.len() == 2).await;
+    let fingerprints: BTreeSet<String> =
+        view.alerts.iter().map(|view| view.alert.fingerprint.0.clone()).collect();
+    assert_eq!(fingerprints, alertmanager.fingerprints().await);
+    reaches(&daemon, r#"runbookd_reconciled_alerts_total{result="lost"}"#, 2).await;
+    assert!(between.refused.load(Ordering::SeqCst) >= 1, "it was tried: {}", alertmanager.log());
+    // The webhook is there again, and brings the same alerts with all digits of their beginning.
+    between.passes();
+    reaches(&daemon, REPEATED, 2).await;
+    let view = daemon.view(&id).await;
+    assert!(!names(&view.events).contains(&"alerts_joined"), "{:?}", names(&view.events));
+    assert_eq!(daemon.incidents().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_silence_made_by_hand_ends_what_was_begun_and_its_end_is_seen_although_nothing_is_sent() {
+    let mut daemon = unconfirmed().await;
+    let Some(alertmanager) = Alertmanager::start(&daemon.stage.url()).await else { return };
+    reconcile_with(&mut daemon, &alertmanager).await;
+    let alert = high_5xx("a");
+    alertmanager.fire(std::slice::from_ref(&alert)).await;
+    let first = daemon.one().await;
+    let silence = alertmanager.silence(&alert).await;
+    let view = daemon.ended().await;
+    let why = "the alert was silenced in Alertmanager by ana: deploying, before anything was done";
+    assert_eq!((view.summary.outcome, view.why.as_deref()), (Some(Outcome::Declined), Some(why)));
+    let accepted = daemon.metric(ACCEPTED).await;
+    alertmanager.end_silence(&silence).await;
+    assert!(until(LIMIT, async || daemon.incidents().await.len() == 2).await, "{}", alertmanager.log());
+    assert!(daemon.incidents().await[1].summary.id == first);
+    // Alertmanager has told it, and does not tell it again before its `repeat_interval`.
+    assert_eq!(daemon.metric(ACCEPTED).await, accepted);
+    reaches(&daemon, r#"runbookd_reconciled_alerts_total{result="returned"}"#, 1).await;
+    assert!(daemon.stage.world().writes().is_empty());
+}
+
+/// What the sandbox answers to the daemon's questions has the shape of the real answers.
+#[tokio::test]
+async fn the_sandbox_speaks_as_the_real_alertmanager_does() {
+    let daemon = unconfirmed().await;
+    let Some(alertmanager) = Alertmanager::start(&daemon.stage.url()).await else { return };
+    let sandbox = daemon.stage.sandbox.alertmanager_url();
+    let mut answers = Vec::new();
+    for url in [alertmanager.url(), sandbox] {
+        let get = async |path: &str| {
+            let answer = alertmanager.http.get(format!("{url}{path}")).send().await.unwrap();
+            let status = answer.status().as_u16();
+            (path.to_owned(), status, answer.json::<Value>().await.unwrap_or_default())
+        };
+        let post = async |path: &str, body: Value| {
+            let answer = alertmanager.http.post(format!("{url}{path}")).json(&body).send().await.unwrap();
+            (path.to_owned(), answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+        };
+        let started = "2026-11-22T18:56:09.479981594Z";
+        let (quiet, loud) =
+            (labels([("alertname", "Quiet")]), labels([("alertname", "Loud"), ("q", "a\"b\\c")]));
+        post(
+            "/api/v2/alerts",
+            json!([{"labels": quiet, "startsAt": started}, {"labels": loud, "startsAt": started}]),
+        )
+        .await;
+        let silence = json!({"matchers": [{"name": "alertname", "value": "Quiet", "isRegex": false, "isEqual": true}],
+            "startsAt": "2026-11-01T00:00:00Z", "endsAt": "2096-11-01T00:00:00Z", "createdBy": "ana", "comment": "c"});
+        let made = post("/api/v2/silences", silence).await;
+        let id = made.2["silenceID"].as_str().unwrap().to_owned();
+        let mut all = vec![made, post("/api/v2/silences", json!({"matchers": []})).await];
+        // The real one takes a moment until it has processed what came.
+        let both = async || get("/api/v2/alerts?active=false").await.2.as_array().map(Vec::len) == Some(1);
+        assert!(until(LIMIT, both).await);
+        for path in [
+            "/api/v2/alerts?active=true&silenced=true&inhibited=true&filter=q%3D%22a%5C%22b%5C%5Cc%22",
+            "/api/v2/alerts?filter=alertname%3D%22Quiet%22",
+            "/api/v2/alerts?silenced=false",
+            "/api/v2/alerts?active=false",
+            "/api/v2/alerts?receiver=runbookd",
+            "/api/v2/alerts?receiver=runbook",
+            "/api/v2/alerts?filter=bad",
+            "/api/v2/status",
+            "/api/v2/receivers",
+            "/api/v2/silence/5ab43f1c-6c2b-4f6b-9c39-2f3d0c6d0f5e",
+        ] {
+            all.push(get(path).await);
+        }
+        let (_, status, body) = get(&format!("/api/v2/silence/{id}")).await;
+        all.push(("the silence".to_owned(), status, body));
+        answers.push(all);
+    }
+    for (real, ours) in answers[0].iter().zip(&answers[1]) {
+        assert_eq!((&real.0, real.1, shape_of(&real.2)), (&ours.0, ours.1, shape_of(&ours.2)));
+        let told = |answer: &Value| -> Vec<Value> {
+            let alerts = answer.as_array().into_iter().flatten();
+            alerts
+                .map(|alert| json!([alert["fingerprint"], alert["startsAt"], alert["status"]["state"]]))
+                .collect()
+        };
+        let (real, ours) = (told(&real.2), told(&ours.2));
+        assert!(
+            real.len() == ours.len() && real.iter().all(|alert| ours.contains(alert)),
+            "{real:?} {ours:?}"
+        );
+    }
+}
+
+/// Without what differs from one release to the next.
+fn shape_of(answer: &Value) -> BTreeSet<String> {
+    let mut answer = answer.clone();
+    for alert in answer.as_array_mut().into_iter().flatten() {
+        if let Some(status) = alert["status"].as_object_mut() {
+            status.remove("mutedBy");
+        }
+        if let Some(alert) = alert.as_object_mut() {
+            alert.remove("generatorURL");
+            alert.remove("receivers");
+        }
+    }
+    shape(&answer)
 }
 
 #[tokio::test]

@@ -202,7 +202,7 @@ async fn a_deleted_pod_is_replaced_by_one_that_never_restarted() {
     let sandbox = fast().await;
     let world = sandbox.world();
     let gone = world.pods("inference").remove(0);
-    assert!(world.delete_pod(&gone.name));
+    assert!(world.end_pod(&gone.name));
     assert!(
         world
             .until(SOON, |world| world.pods("inference").iter().any(|pod| pod.ready && pod.uid != gone.uid))

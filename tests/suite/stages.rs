@@ -12,7 +12,7 @@ use runbookd::clients::kubernetes::{self, Kubernetes};
 use runbookd::clients::loki::{self, Loki};
 use runbookd::clock::{after, before, now};
 use runbookd::incident::event::{EffectResult, Found, Leg, Opened};
-use runbookd::incident::evidence::Evidence;
+use runbookd::incident::evidence::{Evidence, Verdict};
 use runbookd::incident::permit::{Asked, Wanted};
 use runbookd::incident::plan::{Kind, Target};
 use runbookd::incident::refusal::Answer;
@@ -51,6 +51,20 @@ impl Set {
         std::fs::write(&file, text).unwrap();
         let runbook = load(&[file], Some(&vars), 1).unwrap().runbooks.remove(0);
         Self { eyes: Eyes::new(loki, kubernetes.clone()), hands: Hands::new(kubernetes), sandbox, runbook }
+    }
+
+    /// What a probe answers that stands alone in `confirm`.
+    async fn asks(&self, probe: &str) -> Evidence {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("runbook.yaml");
+        let text = format!(
+            "apiVersion: runbookd.dev/v1\nkind: Runbook\nname: r\nsummary: s\nalerts: ['alertname=\"A\"']\n\
+             confirm: {{p: {{{probe}, namespace: {NAMESPACE}}}}}\ntargets: {{deployment: chat-api}}\n\
+             steps: [{{remediate: r, restart: {{}}, verify: {{within: 5m, hold: 1m, all: [{{rollout: complete}}]}}}}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let runbook = load(&[file], None, 1).unwrap_or_else(|faults| panic!("{faults}")).runbooks.remove(0);
+        self.eyes.confirm(&self.incident(), &runbook).await.1.remove(0)
     }
 
     /// Lines of a service, so many seconds ago.
@@ -158,4 +172,77 @@ async fn a_permit_that_has_run_out_is_void_and_nothing_is_called() {
     let result = set.hands.apply(permit, after(not_after, Duration::from_secs(1))).await;
     assert!(matches!(result, EffectResult::NotTaken { .. }), "{result:?}");
     assert!(set.sandbox.world().writes().is_empty());
+}
+
+#[tokio::test]
+async fn a_budget_that_allows_no_eviction_is_blocking_and_one_that_lacks_pods_is_unmet() {
+    let set = Set::new().await;
+    let world = set.sandbox.world();
+    let ask = async |probe| {
+        let evidence = set.asks(probe).await;
+        (evidence.verdict.clone(), evidence.saw)
+    };
+    let (blocking, unmet) = ("budgets: blocking, at_least: 1", "budgets: unmet, at_least: 1");
+    let none = "0 of 0 disruption budgets allow no eviction; at least 1".to_owned();
+    assert_eq!(ask(blocking).await, (Verdict::Fails, none));
+    world.put_disruption_budget("chat-api", 1);
+    assert_eq!(ask(blocking).await.0, Verdict::Fails);
+    world.put_disruption_budget("chat-api", 0);
+    let one = "1 of 1 disruption budget allow no eviction; at least 1".to_owned();
+    assert_eq!(ask(blocking).await, (Verdict::Holds, one));
+    assert_eq!(ask(unmet).await.0, Verdict::Fails);
+    let pod = world.pods("chat-api").remove(0);
+    assert!(world.end_pod(&pod.name));
+    world.put_disruption_budget("chat-api", 0);
+    assert!(world.until(Duration::from_secs(20), |world| world.pods("chat-api").len() == 3).await);
+    let evidence = set.asks(unmet).await;
+    assert_eq!(evidence.verdict, Verdict::Holds, "{evidence:?}");
+    assert_eq!(evidence.samples[0].line, "1 of 2 pods healthy, 2 have to be, 0 may be evicted");
+}
+
+#[tokio::test]
+async fn an_autoscaler_at_its_maximum_can_do_no_more() {
+    let set = Set::new().await;
+    let world = set.sandbox.world();
+    world.put_autoscaler("chat-api", 2, 2);
+    world.put_autoscaler("auth", 2, 6);
+    let evidence = set.asks("autoscalers: at_maximum, at_least: 1").await;
+    assert_eq!(evidence.saw, "1 of 2 autoscalers at their maximum; at least 1");
+    assert_eq!(evidence.samples[0].line, "chat-api 2, wants 2, at most 2");
+    let evidence = set.asks("autoscalers: at_maximum, deployment: auth, at_least: 1").await;
+    assert_eq!(
+        (evidence.verdict, evidence.saw.as_str()),
+        (Verdict::Fails, "0 of 1 autoscaler at their maximum; at least 1")
+    );
+    assert_eq!(set.asks("autoscalers: hindered, at_least: 1").await.verdict, Verdict::Fails);
+}
+
+#[tokio::test]
+async fn events_are_counted_by_reason_and_object_and_only_new_ones() {
+    let set = Set::new().await;
+    let world = set.sandbox.world();
+    for (name, object, reason, ago) in [
+        ("a", "chat-api-1", "FailedScheduling", 60),
+        ("b", "chat-api-2", "FailedScheduling", 60),
+        ("c", "chat-api-1", "FailedScheduling", 3_600),
+        ("d", "chat-api-1", "Scheduled", 60),
+    ] {
+        world.put_event(name, object, reason, before(now(), Duration::from_secs(ago)), 3);
+    }
+    let evidence = set.asks("events: [FailedScheduling], window: 15m, at_least: 6").await;
+    assert_eq!(
+        (evidence.verdict, evidence.saw.as_str()),
+        (Verdict::Holds, "6 such events in 15m; at least 6")
+    );
+    let evidence = set
+        .asks("events: [FailedScheduling, OOMKilling], object: chat-api-2, window: 15m, at_least: 1")
+        .await;
+    assert_eq!(evidence.saw, "3 such events in 15m; at least 1");
+    assert_eq!(evidence.samples[0].from, "pod/chat-api-2");
+    // Whoever can not be asked says nothing.
+    world.disturb(System::Kubernetes, Some(Trouble::Status(403, "{}".to_owned())));
+    for probe in ["events: [A], window: 15m", "budgets: blocking", "autoscalers: hindered", "pods: stuck"] {
+        let evidence = set.asks(&format!("{probe}, at_most: 5")).await;
+        assert!(matches!(evidence.verdict, Verdict::Unknown { .. }), "{evidence:?}");
+    }
 }

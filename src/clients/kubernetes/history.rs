@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::deployment::{Deployment, RESTARTED_AT};
+use super::workload::{RESTARTED_AT, Workload};
 use crate::text::hex;
 
 /// The annotation that numbers the revisions.
@@ -24,7 +24,7 @@ const TEMPLATE_HASH: &str = "pod-template-hash";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// The Deployment itself, read at the same moment.
-    pub deployment: Deployment,
+    pub deployment: Workload,
     /// The pod template as it stands in the Deployment.
     pub template: Template,
     /// All revisions that Kubernetes has kept (`revisionHistoryLimit`), the newest first.
@@ -148,7 +148,7 @@ pub(super) fn read(deployment: &Value, sets: &[Value]) -> Result<History, serde_
     revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
     let template = Template::of(&template_of(deployment));
     Ok(History {
-        deployment: Deployment::from(&apps::Deployment::deserialize(deployment)?),
+        deployment: Workload::from(&apps::Deployment::deserialize(deployment)?),
         template,
         revisions,
     })

@@ -1,15 +1,22 @@
-//! Kubernetes: reads Deployments, their history and pods; restarts a Deployment and rolls it back, as `kubectl rollout` does.
+//! Kubernetes: reads workloads, their history, pods and nodes; restarts, rolls back, evicts, deletes pods and cordons, as kubectl does.
 //!
 //! A write is sent once, whatever comes back: kube's own retries (15 times on 429, 503 and 504, PATCH included) are switched off in the one
 //! client there is, and only questions are asked again, here. The answer's status decides, since a proxy's errors are not JSON.
 
+mod autoscalers;
+mod budgets;
 mod connect;
-mod deployment;
+mod events;
 mod history;
 mod names;
+mod nodes;
+mod owners;
 mod pods;
+mod rollback;
 #[cfg(test)]
 mod tests;
+mod workload;
+mod workloads;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,23 +26,27 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, StatusCode, header};
 use k8s_openapi::api::apps::v1 as apps;
-use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::client::AuthError;
 use kube::core::Resource as _;
 use kube::core::params::{GetParams, ListParams, Patch, PatchParams};
-use kube::core::subresource::LogParams;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, error};
 use crate::retry::Backoff;
 
-pub use deployment::{Deployment, RESTARTED_AT, Rollout, rollout_of};
+pub use autoscalers::Autoscaler;
+pub use budgets::Budget;
+pub use events::Event;
 pub use history::{History, Revision, Template};
 pub use names::{valid_name, valid_namespace};
+pub use nodes::{CORDONED_AT, Node, Ready};
+pub use owners::Owned;
 pub use pods::{Container, Ended, Owner, Pod};
+pub use rollback::Rollback;
+pub use workload::{RESTARTED_AT, Rollout, Workload, rollout_of};
 
 /// How many questions may be under way at once.
 const AT_ONCE: usize = 8;
@@ -45,11 +56,6 @@ const ASKED: usize = 3;
 const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// How many objects one answer of a list holds, as kubectl asks for.
 const PAGE: u32 = 500;
-/// How much of a container's logs one answer holds.
-const LOG_BYTES: i64 = 64 << 10;
-/// What the API server says (400) of a container that was not started again, or whose node has removed the logs.
-/// Source: `LogLocation` in Kubernetes' `pkg/registry/core/pod/strategy.go`, and the kubelet's `GetContainerLogs`.
-const NO_PREVIOUS: &str = "previous terminated container";
 /// A list that is longer than this many pages is not read to its end.
 const PAGES: usize = 20;
 const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
@@ -68,15 +74,6 @@ pub struct Settings {
     pub context: Option<String>,
 }
 
-/// What a rollback would send.
-#[derive(Debug)]
-pub struct Rollback {
-    call: String,
-    namespace: String,
-    name: String,
-    change: Value,
-}
-
 /// A cluster.
 #[derive(Clone)]
 pub struct Kubernetes(Arc<Inner>);
@@ -86,8 +83,9 @@ struct Inner {
     server: http::Uri,
     /// How long one request may take.
     timeout: Duration,
-    deployments: Questions<Deployment>,
+    workloads: Questions<Workload>,
     pods: Questions<Arc<[Pod]>>,
+    nodes: Questions<Arc<[Node]>>,
     /// Part of every question, so that one asked after a write never shares the answer to one asked before it.
     writes: AtomicU64,
 }
@@ -109,8 +107,9 @@ impl Kubernetes {
             client,
             server,
             timeout: DEFAULT_TIMEOUT,
-            deployments: Questions::new(AT_ONCE),
+            workloads: Questions::new(AT_ONCE),
             pods: Questions::new(AT_ONCE),
+            nodes: Questions::new(AT_ONCE),
             writes: AtomicU64::new(0),
         })))
     }
@@ -127,117 +126,6 @@ impl Kubernetes {
         let host = self.0.server.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-
-    /// The Deployment as it is now.
-    ///
-    /// # Errors
-    /// `NotFound` also when the *namespace* does not exist: the server's text names the deployment in both cases.
-    pub async fn deployment(&self, namespace: &str, name: &str) -> Result<Deployment, CallError> {
-        let call = format!("read deployment/{name} in {namespace}");
-        let path = checked_path(&call, namespace, name)?;
-        let question = format!("{} {path}", self.0.writes.load(Ordering::SeqCst));
-        self.0.deployments.ask(question, || self.read_deployment(&call, namespace, name)).await
-    }
-
-    async fn read_deployment(
-        &self,
-        call: &str,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Deployment, CallError> {
-        let body = self.read(call, || deployments(namespace).get(name, &GetParams::default())).await?;
-        let object: apps::Deployment =
-            serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
-        let found = Deployment::from(&object);
-        // Almost every field may be missing in an answer, so `{}` would be a deployment, too.
-        if found.namespace != namespace || found.name != name || found.uid.is_empty() {
-            return Err(CallError::new(call, Reason::ServerError, "the answer is another object"));
-        }
-        Ok(found)
-    }
-
-    /// What the Deployment runs, and what it ran.
-    ///
-    /// # Errors
-    /// As for [`Self::deployment`] and [`Self::pods`].
-    pub async fn history(&self, namespace: &str, name: &str) -> Result<History, CallError> {
-        let call = format!("read the history of deployment/{name} in {namespace}");
-        let (deployment, sets) = self.revisions(&call, namespace, name).await?;
-        history::read(&deployment, &sets).map_err(|error| CallError::unreadable(&call, &error))
-    }
-
-    /// The Deployment, and all `ReplicaSet`s of its namespace, as the server sends them.
-    async fn revisions(
-        &self,
-        call: &str,
-        namespace: &str,
-        name: &str,
-    ) -> Result<(Value, Vec<Value>), CallError> {
-        checked_path(call, namespace, name)?;
-        let body = self.read(call, || deployments(namespace).get(name, &GetParams::default())).await?;
-        let deployment: Value =
-            serde_json::from_slice(&body).map_err(|error| CallError::unreadable(call, &error))?;
-        if history::text(&deployment, "/metadata/name") != name
-            || history::text(&deployment, "/metadata/uid").is_empty()
-        {
-            return Err(CallError::new(call, Reason::ServerError, "the answer is another object"));
-        }
-        let sets = self.list(call, &apps::ReplicaSet::url_path(&(), Some(namespace))).await?;
-        Ok((deployment, sets))
-    }
-
-    /// All pods of a namespace, with the Deployments that they belong to.
-    ///
-    /// # Errors
-    /// Whatever keeps the API server from answering, also when a list is longer than 10,000. A namespace that does not exist has no pods.
-    pub async fn pods(&self, namespace: &str) -> Result<Arc<[Pod]>, CallError> {
-        let call = format!("list the pods of {namespace}");
-        checked_namespace(&call, namespace)?;
-        let question = format!("{} {namespace}", self.0.writes.load(Ordering::SeqCst));
-        self.0.pods.ask(question, || self.list_pods(&call, namespace)).await
-    }
-
-    async fn list_pods(&self, call: &str, namespace: &str) -> Result<Arc<[Pod]>, CallError> {
-        let pods: Vec<core::Pod> = self.list(call, &core::Pod::url_path(&(), Some(namespace))).await?;
-        let sets = if pods.iter().any(pods::is_of_a_set) {
-            let call = format!("list the replicasets of {namespace}");
-            pods::owners(&self.list(&call, &apps::ReplicaSet::url_path(&(), Some(namespace))).await?)
-        } else {
-            pods::Sets::new()
-        };
-        Ok(pods.iter().map(|pod| pods::read(pod, &sets)).collect())
-    }
-
-    /// The last lines that a container wrote before it was started again, the oldest first; `None` when Kubernetes has kept none.
-    ///
-    /// # Errors
-    /// Whatever keeps the API server from answering. It asks the node's kubelet, so this can fail while everything else is well.
-    pub async fn previous_logs(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-        lines: u32,
-    ) -> Result<Option<String>, CallError> {
-        let call = format!("read the previous logs of pod/{pod} in {namespace}");
-        checked_namespace(&call, namespace)?;
-        if !valid_name(pod) || !valid_name(container) {
-            return Err(CallError::unsent(&call, "a pod and a container have names of another form"));
-        }
-        let how = LogParams {
-            container: Some(container.to_owned()),
-            previous: true,
-            tail_lines: Some(i64::from(lines)),
-            limit_bytes: Some(LOG_BYTES),
-            ..LogParams::default()
-        };
-        let pods = core::Pod::url_path(&(), Some(namespace));
-        match self.read(&call, || kube::core::Request::new(&pods).logs(pod, &how)).await {
-            Ok(body) => Ok(Some(String::from_utf8_lossy(&body).into_owned())),
-            Err(error) if error.to_string().contains(NO_PREVIOUS) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// A whole list, page by page, all of one moment.
@@ -288,36 +176,28 @@ impl Kubernetes {
         }
     }
 
-    /// Restarts the Deployment with this `uid` by writing `restarted_at` into its pod template. The same value again changes nothing, so
-    /// a value that comes from the journal makes this idempotent. A paused Deployment accepts it and rolls nothing out: look first.
-    ///
-    /// # Errors
-    /// `Conflict` when the Deployment of that name is another one by now.
-    pub async fn restart_deployment(
+    /// An object as the server sends it; none when there is no such object.
+    async fn get_or_none<K: DeserializeOwned>(
         &self,
-        namespace: &str,
+        call: &str,
+        path: &str,
         name: &str,
-        uid: &str,
-        restarted_at: &str,
-    ) -> Result<(), CallError> {
-        let call = format!("restart deployment/{name} in {namespace}");
-        checked_path(&call, namespace, name)?;
-        if uid.is_empty() || restarted_at.is_empty() {
-            return Err(CallError::unsent(&call, "a restart needs the uid of the deployment and a time"));
+    ) -> Result<Option<K>, CallError> {
+        let get = || kube::core::Request::new(path).get(name, &GetParams::default());
+        match self.read(call, get).await {
+            Ok(body) => {
+                serde_json::from_slice(&body).map(Some).map_err(|error| CallError::unreadable(call, &error))
+            }
+            Err(error) if error.reason == Reason::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        let change = json!({
-            // The server compares a uid in a patch with the object's: the precondition holds at the write itself.
-            "metadata": {"uid": uid},
-            "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: restarted_at}}}},
-        });
-        self.write(&call, namespace, name, STRATEGIC_MERGE, change).await
     }
 
-    /// Patches a Deployment, once.
+    /// Patches an object of the list at `path`, once.
     async fn write(
         &self,
         call: &str,
-        namespace: &str,
+        path: &str,
         name: &str,
         kind: &'static str,
         change: Value,
@@ -325,67 +205,18 @@ impl Kubernetes {
         let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
             .validation_strict();
         // kube's own JSON patch wants a crate for its operations; the body is the same, and the type is set here.
-        let request = deployments(namespace).patch(name, &how, &Patch::Strategic(change));
+        let request = kube::core::Request::new(path).patch(name, &how, &Patch::Strategic(change));
         let mut request = request.map_err(|error| CallError::unsent(call, &error.to_string()))?;
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        self.change(call, request).await
+    }
+
+    /// Sends what may change something, once. No answer to a question from before it is shared with one from after it.
+    async fn change(&self, call: &str, request: Request<Vec<u8>>) -> Result<(), CallError> {
         self.0.writes.fetch_add(1, Ordering::SeqCst);
         let done = self.send(call, request).await;
         self.0.writes.fetch_add(1, Ordering::SeqCst);
         done.map(drop)
-    }
-
-    /// Reads what a rollback would send: from the template with the digest `from` to that of the `ReplicaSet` `set`, which must have the digest
-    /// `to`. None when the Deployment has the wanted template already.
-    ///
-    /// # Errors
-    /// `Conflict` when the Deployment, its template or the `ReplicaSet` is another one by now.
-    pub async fn prepare_rollback(
-        &self,
-        namespace: &str,
-        name: &str,
-        uid: &str,
-        from: &str,
-        (set, to): (&str, &str),
-    ) -> Result<Option<Rollback>, CallError> {
-        let call = format!("roll back deployment/{name} in {namespace}");
-        let conflict = |message: &str| Err(CallError::new(&call, Reason::Conflict, message));
-        let (deployment, sets) = self.revisions(&call, namespace, name).await?;
-        if history::text(&deployment, "/metadata/uid") != uid {
-            return conflict("the deployment is another one of the same name by now");
-        }
-        let digest = Template::of(&history::template_of(&deployment)).digest;
-        if digest == to {
-            return Ok(None);
-        }
-        if digest != from {
-            return conflict("somebody has changed the pod template since the plan was made");
-        }
-        let named = |candidate: &&Value| {
-            history::text(candidate, "/metadata/name") == set && history::is_controlled_by(candidate, uid)
-        };
-        let Some(template) = sets.iter().find(named).map(history::template_of) else {
-            return conflict(&format!("replicaset/{set} is gone"));
-        };
-        if Template::of(&template).digest != to {
-            return conflict(&format!("replicaset/{set} has another pod template by now"));
-        }
-        // The generation counts the changes of the spec. A test of the template itself fails on a real server for every `&`, `<` and `>` in it:
-        // it compares texts, and Go writes these as \u0026 and so on (<https://github.com/kubernetes/apiserver/issues/100>).
-        let change = json!([
-            {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "test", "path": "/metadata/generation", "value": deployment["metadata"]["generation"]},
-            {"op": "replace", "path": "/spec/template", "value": template},
-        ]);
-        Ok(Some(Rollback { call, namespace: namespace.to_owned(), name: name.to_owned(), change }))
-    }
-
-    /// Rolls a Deployment back. Whoever changed its spec since it was read wins: the server compares at the write itself.
-    ///
-    /// # Errors
-    /// `Conflict` when somebody did.
-    pub async fn roll_back_deployment(&self, rollback: Rollback) -> Result<(), CallError> {
-        let Rollback { call, namespace, name, change } = rollback;
-        self.write(&call, &namespace, &name, JSON_PATCH, change).await
     }
 
     /// Whether the API server answers us.
@@ -476,17 +307,8 @@ fn no_credentials(error: &AuthError) -> String {
     }
 }
 
-fn deployments(namespace: &str) -> kube::core::Request {
-    kube::core::Request::new(apps::Deployment::url_path(&(), Some(namespace)))
-}
-
-/// The path of a Deployment, for names that are names.
-fn checked_path(call: &str, namespace: &str, name: &str) -> Result<String, CallError> {
-    checked_namespace(call, namespace)?;
-    if !valid_name(name) {
-        return Err(CallError::unsent(call, &format!("{name:?} is not the name of a deployment")));
-    }
-    Ok(format!("{namespace}/{name}"))
+fn deployments(namespace: &str) -> String {
+    apps::Deployment::url_path(&(), Some(namespace))
 }
 
 fn checked_namespace(call: &str, namespace: &str) -> Result<(), CallError> {

@@ -1,21 +1,45 @@
 //! What runbookd reads of pods: whether they are ready, what their containers wait for, how they ended last, and whose they are.
 //!
-//! Pure: nothing is asked here. The phase says little: a pod on a dead node is `Running`, and so is one whose container crashes again and again.
+//! The phase says little: a pod on a dead node is `Running`, and so is one whose container crashes again and again.
 //! The Ready condition and the containers' states tell.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::Resource as _;
+use kube::core::subresource::LogParams;
+
+use http::{Request, header};
+use serde_json::{Value, json};
+
+use super::{CallError, Kubernetes, Reason, checked_namespace, valid_name};
+
+/// What the API server fills in, in seconds.
+const DEFAULT_GRACE: u64 = 30;
+/// How much of a container's logs one answer holds.
+const LOG_BYTES: i64 = 64 << 10;
+/// What the API server says (400) of a container that was not started again, or whose node has removed the logs.
+/// Source: `LogLocation` in Kubernetes' `pkg/registry/core/pod/strategy.go`, and the kubelet's `GetContainerLogs`.
+const NO_PREVIOUS: &str = "previous terminated container";
 
 /// A pod as it was at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
     /// Its name.
     pub name: String,
+    /// Tells it from a later pod of the same name.
+    pub uid: String,
+    /// Its labels, which disruption budgets select by.
+    pub labels: BTreeMap<String, String>,
+    /// The node that it was put on; none while no node would take it.
+    pub node: Option<String>,
     /// The object that made it; for a pod of a Deployment that is the Deployment.
     pub owner: Option<Owner>,
     /// `True` in its Ready condition.
@@ -24,6 +48,10 @@ pub struct Pod {
     pub succeeded: bool,
     /// It was asked to stop.
     pub stopping: bool,
+    /// When the kubelet should have ended it by force, once it was asked to stop.
+    pub ends_by: Option<Timestamp>,
+    /// How long its processes get to end when it is asked to stop.
+    pub grace: Duration,
     /// Its containers, those that run before the others first.
     pub containers: Vec<Container>,
 }
@@ -115,10 +143,21 @@ pub(super) fn read(pod: &core::Pod, sets: &Sets) -> Pod {
     let others = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
     Pod {
         name: pod.metadata.name.clone().unwrap_or_default(),
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
+        labels: pod.metadata.labels.clone().unwrap_or_default(),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|node| !node.is_empty()),
         owner,
         ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         succeeded: status.and_then(|status| status.phase.as_deref()) == Some("Succeeded"),
         stopping: pod.metadata.deletion_timestamp.is_some(),
+        grace: Duration::from_secs(
+            pod.spec
+                .as_ref()
+                .and_then(|spec| spec.termination_grace_period_seconds)
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .unwrap_or(DEFAULT_GRACE),
+        ),
+        ends_by: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
         containers: inits.iter().chain(others).map(container).collect(),
     }
 }
@@ -139,4 +178,139 @@ fn container(status: &core::ContainerStatus) -> Container {
             at: ended.finished_at.as_ref().map(|time| time.0),
         }),
     }
+}
+
+impl Kubernetes {
+    /// All pods of a namespace, with the Deployments that they belong to.
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering, also when a list is longer than 10,000. A namespace that does not exist has no pods.
+    pub async fn pods(&self, namespace: &str) -> Result<Arc<[Pod]>, CallError> {
+        let call = format!("list the pods of {namespace}");
+        checked_namespace(&call, namespace)?;
+        let question = format!("{} {namespace}", self.0.writes.load(Ordering::SeqCst));
+        self.0.pods.ask(question, || self.list_pods(&call, namespace)).await
+    }
+
+    async fn list_pods(&self, call: &str, namespace: &str) -> Result<Arc<[Pod]>, CallError> {
+        let pods: Vec<core::Pod> = self.list(call, &core::Pod::url_path(&(), Some(namespace))).await?;
+        let sets = if pods.iter().any(is_of_a_set) {
+            let call = format!("list the replicasets of {namespace}");
+            owners(&self.list(&call, &ReplicaSet::url_path(&(), Some(namespace))).await?)
+        } else {
+            Sets::new()
+        };
+        Ok(pods.iter().map(|pod| read(pod, &sets)).collect())
+    }
+
+    /// The last lines that a container wrote before it was started again, the oldest first; `None` when Kubernetes has kept none.
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering. It asks the node's kubelet, so this can fail while everything else is well.
+    pub async fn previous_logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        lines: u32,
+    ) -> Result<Option<String>, CallError> {
+        let call = format!("read the previous logs of pod/{pod} in {namespace}");
+        checked_namespace(&call, namespace)?;
+        if !valid_name(pod) || !valid_name(container) {
+            return Err(CallError::unsent(&call, "a pod and a container have names of another form"));
+        }
+        let how = LogParams {
+            container: Some(container.to_owned()),
+            previous: true,
+            tail_lines: Some(i64::from(lines)),
+            limit_bytes: Some(LOG_BYTES),
+            ..LogParams::default()
+        };
+        let pods = core::Pod::url_path(&(), Some(namespace));
+        match self.read(&call, || kube::core::Request::new(&pods).logs(pod, &how)).await {
+            Ok(body) => Ok(Some(String::from_utf8_lossy(&body).into_owned())),
+            Err(error) if error.to_string().contains(NO_PREVIOUS) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The pod of this name; none when there is no such pod (any more). Its owner is the one that it names itself: a `ReplicaSet`, say.
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering.
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, CallError> {
+        let call = format!("read pod/{name} in {namespace}");
+        checked_pod(&call, namespace, name)?;
+        let path = core::Pod::url_path(&(), Some(namespace));
+        let pod: Option<core::Pod> = self.get_or_none(&call, &path, name).await?;
+        Ok(pod.map(|pod| read(&pod, &Sets::new())).filter(|pod| pod.name == name))
+    }
+
+    /// Asks for the eviction of the pod with this `uid`; one that is gone is evicted. Disruption budgets can refuse it, and nothing is deleted then.
+    ///
+    /// # Errors
+    /// `RateLimited` when a budget refuses; `Conflict` when the pod of that name is another one by now.
+    pub async fn evict_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
+        let call = format!("evict pod/{name} in {namespace}");
+        checked_pod(&call, namespace, name)?;
+        let path = format!("{}/{name}/eviction", core::Pod::url_path(&(), Some(namespace)));
+        // kube's own writes `delete_options`, which the server does not know: the precondition would be lost.
+        let body = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        });
+        self.end_pod(&call, Request::post(path), &body).await
+    }
+
+    /// Deletes the pod with this `uid`; one that is gone is deleted. `by_force` removes the object at once, whether or not its process has ended:
+    /// only for a pod of which nothing runs any more.
+    ///
+    /// # Errors
+    /// `Conflict` when the pod of that name is another one by now.
+    pub async fn delete_pod(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        by_force: bool,
+    ) -> Result<(), CallError> {
+        let call = format!("delete pod/{name} in {namespace}");
+        checked_pod(&call, namespace, name)?;
+        let path = format!("{}/{name}", core::Pod::url_path(&(), Some(namespace)));
+        let mut body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+        });
+        if by_force {
+            body["gracePeriodSeconds"] = json!(0);
+        }
+        self.end_pod(&call, Request::delete(path), &body).await
+    }
+
+    async fn end_pod(
+        &self,
+        call: &str,
+        request: http::request::Builder,
+        body: &Value,
+    ) -> Result<(), CallError> {
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let request = request.body(body.to_string().into_bytes());
+        let request = request.map_err(|error| CallError::unsent(call, &error.to_string()))?;
+        match self.change(call, request).await {
+            // Its end is what was wanted.
+            Err(error) if error.reason == Reason::NotFound => Ok(()),
+            done => done,
+        }
+    }
+}
+
+fn checked_pod(call: &str, namespace: &str, name: &str) -> Result<(), CallError> {
+    checked_namespace(call, namespace)?;
+    if valid_name(name) {
+        return Ok(());
+    }
+    Err(CallError::unsent(call, &format!("{name:?} is not the name of a pod")))
 }

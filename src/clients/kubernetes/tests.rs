@@ -120,7 +120,7 @@ fn pods_that_are_lost_after_a_rollout_are_no_rollout() {
         let conditions = json!([{"type": "Progressing", "status": "True", "reason": reason}]);
         let status = json!({"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated,
             "availableReplicas": available, "conditions": conditions});
-        let deployment = Deployment::from(&object(generation, &status));
+        let deployment = Workload::from(&object(generation, &status));
         assert_eq!(matches!(deployment.rollout, Rollout::Complete { .. }), available == 2);
         deployment.rolling_out.is_some()
     };
@@ -143,7 +143,7 @@ fn a_deployment_without_status_is_not_complete() {
 #[tokio::test]
 async fn a_deployment_is_read_as_the_server_has_it() {
     let (cluster, wire) = with(vec![Reply::json(&data("deployment-chat-api.json"))]).await;
-    let deployment = cluster.deployment("samosachaat-prod", "chat-api").await.unwrap();
+    let deployment = cluster.workload("deployment", "samosachaat-prod", "chat-api").await.unwrap();
     assert_eq!(deployment.uid, "ce7980ca-4745-4228-a8c2-c6a18c344597");
     assert_eq!((deployment.generation, deployment.replicas, deployment.paused), (2, 2, false));
     assert_eq!(deployment.restarted_at.as_deref(), Some("2026-11-22T18:45:00Z"));
@@ -168,7 +168,7 @@ async fn an_operators_deployment_names_its_controller() {
     ]);
     object["spec"]["paused"] = json!(true);
     let (cluster, _wire) = with(vec![Reply::json(&object.to_string())]).await;
-    let deployment = cluster.deployment("samosachaat-prod", "chat-api").await.unwrap();
+    let deployment = cluster.workload("deployment", "samosachaat-prod", "chat-api").await.unwrap();
     assert_eq!(deployment.controller.as_deref(), Some("WebApp/shop"));
     assert!(deployment.paused);
 }
@@ -227,7 +227,10 @@ async fn a_list_without_items_is_an_error_and_no_empty_list() {
 #[tokio::test]
 async fn a_restart_is_the_patch_that_kubectl_sends_with_the_uid_as_its_condition() {
     let (cluster, wire) = with(vec![Reply::recorded("kubernetes/patch-restart.txt")]).await;
-    cluster.restart_deployment("samosachaat-prod", "chat-api", "u-1", "2026-11-22T19:00:00Z").await.unwrap();
+    cluster
+        .restart("deployment", "samosachaat-prod", "chat-api", "u-1", "2026-11-22T19:00:00Z")
+        .await
+        .unwrap();
     let seen = wire.seen();
     assert_eq!(seen.len(), 1);
     let (path, query) = seen[0].uri.split_once('?').unwrap();
@@ -262,7 +265,7 @@ async fn every_recorded_refusal_of_a_write_has_its_reason_and_is_sent_once() {
         ("patch-env-unknown-container-422.txt", Reason::ClientError, "image: Required value"),
     ] {
         let (cluster, wire) = with(vec![Reply::recorded(&format!("kubernetes/{file}"))]).await;
-        let error = cluster.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+        let error = cluster.restart("deployment", "shop", "web", "u", "t").await.unwrap_err();
         assert_eq!(error.reason, reason, "{file}: {error}");
         assert!(error.message.contains(said), "{file}: {error}");
         assert_eq!(error.call, "restart deployment/web in shop");
@@ -276,16 +279,16 @@ async fn every_recorded_refusal_of_a_write_has_its_reason_and_is_sent_once() {
 async fn a_write_whose_fate_is_open_is_never_sent_again() {
     for (status, reason) in [(500, Reason::ServerError), (503, Reason::ServerError), (504, Reason::Timeout)] {
         let (cluster, wire) = with(vec![Reply::error(status, "upstream failed")]).await;
-        let error = cluster.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+        let error = cluster.restart("deployment", "shop", "web", "u", "t").await.unwrap_err();
         assert_eq!((error.reason, error.reason.surely_without_effect()), (reason, false));
         assert_eq!(error.message, format!("HTTP {status}: upstream failed"));
         assert_eq!(wire.seen().len(), 1);
     }
     let broken =
-        at(&Wire::breaking().await).await.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+        at(&Wire::breaking().await).await.restart("deployment", "shop", "web", "u", "t").await.unwrap_err();
     assert_eq!(broken.reason, Reason::ServerError, "{broken}");
     let nowhere =
-        at(&Wire::nowhere().await).await.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+        at(&Wire::nowhere().await).await.restart("deployment", "shop", "web", "u", "t").await.unwrap_err();
     assert_eq!(nowhere.reason, Reason::Unreachable, "{nowhere}");
     assert!(nowhere.reason.surely_without_effect() && nowhere.message.contains("refused"), "{nowhere}");
 }
@@ -294,7 +297,7 @@ async fn a_write_whose_fate_is_open_is_never_sent_again() {
 async fn a_server_that_hangs_is_a_timeout() {
     let (mut cluster, _wire) = with(vec![Reply::Hang]).await;
     Arc::get_mut(&mut cluster.0).unwrap().timeout = Duration::from_millis(200);
-    let error = cluster.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+    let error = cluster.restart("deployment", "shop", "web", "u", "t").await.unwrap_err();
     assert_eq!(error.reason, Reason::Timeout);
 }
 
@@ -309,13 +312,16 @@ async fn a_name_that_is_none_is_never_sent() {
         ("a.b", "web"),
         ("shop", "web?x"),
     ] {
-        let error = cluster.restart_deployment(namespace, name, "u", "t").await.unwrap_err();
+        let error = cluster.restart("deployment", namespace, name, "u", "t").await.unwrap_err();
         assert_eq!(error.reason, Reason::ClientError);
-        assert_eq!(cluster.deployment(namespace, name).await.unwrap_err().reason, Reason::ClientError);
+        assert_eq!(
+            cluster.workload("deployment", namespace, name).await.unwrap_err().reason,
+            Reason::ClientError
+        );
     }
     for (uid, time) in [("", "t"), ("u", "")] {
         assert_eq!(
-            cluster.restart_deployment("shop", "web", uid, time).await.unwrap_err().reason,
+            cluster.restart("deployment", "shop", "web", uid, time).await.unwrap_err().reason,
             Reason::ClientError
         );
     }
@@ -327,18 +333,18 @@ async fn a_question_is_asked_again_while_the_server_is_busy() {
     let busy = Reply::error(503, "starting");
     let (cluster, wire) =
         with(vec![busy.clone(), busy.clone(), Reply::json(&data("deployment-chat-api.json"))]).await;
-    assert!(cluster.deployment("samosachaat-prod", "chat-api").await.is_ok());
+    assert!(cluster.workload("deployment", "samosachaat-prod", "chat-api").await.is_ok());
     assert_eq!(wire.seen().len(), 3);
 
     let (cluster, wire) =
         with(vec![Reply::Answer(429, vec![("Retry-After".to_owned(), "60".to_owned())], String::new())])
             .await;
-    let error = cluster.deployment("shop", "web").await.unwrap_err();
+    let error = cluster.workload("deployment", "shop", "web").await.unwrap_err();
     assert_eq!((error.reason, error.retry_after), (Reason::RateLimited, Some(Duration::from_secs(60))));
     assert_eq!(wire.seen().len(), 1);
 
     let (cluster, wire) = with(vec![Reply::recorded("kubernetes/get-ns-404.txt")]).await;
-    assert_eq!(cluster.deployment("nope", "x").await.unwrap_err().reason, Reason::NotFound);
+    assert_eq!(cluster.workload("deployment", "nope", "x").await.unwrap_err().reason, Reason::NotFound);
     assert_eq!(wire.seen().len(), 1);
 }
 
@@ -349,13 +355,13 @@ async fn a_question_after_a_write_never_shares_the_answer_to_one_before_it() {
     let (cluster, wire) = with(vec![Reply::Hang, Reply::json("{}"), Reply::json(&object)]).await;
     let first = tokio::spawn({
         let cluster = cluster.clone();
-        async move { cluster.deployment("samosachaat-prod", "chat-api").await }
+        async move { cluster.workload("deployment", "samosachaat-prod", "chat-api").await }
     });
     while wire.seen().is_empty() {
         tokio::task::yield_now().await;
     }
-    cluster.restart_deployment("samosachaat-prod", "chat-api", "u", "t").await.unwrap();
-    assert!(cluster.deployment("samosachaat-prod", "chat-api").await.is_ok());
+    cluster.restart("deployment", "samosachaat-prod", "chat-api", "u", "t").await.unwrap();
+    assert!(cluster.workload("deployment", "samosachaat-prod", "chat-api").await.is_ok());
     assert_eq!(
         wire.seen().iter().map(|seen| seen.method.as_str()).collect::<Vec<_>>(),
         ["GET", "PATCH", "GET"]
@@ -367,14 +373,17 @@ async fn a_question_after_a_write_never_shares_the_answer_to_one_before_it() {
 async fn an_answer_that_is_something_else_is_no_deployment() {
     for answer in ["<html>", "{}", &data("deployment-chat-api.json")] {
         let (cluster, _wire) = with(vec![Reply::json(answer)]).await;
-        assert_eq!(cluster.deployment("shop", "web").await.unwrap_err().reason, Reason::ServerError);
+        assert_eq!(
+            cluster.workload("deployment", "shop", "web").await.unwrap_err().reason,
+            Reason::ServerError
+        );
     }
 }
 
 #[tokio::test]
 async fn the_values_in_an_object_do_not_come_into_a_message() {
     let (cluster, _wire) = with(vec![Reply::recorded("kubernetes/unknown-field-strict.txt")]).await;
-    let error = cluster.restart_deployment("shop", "web", "u", "t").await.unwrap_err();
+    let error = cluster.restart("deployment", "shop", "web", "u", "t").await.unwrap_err();
     assert_eq!(
         error.message,
         "HTTP 422: \"\" is invalid: patch: Invalid value: (the object): strict decoding error: unknown field \"spec.replcas\""

@@ -35,7 +35,9 @@ pub(super) fn with_effect(incident: &Incident, runbook: &Runbook, moment: &Momen
         }
         Stage::NotDone { at, .. } => {
             if incident.resolved() {
-                return end(StepResult::Dropped, "it did not happen, and the alert has resolved".to_owned());
+                let gone = incident.suppressed().map(|why| format!("was {why}"));
+                let gone = gone.as_deref().unwrap_or("has resolved");
+                return end(StepResult::Dropped, format!("it did not happen, and the alert {gone}"));
             }
             if effect.permits >= PERMITS_AT_MOST {
                 let why = format!("it was tried {} times and could not be done", effect.permits);

@@ -222,7 +222,7 @@ fn stands_back(incident: &Incident, runbook: &Runbook, moment: &Moment) -> Optio
     }
 }
 
-/// All alerts have resolved, and no effect is on its way: no further step is begun.
+/// All alerts have resolved or are suppressed, and no effect is on its way: no further step is begun.
 fn on_resolved(incident: &Incident) -> Option<Event> {
     let closed = |outcome, why: &str| Some(Event::Closed { outcome, why: why.to_owned() });
     if incident.effects == 0 {
@@ -231,6 +231,9 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
             // What ended has its own word.
             Stage::StepEnded { result: Some(StepResult::Failed), .. } | Stage::Declined { .. } => None,
             _ if shadowed => None,
+            _ if let Some(why) = incident.suppressed() => {
+                closed(Outcome::Declined, &format!("the alert was {why}, before anything was done"))
+            }
             _ if incident.kept_away => {
                 closed(Outcome::Joined, "another incident was worked on meanwhile, and the alert resolved")
             }
@@ -240,10 +243,24 @@ fn on_resolved(incident: &Incident) -> Option<Event> {
     match incident.stage {
         // The end of a step says itself how it went.
         Stage::StepEnded { .. } | Stage::Declined { .. } => None,
+        _ if let Some(why) = incident.suppressed() => {
+            let (outcome, why) = suppressed(incident, why);
+            closed(outcome, &why)
+        }
         _ if in_vain(incident) => {
             closed(Outcome::Stopped, "the alert resolved before the next step; what was done did not verify")
         }
         _ => closed(Outcome::Recovered, RESOLVED_BY_ITSELF),
+    }
+}
+
+/// Something was done, and the rest is no longer wanted. What did not help is a person's to know all the same.
+fn suppressed(incident: &Incident, why: &str) -> (Outcome, String) {
+    match in_vain(incident) {
+        true => {
+            (Outcome::Stopped, format!("verify did not hold, and the alert was {why}, before the next step"))
+        }
+        false => (Outcome::Declined, format!("the alert was {why}; nothing more was begun")),
     }
 }
 
@@ -388,21 +405,26 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
     let next_leg = incident.leg + 1;
     let more_legs = next_leg < incident.legs.len();
     let go_on = || Next::Append(Event::StepBegan { leg: next_leg, step: 0 });
+    let more = match result {
+        None | Some(StepResult::Recovered) => more_legs || incident.unseen,
+        Some(StepResult::NotRecovered) => incident.step + 1 < runbook.steps.len(),
+        Some(StepResult::Dropped) => true,
+        _ => false,
+    };
+    if let Some(quiet) = incident.suppressed().filter(|_| more) {
+        let (outcome, why) = suppressed(incident, quiet);
+        return close(outcome, &why);
+    }
     match result {
         None | Some(StepResult::Recovered) if more_legs && !incident.resolved() => go_on(),
         // Alerts came while it worked: their targets are looked for before it is over.
         None | Some(StepResult::Recovered) if incident.unseen && !incident.resolved() => Next::Confirm,
         None | Some(StepResult::Recovered) => {
-            let would_act = incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct));
-            if incident.effects > 0 {
-                close(Outcome::Recovered, "verify held on every target")
-            } else if would_act {
-                close(Outcome::WouldAct, "in shadow: nothing was done")
-            } else if result.is_some() {
-                close(Outcome::SelfHealed, "what was expected came, and nothing had to be done")
-            } else {
-                close(Outcome::SelfHealed, "no target shows the evidence any more")
-            }
+            let healed = match result {
+                Some(_) => "what was expected came, and nothing had to be done",
+                None => "no target shows the evidence any more",
+            };
+            nothing_left(incident, "verify held on every target", healed)
         }
         Some(StepResult::WouldAct) if more_legs && !incident.resolved() => go_on(),
         Some(StepResult::WouldAct) => close(Outcome::WouldAct, "in shadow: nothing was done"),
@@ -414,8 +436,8 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
                         Outcome::Stopped,
                         "verify did not hold, and the alert resolved before the next step",
                     ),
-                    // It was only waited for here; other targets were recovered before.
-                    false => close(Outcome::Recovered, RESOLVED_BY_ITSELF),
+                    // It was only waited for here; other targets were recovered before, perhaps.
+                    false => nothing_left(incident, RESOLVED_BY_ITSELF, RESOLVED_BY_ITSELF),
                 }
             } else if more_steps {
                 Next::Append(Event::StepBegan { leg: incident.leg, step: incident.step + 1 })
@@ -441,6 +463,17 @@ fn step_ended(incident: &Incident, runbook: &Runbook, result: Option<StepResult>
                 _ => close(Outcome::Recovered, "the remaining targets need nothing any more"),
             }
         }
+    }
+}
+
+/// Nothing is left to be done: what was done before, and on which target, says how it went.
+fn nothing_left(incident: &Incident, recovered: &str, healed: &str) -> Next {
+    if incident.effects > 0 {
+        close(Outcome::Recovered, recovered)
+    } else if incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct)) {
+        close(Outcome::WouldAct, "in shadow: nothing was done")
+    } else {
+        close(Outcome::SelfHealed, healed)
     }
 }
 

@@ -44,14 +44,20 @@ fn alerts(incident: &Incident) -> String {
     };
     let kept = u64::try_from(incident.alerts.len()).unwrap_or(u64::MAX);
     let all = kept.saturating_add(incident.more.0);
-    let over = incident.alerts.values().filter(|state| state.resolved).count();
+    let over = incident.alerts.values().filter(|state| state.is_over()).count();
+    let word = if incident.alerts.values().any(|state| state.suppressed.is_some()) {
+        "resolved or kept quiet in Alertmanager"
+    } else {
+        "resolved"
+    };
     let over = u64::try_from(over).unwrap_or(u64::MAX).saturating_add(incident.more.1).min(all);
     let state = match (all, over) {
         (1, 0) => "firing".to_owned(),
+        (1, _) if incident.suppressed().is_some() => "kept quiet in Alertmanager".to_owned(),
         (1, _) => "resolved".to_owned(),
         (_, 0) => format!("{all} alerts, all firing"),
-        (_, _) if over == all => format!("{all} alerts, all resolved"),
-        _ => format!("{all} alerts, {over} resolved"),
+        (_, _) if over == all => format!("{all} alerts, all {word}"),
+        _ => format!("{all} alerts, {over} {word}"),
     };
     let cut_off = match incident.opened.truncated {
         0 => String::new(),
@@ -109,7 +115,7 @@ fn targets(incident: &Incident, history: &[Recorded]) -> Vec<String> {
 
 fn leg(incident: &Incident, history: &[Recorded], position: usize) -> String {
     let state = &incident.legs[position];
-    let done = plan_of(history, position).map_or("changed", |plan| done(plan.action));
+    let done = plan_of(history, position).map_or("changed", |plan| done(plan));
     // While a further step is on its way, how the one before it ended is old news.
     let is_at_work = position == incident.leg
         && matches!(

@@ -45,6 +45,11 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
         | Event::Planned { .. }
         | Event::Awaited { .. }
         | Event::Verified { .. } => None,
+        Event::AlertsSuppressed { fingerprints, why } => {
+            let alerts = count_of(fingerprints.len(), "alert was", "alerts were");
+            let text = format!("{alerts} {}. Nothing new is begun for what is kept quiet there.", plain(why));
+            Some(thread.note("🔕", &text))
+        }
         Event::Awaiting { leg, expects, .. } => Some(thread.note(
             "⏳",
             &format!("*Waiting* for {} to recover by itself: {}.", thread.target(*leg), plain(expects)),
@@ -206,7 +211,7 @@ impl Thread<'_> {
     }
 
     fn would_act(&self, leg: usize, asked: &[Answer]) -> Message {
-        let verb = self.plan(leg).map_or("changed", |plan| done(plan.action));
+        let verb = self.plan(leg).map_or("changed", |plan| done(plan));
         let target = self.target(leg);
         let mode = asked.iter().find(|answer| answer.guard == Guard::Mode);
         let why = mode.map_or_else(
@@ -248,7 +253,7 @@ impl Thread<'_> {
             return None;
         }
         let at = self.recorded.at;
-        let verb = self.plan(leg).map_or("changed", |plan| done(plan.action));
+        let verb = self.plan(leg).map_or("changed", |plan| done(plan));
         let title = format!("⛔ *Not {verb}*: {}", self.target(leg));
         let mut lines = vec![title.clone()];
         lines.extend(refusals.iter().map(|no| refusal(no, at)));
@@ -377,7 +382,7 @@ fn chosen(legs: &[Leg]) -> Option<Message> {
 }
 
 fn intended(op: &OperationId, plan: &Plan, asked: &[Answer]) -> Message {
-    let title = format!("🔧 *{}* {}", doing(plan.action), object(&plan.target));
+    let title = format!("🔧 *{}* {}", doing(plan), object(&plan.target));
     let mut lines = vec![title.clone()];
     lines.extend(touches(plan));
     lines.push(format!("• {}", change(plan)));

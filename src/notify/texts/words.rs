@@ -26,7 +26,7 @@ pub(super) fn standing(incident: &Incident) -> (&'static str, &'static str) {
         Stage::Intended(effect)
         | Stage::Unclear { effect, .. }
         | Stage::NotDone { effect, .. }
-        | Stage::Following { effect, .. } => ("🔧", doing(effect.plan.action)),
+        | Stage::Following { effect, .. } => ("🔧", doing(&effect.plan)),
         Stage::Awaiting { .. } => ("⏳", "Waiting for what should come by itself"),
         Stage::Verifying { .. } => ("🩺", "Checking whether it helped"),
         Stage::Ending { .. } | Stage::StepEnded { .. } => ("🔎", "Deciding what comes next"),
@@ -56,18 +56,29 @@ pub(super) const fn outcome(outcome: Outcome, acted: bool) -> (&'static str, &'s
 }
 
 /// What was done, such as "restarted".
-pub(super) const fn done(action: Action) -> &'static str {
-    match action {
+pub(super) fn done(plan: &Plan) -> &'static str {
+    match plan.action {
         Action::Restart => "restarted",
         Action::Rollback => "rolled back",
+        Action::Evict => "evicted",
+        // Not the node is deleted, but what is stuck there.
+        Action::DeletePod if plan.target.kind == Kind::Node => "cleared",
+        Action::DeletePod => "deleted",
+        Action::Cordon => "cordoned",
+        Action::Uncordon => "uncordoned",
     }
 }
 
 /// What is being done, such as "Restarting".
-pub(super) const fn doing(action: Action) -> &'static str {
-    match action {
+pub(super) fn doing(plan: &Plan) -> &'static str {
+    match plan.action {
         Action::Restart => "Restarting",
         Action::Rollback => "Rolling back",
+        Action::Evict => "Evicting",
+        Action::DeletePod if plan.target.kind == Kind::Node => "Clearing",
+        Action::DeletePod => "Deleting",
+        Action::Cordon => "Cordoning",
+        Action::Uncordon => "Uncordoning",
     }
 }
 
@@ -76,18 +87,18 @@ pub(super) const fn noun(action: Action) -> &'static str {
     match action {
         Action::Restart => "restart",
         Action::Rollback => "rollback",
+        Action::Evict => "eviction",
+        Action::DeletePod => "deletion",
+        Action::Cordon => "cordon",
+        Action::Uncordon => "uncordon",
     }
 }
 
 /// `deployment/chat-api` and its namespace, as code.
 pub(super) fn object(target: &Target) -> String {
-    format!("{} in {}", code(&short(target)), code(&target.namespace))
-}
-
-/// `deployment/chat-api`.
-pub(super) fn short(target: &Target) -> String {
     match target.kind {
-        Kind::Deployment => format!("deployment/{}", target.name),
+        Kind::Node => code(&target.short()),
+        _ => format!("{} in {}", code(&target.short()), code(&target.namespace)),
     }
 }
 
@@ -155,6 +166,10 @@ pub(super) fn plan_of(history: &[Recorded], wanted: usize) -> Option<&Plan> {
 /// The object's surroundings as they were read for the plan.
 pub(super) fn circumstances(plan: &Plan) -> String {
     let surroundings = &plan.circumstances;
+    if !plan.target.kind.is_workload() {
+        let against = surroundings.against.as_ref();
+        return against.map_or_else(|| "nothing stands against it".to_owned(), |against| plain(&against.saw));
+    }
     let mut words = vec![count(u64::from(surroundings.replicas), "replica", "replicas")];
     words.push(if surroundings.paused { "*paused*" } else { "not paused" }.to_owned());
     words.push(match &surroundings.rollout_in_progress {
@@ -194,6 +209,9 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
         }
         Outcome::WouldAct => {
             format!("Nothing was changed. If the alert is real, the {verb} is yours to do.{look}")
+        }
+        Outcome::Declined if incident.effects > 0 => {
+            "What was done stays as it is, and nothing more will be tried here.".to_owned()
         }
         Outcome::Declined => "Nothing was changed, and nothing more will be tried here.".to_owned(),
         Outcome::Inconclusive if incident.effects > 0 => {
@@ -242,7 +260,13 @@ fn cooling(incident: &Incident) -> bool {
 
 /// The command that shows how the target is.
 fn status(target: &Target) -> String {
-    code(&format!("kubectl -n {} rollout status {}", target.namespace, short(target)))
+    code(&match target.kind {
+        Kind::Node => format!("kubectl describe {}", target.short()),
+        Kind::Pod => format!("kubectl -n {} describe {}", target.namespace, target.short()),
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
+            format!("kubectl -n {} rollout status {}", target.namespace, target.short())
+        }
+    })
 }
 
 /// Why it ended, unless the line before has said so already, or the outcome's own words do.

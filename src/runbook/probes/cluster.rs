@@ -1,7 +1,9 @@
 //! Reads the questions to Kubernetes.
 
 use super::super::names::{Names, Scope};
-use super::super::{BY_DEPLOYMENT, LogsProbe, PodState, PodsProbe, Probe, RolloutsProbe, Template};
+use super::super::{
+    BY_DEPLOYMENT, LogsProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutsProbe, Template,
+};
 use super::{CountBy, counting, threshold, window};
 use crate::yaml::{Faults, Field, Fields};
 
@@ -32,19 +34,70 @@ pub(super) fn pods(
         // Nobody can say whether there should be one.
         None => fields.get("window").map(|_| None),
     };
+    let node = optional("node", &mut fields, scope, names, faults);
     let by_deployment = |field: Field<'_>, faults: &mut Faults| {
         let word = field.word(&[BY_DEPLOYMENT], |word| word, faults);
         word.map_or(CountBy::Unreadable, |word| CountBy::Label(word.to_owned()))
     };
     let (count_by, threshold) = counting(fields, by_deployment, faults);
     let by_deployment = count_by != CountBy::None;
-    let probe = match (namespace, deployment, state, window, threshold) {
-        (Some(namespace), Some(deployment), Some(state), Some(window), Some(threshold)) => {
-            Some(Probe::Pods(PodsProbe { namespace, deployment, state, window, by_deployment, threshold }))
-        }
-        _ => None,
-    };
+    let probe = (|| {
+        Some(Probe::Pods(PodsProbe {
+            namespace: namespace?,
+            deployment: deployment?,
+            node: node?,
+            state: state?,
+            window: window?,
+            by_deployment,
+            threshold: threshold?,
+        }))
+    })();
     (probe, count_by)
+}
+
+pub(super) fn nodes(
+    state: Field<'_>,
+    mut fields: Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> Option<Probe> {
+    let state = state.word(&NodeState::ALL, NodeState::as_str, faults);
+    let node = optional("node", &mut fields, scope, names, faults);
+    let window = match state {
+        Some(state @ NodeState::Unreplaced) => {
+            if fields.get("node").is_none() {
+                let message = format!("`nodes: {}` needs the `node` that is gone", state.as_str());
+                faults.add(fields.place, message, Some("add `node: ${labels.node}`".to_owned()));
+            }
+            fields.need("window", "window: 30m").and_then(|field| window(field, scale, faults)).map(Some)
+        }
+        Some(state) => {
+            let message = format!("`window` of `nodes: {}`, which is about this moment", state.as_str());
+            fields.refuse("window", &message, "remove it", faults);
+            Some(None)
+        }
+        // Nobody can say whether there should be one.
+        None => fields.get("window").map(|_| None),
+    };
+    let threshold = threshold(&mut fields, faults);
+    fields.end(faults);
+    Some(Probe::Nodes(NodesProbe { node: node?, state: state?, window: window?, threshold: threshold? }))
+}
+
+/// A field with a name in it, which may be missing.
+pub(super) fn optional(
+    name: &'static str,
+    fields: &mut Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> Option<Option<Template>> {
+    match fields.get(name) {
+        Some(field) => names.template(field, scope, faults).map(Some),
+        None => Some(None),
+    }
 }
 
 pub(super) fn rollouts(

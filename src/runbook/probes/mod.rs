@@ -3,6 +3,7 @@
 mod cluster;
 mod http;
 mod loki;
+mod objects;
 mod prometheus;
 
 use std::time::Duration;
@@ -12,7 +13,8 @@ use super::{Figures, Named, Probe, Threshold};
 use crate::yaml::{Faults, Field, Fields};
 
 /// The words that say what is asked.
-const KINDS: [&str; 6] = ["loki", "pods", "rollouts", "logs", "http", "prometheus"];
+const KINDS: [&str; 10] =
+    ["loki", "prometheus", "http", "pods", "nodes", "rollouts", "logs", "events", "budgets", "autoscalers"];
 
 /// Loki itself refuses a range above 30 days and one hour.
 const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
@@ -84,6 +86,12 @@ fn probe(
     let asked: Vec<_> = KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
     match asked.as_slice() {
         [("pods", field)] => cluster::pods(*field, fields, scope, names, scale, faults),
+        [("nodes", field)] => (cluster::nodes(*field, fields, scope, names, scale, faults), CountBy::None),
+        [("events", field)] => (objects::events(*field, fields, scope, names, scale, faults), CountBy::None),
+        [("budgets", field)] => (objects::budgets(*field, fields, scope, names, faults), CountBy::None),
+        [("autoscalers", field)] => {
+            (objects::autoscalers(*field, fields, scope, names, faults), CountBy::None)
+        }
         [("rollouts", field)] => {
             (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
         }

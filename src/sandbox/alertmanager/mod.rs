@@ -4,6 +4,7 @@
 mod api;
 mod payload;
 mod post;
+mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use super::state::{Pace, Shared};
 use crate::clock;
 pub(super) use api::answer;
+use silence::Silences;
 
 const GROUP_WAIT: Duration = Duration::from_secs(10);
 const GROUP_INTERVAL: Duration = Duration::from_mins(1);
@@ -84,8 +86,10 @@ pub(super) struct Alerts {
     groups: BTreeMap<GroupKey, Group>,
     notified: BTreeMap<GroupKey, Notified>,
     pending: BTreeMap<String, Timestamp>,
-    /// The fingerprints of what is silenced.
-    silenced: BTreeSet<String>,
+    silences: Silences,
+    /// The receivers, by fingerprint, of what is not for the webhook.
+    elsewhere: BTreeMap<String, String>,
+    started_at: Timestamp,
 }
 
 /// One flush of a group.
@@ -120,7 +124,9 @@ impl Alerts {
             groups: BTreeMap::new(),
             notified: BTreeMap::new(),
             pending: BTreeMap::new(),
-            silenced: BTreeSet::new(),
+            silences: Silences::default(),
+            elsewhere: BTreeMap::new(),
+            started_at: clock::now(),
         }
     }
 
@@ -153,19 +159,46 @@ impl Alerts {
         }
     }
 
-    pub(super) fn silence(&mut self, labels: &[(&str, &str)], silenced: bool) {
+    pub(super) fn silence(&mut self, labels: &[(&str, &str)], silenced: bool, now: Timestamp) {
+        let labels: Labels =
+            labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        if silenced {
+            self.silences.add(&labels, "ana", "deploying", now);
+        } else {
+            self.silences.end(&labels, now);
+        }
+    }
+
+    /// Routes an alert to another receiver than the webhook.
+    pub(super) fn route(&mut self, labels: &[(&str, &str)], receiver: &str) {
+        let labels: Labels =
+            labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.elsewhere.insert(payload::fingerprint(&labels), receiver.to_owned());
+    }
+
+    /// Loses an alert, and tells nobody.
+    pub(super) fn lose(&mut self, labels: &[(&str, &str)]) {
         let labels: Labels =
             labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let fingerprint = payload::fingerprint(&labels);
-        if silenced {
-            self.silenced.insert(fingerprint);
-        } else {
-            self.silenced.remove(&fingerprint);
+        self.alerts.remove(&fingerprint);
+        for group in self.groups.values_mut() {
+            group.members.remove(&fingerprint);
         }
+        self.groups.retain(|_, group| !group.members.is_empty() || group.in_flight);
+    }
+
+    fn receiver_of(&self, fingerprint: &str) -> &str {
+        self.elsewhere.get(fingerprint).map_or("runbookd", String::as_str)
+    }
+
+    fn receivers(&self) -> BTreeSet<String> {
+        self.elsewhere.values().cloned().chain(["runbookd".to_owned()]).collect()
     }
 
     /// What a SIGKILL does: the notification log is lost, and the groups wait anew.
     pub(super) fn forget(&mut self, now: Timestamp, pace: Pace) {
+        self.started_at = now;
         self.notified.clear();
         self.alerts.retain(|_, alert| !alert.resolved(now));
         let alerts = &self.alerts;
@@ -235,6 +268,24 @@ impl Alerts {
         }
     }
 
+    /// The rules of `deploy/prometheus/alerts.yaml` about nodes.
+    pub(super) fn evaluate_node(
+        &mut self,
+        alertname: &str,
+        node: &str,
+        holds: bool,
+        now: Timestamp,
+        pace: Pace,
+    ) {
+        let (severity, what) = match alertname {
+            "NodeNotReady" => ("critical", "is not Ready"),
+            _ => ("warning", "is gone"),
+        };
+        let labels = [("alertname", alertname), ("node", node), ("severity", severity)];
+        let summary = format!("node {node} {what}");
+        self.evaluate(&labels, &[("summary", &summary)], holds, PENDING, now, pace);
+    }
+
     /// A rule: what holds for so long fires, and what holds no more resolves.
     fn evaluate(
         &mut self,
@@ -267,8 +318,11 @@ impl Alerts {
         {
             group.in_flight = true;
             group.next_flush = pace.after(now, GROUP_INTERVAL);
-            let spoken = group.members.iter().filter(|member| !self.silenced.contains(*member));
-            let alerts: Vec<&Alert> = spoken.filter_map(|member| self.alerts.get(member)).collect();
+            let ours = group.members.iter().filter(|member| !self.elsewhere.contains_key(*member));
+            let alerts: Vec<&Alert> = ours
+                .filter_map(|member| self.alerts.get(member))
+                .filter(|alert| self.silences.of(&alert.labels, now).is_empty())
+                .collect();
             let (resolved, firing): (BTreeSet<String>, BTreeSet<String>) = {
                 let (resolved, firing): (Vec<_>, Vec<_>) =
                     alerts.iter().partition(|alert| alert.resolved(now));

@@ -1,13 +1,16 @@
 //! The cluster's objects: deployments as the JSON that the API serves, replica sets and pods as records that are
 //! rendered into it. Every change takes the next resourceVersion, as etcd's revision does.
 
+mod budgets;
 mod conditions;
 mod managed;
 mod meddlers;
+mod nodes;
 mod pods;
 mod render;
 mod rollout;
 mod samosachaat;
+mod sets;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +24,7 @@ use super::state::Pace;
 use meddlers::Meddlers;
 
 pub(super) use managed::record_change;
+pub use nodes::NodeFault;
 pub(super) use pods::Pod;
 pub use pods::{CrashCause, CrashFault, PodView};
 pub(super) use rollout::ReplicaSet;
@@ -69,6 +73,7 @@ pub(super) struct Cluster {
     progressed: BTreeMap<Name, Timestamp>,
     next_ip: u32,
     pub(super) meddlers: Meddlers,
+    pub(super) nodes: nodes::Nodes,
 }
 
 impl Cluster {
@@ -84,6 +89,7 @@ impl Cluster {
             progressed: BTreeMap::new(),
             next_ip: 10,
             meddlers: Meddlers::default(),
+            nodes: nodes::Nodes::default(),
         }
     }
 
@@ -151,7 +157,7 @@ impl Cluster {
                 self.next_version();
                 let pods: Vec<Name> = self.pods_of(&set.uid).map(|pod| pod.key()).collect();
                 for pod in pods {
-                    self.delete_pod(&pod, now, pace);
+                    self.stop_pod(&pod, now, pace);
                 }
             }
         }
@@ -173,7 +179,7 @@ impl Cluster {
     }
 
     /// Asks a pod to stop. False when there is no such pod.
-    pub(super) fn delete_pod(&mut self, name: &Name, now: Timestamp, pace: Pace) -> bool {
+    pub(super) fn stop_pod(&mut self, name: &Name, now: Timestamp, pace: Pace) -> bool {
         let version = self.next_version();
         let Some(pod) = self.pods.get_mut(name) else { return false };
         if pod.stopping_since.is_none() {
@@ -182,6 +188,13 @@ impl Cluster {
             pod.version = version;
         }
         true
+    }
+
+    /// Removes a pod at once, whatever its process does: `--force --grace-period=0`.
+    pub(super) fn remove_pod(&mut self, name: &Name) {
+        if self.pods.remove(name).is_some() {
+            self.next_version();
+        }
     }
 
     fn pods_of<'a>(&'a self, replica_set_uid: &'a str) -> impl Iterator<Item = &'a Pod> {
@@ -202,10 +215,13 @@ impl Cluster {
     ) -> (bool, Vec<Happening>) {
         let before = self.version;
         let mut happenings = Vec::new();
+        self.advance_nodes(now, pace, chance);
         self.advance_pods(now, pace, &mut happenings);
         self.advance_meddlers(now, pace);
         self.advance_rollouts(now, pace);
         self.advance_replica_sets(now, pace, chance, &mut happenings);
+        self.advance_sets(now, pace, chance);
+        self.advance_budgets();
         (self.version != before, happenings)
     }
 

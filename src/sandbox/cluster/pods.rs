@@ -95,6 +95,7 @@ pub(in crate::sandbox) struct Pod {
     pub(in crate::sandbox) service: String,
     pub(in crate::sandbox) uid: String,
     pub(in crate::sandbox) version: u64,
+    pub(in crate::sandbox) owner_kind: &'static str,
     pub(in crate::sandbox) owner: String,
     pub(in crate::sandbox) owner_uid: String,
     pub(in crate::sandbox) created: Timestamp,
@@ -105,6 +106,10 @@ pub(in crate::sandbox) struct Pod {
     pub(in crate::sandbox) stopping_since: Option<Timestamp>,
     pub(in crate::sandbox) gone_at: Option<Timestamp>,
     pub(in crate::sandbox) ip: String,
+    /// Where it runs; none while no node has room for it.
+    pub(in crate::sandbox) node: Option<String>,
+    /// Its machine has ended: nothing runs, and nobody there ends it.
+    pub(in crate::sandbox) lost: bool,
     /// `metadata` and `spec` of the template that it was made from.
     pub(in crate::sandbox) template: Value,
     pub(in crate::sandbox) dry: bool,
@@ -120,7 +125,7 @@ impl Pod {
 
     /// Whether it takes requests.
     pub(in crate::sandbox) fn serves(&self) -> bool {
-        self.ready_since.is_some() && self.stopping_since.is_none()
+        self.ready_since.is_some() && self.stopping_since.is_none() && !self.lost
     }
 
     /// Its pool size, as its environment says; `SQLAlchemy`'s own default is 5.
@@ -153,6 +158,7 @@ impl Pod {
     /// When it next changes by itself.
     pub(super) fn due(&self) -> Option<Timestamp> {
         match (self.gone_at, self.ready_since) {
+            _ if self.lost || self.node.is_none() => None,
             (Some(gone), _) => Some(gone),
             _ if self.crashing.is_some() => self.crashing.as_ref().map(|crashing| {
                 let starts = crashing.starts.filter(|_| self.ready_since.is_none());
@@ -177,6 +183,8 @@ pub struct PodView {
     pub stopping: bool,
     /// Whether its connection pool is exhausted.
     pub exhausted: bool,
+    /// The node that it was put on.
+    pub node: Option<String>,
 }
 
 impl From<&Pod> for PodView {
@@ -187,6 +195,7 @@ impl From<&Pod> for PodView {
             ready: pod.ready_since.is_some(),
             stopping: pod.stopping_since.is_some(),
             exhausted: pod.dry,
+            node: pod.node.clone(),
         }
     }
 }
@@ -194,11 +203,11 @@ impl From<&Pod> for PodView {
 impl Cluster {
     pub(super) fn advance_pods(&mut self, now: Timestamp, pace: Pace, happenings: &mut Vec<Happening>) {
         let before = self.pods.len();
-        self.pods.retain(|_, pod| pod.gone_at.is_none_or(|gone| gone > now));
+        self.pods.retain(|_, pod| pod.lost || pod.gone_at.is_none_or(|gone| gone > now));
         if self.pods.len() != before {
             self.next_version();
         }
-        for pod in self.pods.values_mut() {
+        for pod in self.pods.values_mut().filter(|pod| !pod.lost && pod.node.is_some()) {
             if pod.stopping_since.is_none()
                 && let Some(crashing) = pod.crashing.as_mut().filter(|crashing| crashing.next <= now)
             {
@@ -226,31 +235,17 @@ impl Cluster {
     }
 
     pub(super) fn create_pod(&mut self, set: &ReplicaSet, now: Timestamp, pace: Pace, chance: &mut Chance) {
-        let version = self.next_version();
-        self.next_ip += 1;
+        let name = format!("{}-{}", set.name, chance.suffix());
+        let owner = ("ReplicaSet", set.name.as_str(), set.uid.as_str());
+        let deployment = (set.namespace.clone(), set.deployment.clone());
+        let fault = self.crashing.get(&deployment).filter(|fault| fault.hits(&set.template)).cloned();
+        let pod = self.new_pod((&set.namespace, &name), owner, &set.template, (now, pace), chance);
         let pod = Pod {
-            name: format!("{}-{}", set.name, chance.suffix()),
-            namespace: set.namespace.clone(),
+            node: self.place(),
             service: set.deployment.clone(),
-            uid: chance.uid(),
-            version,
-            owner: set.name.clone(),
-            owner_uid: set.uid.clone(),
-            created: now,
-            ready_at: pace.after(now, START),
-            ready_since: None,
-            broken: self.broken.contains(&(set.namespace.clone(), set.deployment.clone())),
-            stopping_since: None,
-            gone_at: None,
-            ip: format!("10.244.{}.{}", self.next_ip / 250 % 250, self.next_ip % 250 + 1),
-            template: set.template.clone(),
-            dry: false,
-            dry_at: None,
-            crashing: self
-                .crashing
-                .get(&(set.namespace.clone(), set.deployment.clone()))
-                .filter(|fault| fault.hits(&set.template))
-                .map(|fault| Crashing::from(fault.clone(), pace.after(now, START))),
+            broken: self.broken.contains(&deployment),
+            crashing: fault.map(|fault| Crashing::from(fault, pace.after(now, START))),
+            ..pod
         };
         self.pods.insert(pod.key(), pod);
     }
@@ -274,7 +269,7 @@ impl Cluster {
                 self.create_pod(&set, now, pace, chance);
             }
             for pod in active.iter().take(active.len().saturating_sub(set.replicas)) {
-                self.delete_pod(&pod.key(), now, pace);
+                self.stop_pod(&pod.key(), now, pace);
                 happenings.push(happening(pod, now, HappeningKind::Stopping));
             }
             let counts = self.count(&set.uid);

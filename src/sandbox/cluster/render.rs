@@ -35,7 +35,7 @@ impl ReplicaSet {
                     "deployment.kubernetes.io/max-replicas": self.max.to_string(),
                     "deployment.kubernetes.io/revision": self.revision.to_string(),
                 },
-                "ownerReferences": [owner("Deployment", &self.deployment, &self.owner_uid)],
+                "ownerReferences": [owner(self.owner_kind, &self.deployment, &self.owner_uid)],
                 "managedFields": managed(),
             },
             "spec": {"replicas": self.replicas, "selector": {"matchLabels": selector}, "template": self.template},
@@ -55,7 +55,7 @@ impl Pod {
             "generation": 1,
             "creationTimestamp": seconds(self.created),
             "labels": self.template["metadata"]["labels"],
-            "ownerReferences": [owner("ReplicaSet", &self.owner, &self.owner_uid)],
+            "ownerReferences": [owner(self.owner_kind, &self.owner, &self.owner_uid)],
             "managedFields": managed(),
         });
         if let Some(annotations) = self.template["metadata"].get("annotations") {
@@ -79,7 +79,6 @@ impl Pod {
         let extra = json!({
             "serviceAccountName": "default",
             "serviceAccount": "default",
-            "nodeName": "node-1",
             "tolerations": [
                 {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
                 {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
@@ -91,10 +90,28 @@ impl Pod {
         for (key, value) in extra.as_object().into_iter().flatten() {
             spec[key] = value.clone();
         }
+        if let Some(node) = &self.node {
+            spec["nodeName"] = json!(node);
+        }
         json!({"metadata": metadata, "spec": spec, "status": self.status()})
     }
 
+    /// A pod that no node has room for.
+    fn unscheduled(&self) -> Value {
+        json!({
+            "phase": "Pending",
+            "conditions": [{
+                "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastProbeTime": null,
+                "lastTransitionTime": seconds(self.created), "message": "0 nodes are available: no node has room for it.",
+            }],
+            "qosClass": "Burstable",
+        })
+    }
+
     fn status(&self) -> Value {
+        if self.node.is_none() {
+            return self.unscheduled();
+        }
         let ready = self.ready_since.is_some() && self.stopping_since.is_none();
         let created = seconds(self.created);
         let changed = self.stopping_since.or(self.ready_since).map_or_else(|| created.clone(), seconds);
@@ -107,8 +124,8 @@ impl Pod {
                        "reason": "ContainersNotReady", "message": message})
             }
         };
-        // A process that runs and does not answer its probe is running, started and not ready.
-        let runs = self.ready_since.is_some() || self.broken;
+        // A process that runs and does not answer its probe is running, started and not ready. Of a lost one nobody has corrected it.
+        let runs = self.ready_since.is_some() || self.broken || self.lost;
         let state = if runs {
             json!({"running": {"startedAt": self.ready_since.map_or_else(|| created.clone(), seconds)}})
         } else {
@@ -127,7 +144,7 @@ impl Pod {
             "name": container["name"],
             "state": state,
             "lastState": {},
-            "ready": ready,
+            "ready": ready || self.lost,
             "restartCount": 0,
             "image": container["image"],
             "imageID": if runs { "example@sha256:0d14404a" } else { "" },
@@ -138,7 +155,7 @@ impl Pod {
             "conditions": [
                 condition("Initialized", true, &created),
                 condition("Ready", ready, &changed),
-                condition("ContainersReady", ready, &changed),
+                condition("ContainersReady", ready || self.lost, &changed),
                 condition("PodScheduled", true, &created),
             ],
             "hostIP": "10.0.1.5",

@@ -24,6 +24,8 @@ pub(in crate::sandbox) struct ReplicaSet {
     pub(in crate::sandbox) name: String,
     pub(in crate::sandbox) namespace: String,
     pub(in crate::sandbox) deployment: String,
+    /// `Deployment`, or another kind that has its own controller and makes replica sets all the same.
+    pub(in crate::sandbox) owner_kind: &'static str,
     pub(in crate::sandbox) owner_uid: String,
     pub(in crate::sandbox) uid: String,
     pub(in crate::sandbox) version: u64,
@@ -118,6 +120,7 @@ impl Cluster {
                 name: format!("{}-{hash}", name.1),
                 namespace: name.0.clone(),
                 deployment: name.1.clone(),
+                owner_kind: "Deployment",
                 owner_uid: uid.clone(),
                 uid: format!("{}{}", &uid[..uid.len().min(24)], &format!("{:012x}", self.version)),
                 version: self.next_version(),

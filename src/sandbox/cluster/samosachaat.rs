@@ -141,7 +141,7 @@ fn named_namespace(name: &str, at: Timestamp, chance: &mut Chance) -> Value {
     })
 }
 
-fn node(number: u32, at: Timestamp, chance: &mut Chance) -> Value {
+pub(super) fn node(number: u32, at: Timestamp, chance: &mut Chance) -> Value {
     let name = format!("node-{number}");
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
         json!({"type": kind, "status": status, "lastHeartbeatTime": seconds(at), "lastTransitionTime": seconds(at),

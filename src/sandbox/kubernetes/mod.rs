@@ -88,6 +88,9 @@ fn serve(state: &mut State, received: &Received, target: &Target, now: Timestamp
         ("DELETE", Some(name), None) if target.resource.plural == "pods" => {
             write::delete_pod(state, received, target, name, now)
         }
+        ("POST", Some(name), Some("eviction")) if target.resource.plural == "pods" => {
+            write::evict(state, received, target, name, now)
+        }
         ("POST", None, None) if target.resource.plural == "events" && target.namespace.is_some() => {
             events::create(state, received, target, now)
         }

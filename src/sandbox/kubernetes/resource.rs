@@ -28,13 +28,15 @@ const fn resource(
     Resource { group, version, plural, kind, namespaced, patchable }
 }
 
-static RESOURCES: [Resource; 9] = [
+static RESOURCES: [Resource; 11] = [
     resource("", "v1", "namespaces", "Namespace", false, false),
-    resource("", "v1", "nodes", "Node", false, false),
+    resource("", "v1", "nodes", "Node", false, true),
     resource("", "v1", "pods", "Pod", true, false),
     resource("", "v1", "events", "Event", true, false),
     resource("events.k8s.io", "v1", "events", "Event", true, false),
     resource("apps", "v1", "deployments", "Deployment", true, true),
+    resource("apps", "v1", "statefulsets", "StatefulSet", true, true),
+    resource("apps", "v1", "daemonsets", "DaemonSet", true, true),
     resource("apps", "v1", "replicasets", "ReplicaSet", true, false),
     resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true, true),
     resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true, false),

@@ -156,6 +156,15 @@ impl Failure {
         Self::new(409, "Conflict", message, details(kind, "", name))
     }
 
+    /// An eviction that a disruption budget refuses. There is no `Retry-After`.
+    pub(super) fn budget(name: &str, needs: usize, has: usize) -> Self {
+        let message =
+            format!("The disruption budget {name} needs {needs} healthy pods and has {has} currently");
+        let details = json!({"causes": [{"reason": "DisruptionBudget", "message": message}]});
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        Self::new(429, "TooManyRequests", message, details)
+    }
+
     /// What a JSON patch gets that cannot be applied, a failed `test` included.
     pub(super) fn unprocessable() -> Self {
         Self::new(422, "Invalid", "the server rejected our request due to an error in our request", json!({}))

@@ -1,7 +1,8 @@
 //! Whether a patched object is one that the API server takes: its schema, and the few rules that patches break.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Node;
 use serde_json::Value;
 
 use super::resource::Resource;
@@ -24,6 +25,9 @@ pub(super) fn decode(resource: &Resource, object: &Value) -> Result<Decoded, Str
     let spec_only = serde_json::json!({"metadata": object["metadata"], "spec": object["spec"]});
     let known = match resource.plural {
         "deployments" => serde_json::from_value::<Deployment>(spec_only).and_then(serde_json::to_value),
+        "statefulsets" => serde_json::from_value::<StatefulSet>(spec_only).and_then(serde_json::to_value),
+        "daemonsets" => serde_json::from_value::<DaemonSet>(spec_only).and_then(serde_json::to_value),
+        "nodes" => serde_json::from_value::<Node>(spec_only).and_then(serde_json::to_value),
         "horizontalpodautoscalers" => {
             serde_json::from_value::<HorizontalPodAutoscaler>(spec_only).and_then(serde_json::to_value)
         }
@@ -143,6 +147,25 @@ fn amount(quantity: &str) -> Option<f64> {
     number.parse::<f64>().ok().map(|number| number * factor)
 }
 
+/// The faults of an object that would get another uid: the server names it twice.
+fn other_uid(before: &Value, after: &Value) -> Vec<Cause> {
+    let (old_uid, uid) = (&before["metadata"]["uid"], &after["metadata"]["uid"]);
+    let given = go::quoted(uid.as_str().unwrap_or_default());
+    let fault = || Cause::invalid("metadata.uid", &given, "field is immutable");
+    if old_uid == uid { Vec::new() } else { vec![fault(), fault()] }
+}
+
+/// An object keeps its uid.
+pub(super) fn same_uid(
+    resource: &Resource,
+    name: &str,
+    before: &Value,
+    after: &Value,
+) -> Result<(), Failure> {
+    let causes = other_uid(before, after);
+    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid(&resource.qualified_kind(), name, &causes)) }
+}
+
 /// Validation of a deployment, as far as patches can break it.
 ///
 /// # Errors
@@ -153,14 +176,7 @@ pub(super) fn deployment(
     before: &Value,
     after: &Value,
 ) -> Result<(), Failure> {
-    let mut causes = Vec::new();
-    let (old_uid, uid) = (&before["metadata"]["uid"], &after["metadata"]["uid"]);
-    if old_uid != uid {
-        for _ in 0..2 {
-            let given = go::quoted(uid.as_str().unwrap_or_default());
-            causes.push(Cause::invalid("metadata.uid", &given, "field is immutable"));
-        }
-    }
+    let mut causes = other_uid(before, after);
     if before["spec"]["selector"] != after["spec"]["selector"] {
         let given = after["spec"]["selector"].to_string();
         causes.push(Cause::invalid("spec.selector", &given, "field is immutable"));

@@ -1,4 +1,4 @@
-//! Writes: patches of deployments, their scale and autoscalers, and the deletion of pods.
+//! Writes: patches of deployments, their scale, autoscalers and nodes, and the deletion and eviction of pods.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -52,6 +52,9 @@ pub(super) fn patch(
     }
     if target.resource.plural == "deployments" {
         validate::deployment(target.resource, name, &before, &after)?;
+    }
+    if matches!(target.resource.plural, "nodes" | "statefulsets" | "daemonsets") {
+        validate::same_uid(target.resource, name, &before, &after)?;
     }
     if after["metadata"]["name"] != before["metadata"]["name"] {
         let given = after["metadata"]["name"].as_str().unwrap_or_default();
@@ -251,14 +254,49 @@ pub(super) fn delete_pod(
 ) -> Result<Answer, Failure> {
     let pod = resource::find(&state.cluster, target, name)?;
     let options: Value = serde_json::from_slice(&received.body).unwrap_or(Value::Null);
-    if let Some(wanted) = options["preconditions"]["uid"].as_str()
-        && pod["metadata"]["uid"] != wanted
-    {
-        let present = pod["metadata"]["uid"].as_str().unwrap_or_default();
-        return Err(Failure::wrong_uid("Pod", name, wanted, present));
+    precondition(&pod, name, &options)?;
+    if received.param("dryRun") == Some("All") {
+        return Ok(json_answer(200, &pod));
     }
-    if received.param("dryRun") != Some("All") {
-        state.cluster.delete_pod(&target.key(name), now, state.pace);
+    let key = target.key(name);
+    if options["gracePeriodSeconds"] == 0 {
+        state.cluster.remove_pod(&key);
+        return Ok(json_answer(200, &pod));
     }
+    state.cluster.stop_pod(&key, now, state.pace);
     Ok(json_answer(200, &resource::find(&state.cluster, target, name)?))
+}
+
+/// A pod of another uid than the caller means is not touched.
+fn precondition(pod: &Value, name: &str, options: &Value) -> Result<(), Failure> {
+    match options["preconditions"]["uid"].as_str() {
+        Some(wanted) if pod["metadata"]["uid"] != wanted => {
+            let present = pod["metadata"]["uid"].as_str().unwrap_or_default();
+            Err(Failure::wrong_uid("Pod", name, wanted, present))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Evicts a pod, unless a disruption budget is against it. Fields that the kind does not have are ignored, as the real server does.
+pub(super) fn evict(
+    state: &mut State,
+    received: &Received,
+    target: &Target,
+    name: &str,
+    now: Timestamp,
+) -> Result<Answer, Failure> {
+    let pod = resource::find(&state.cluster, target, name)?;
+    let body: Value = serde_json::from_slice(&received.body)
+        .map_err(|_| Failure::unrecognized("Eviction", &received.body))?;
+    precondition(&pod, name, &body["deleteOptions"])?;
+    for budget in state.cluster.budgets_of(&pod) {
+        if budget.allowed() == 0 && pod["metadata"]["deletionTimestamp"].is_null() {
+            return Err(Failure::budget(&budget.name, budget.desired, budget.healthy));
+        }
+    }
+    state.cluster.stop_pod(&target.key(name), now, state.pace);
+    let done =
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    Ok(json_answer(201, &done))
 }

@@ -26,6 +26,7 @@ impl State {
             self.end(now, &end, &mut receipt)?;
             rest = later;
         }
+        self.suppress(now, prepared, &mut receipt)?;
         for (key, unanswered) in &prepared.unanswered {
             self.unanswered.insert(key.clone(), Unanswered { at: now, ..unanswered.clone() });
         }
@@ -60,7 +61,11 @@ impl State {
                     acts = true;
                 }
             }
-            receipt.repeated += usize::from(!acts);
+            if acts {
+                receipt.taken.push(entry.fingerprint.clone());
+            } else {
+                receipt.repeated += 1;
+            }
         }
         let mut joined = BTreeSet::new();
         for (by, entries) in groups.into_values() {
@@ -152,6 +157,35 @@ impl State {
         }
         for (incident, fingerprints) in ended {
             self.record(now, &incident, Event::AlertsResolved { fingerprints })?;
+        }
+        Ok(())
+    }
+
+    fn suppress(
+        &mut self,
+        now: Timestamp,
+        prepared: &Prepared,
+        receipt: &mut Receipt,
+    ) -> Result<(), StoreError> {
+        let mut quiet: BTreeMap<(IncidentId, &str), Vec<_>> = BTreeMap::new();
+        for (key, suppressed) in &prepared.suppressed {
+            let open =
+                self.episodes.iter().filter(|((of, _), episode)| **of == **key && episode.ends_at.is_none());
+            let open: Vec<_> = open
+                .filter_map(|(row, episode)| Some((row.clone(), episode.incident.clone()?)))
+                .filter(|(_, incident)| {
+                    self.kept(incident).is_ok_and(|kept| kept.summary.closed_at.is_none())
+                })
+                .collect();
+            receipt.suppressed += usize::from(!open.is_empty());
+            for (row, incident) in open {
+                self.episodes.remove(&row);
+                quiet.entry((incident, &suppressed.why)).or_default().push(suppressed.fingerprint.clone());
+            }
+        }
+        for ((incident, why), fingerprints) in quiet {
+            let why = why.to_owned();
+            self.record(now, &incident, Event::AlertsSuppressed { fingerprints, why })?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::super::{Receipt, UNANSWERED_KEPT, chance};
 use super::known::Learned;
 use super::writer::Turn;
 use super::{events, sql};
+use crate::alert::Fingerprint;
 use crate::clock::after;
 use crate::incident::Event;
 use crate::incident::event::Opened;
@@ -39,6 +40,12 @@ const ENDS: &str = "UPDATE episodes SET
 /// A runbook that has not heard of it keeps the end: a late copy of its firing is then known to be late.
 const ENDS_UNHEARD: &str = "INSERT INTO episodes (alert_key, runbook, starts_at, ends_at, incident)
      VALUES ($1, $2, $3, $4, '') ON CONFLICT (alert_key, runbook) DO NOTHING";
+
+/// Suppressed: the open incidents that answer it forget the episode, so that the same beginning can be answered anew.
+const FORGETS: &str = "DELETE FROM episodes
+     WHERE alert_key = $1 AND ends_at IS NULL
+       AND incident IN (SELECT id FROM incidents WHERE closed_at IS NULL)
+     RETURNING incident";
 
 /// The incident that was open already takes the episode that was meant for a new one.
 const ANSWERED_BY: &str = "UPDATE episodes SET incident = $1 WHERE alert_key = $2 AND runbook = $3";
@@ -88,6 +95,7 @@ pub(super) fn take_in(turn: &mut Turn<'_>, prepared: &Prepared) -> Result<Receip
         taking.end(&end)?;
         rest = later;
     }
+    taking.suppress()?;
     taking.unanswered()?;
     crate::crash::here("intake-in-transaction");
     Ok(taking.receipt)
@@ -134,7 +142,11 @@ impl<'t> Taking<'t, '_> {
                     group.entries.push(entry);
                 }
             }
-            self.receipt.repeated += usize::from(answered == 0);
+            if answered == 0 {
+                self.receipt.repeated += 1;
+            } else {
+                self.receipt.taken.push(entry.fingerprint.clone());
+            }
             if answered == entry.by.len() {
                 let row = |by: &Arc<By>| (Arc::clone(&by.runbook), entry.starts_at, None);
                 let rows = entry.by.iter().map(row).collect();
@@ -228,17 +240,44 @@ impl<'t> Taking<'t, '_> {
         }
         let mut resolved = HashSet::new();
         for (incident, entries) in incidents {
-            let now = self.turn.now.as_microsecond();
-            let row = sql::first(self.connection(), TOUCH, &[&now, &incident])?;
-            // None: it is closed.
-            let Some((seq, at, previous)) = row else { continue };
-            let previous: Option<String> = previous;
-            resolved.extend(entries.iter().map(|entry| entry.key()));
             let fingerprints = entries.iter().map(|entry| entry.fingerprint.clone()).collect();
-            let body = serde_json::to_string(&Event::AlertsResolved { fingerprints }).map_err(unwritable)?;
-            events::insert(self.connection(), &incident, seq, at, &body, previous.as_deref())?;
+            if self.append(&incident, &Event::AlertsResolved { fingerprints })? {
+                resolved.extend(entries.iter().map(|entry| entry.key()));
+            }
         }
         self.receipt.resolved += resolved.len();
+        Ok(())
+    }
+
+    /// As the next event of an incident; false when it is closed.
+    fn append(&self, incident: &str, event: &Event) -> Result<bool, Error> {
+        let now = self.turn.now.as_microsecond();
+        let Some((seq, at, previous)) = sql::first(self.connection(), TOUCH, &[&now, &incident])? else {
+            return Ok(false);
+        };
+        let previous: Option<String> = previous;
+        let body = serde_json::to_string(event).map_err(unwritable)?;
+        events::insert(self.connection(), incident, seq, at, &body, previous.as_deref())?;
+        Ok(true)
+    }
+
+    fn suppress(&mut self) -> Result<(), Error> {
+        // One event for each incident and reason.
+        let mut incidents: BTreeMap<(String, &str), Vec<Fingerprint>> = BTreeMap::new();
+        for (key, suppressed) in &self.prepared.suppressed {
+            let rows = sql::all::<(String,)>(self.connection(), FORGETS, &[key])?;
+            self.receipt.suppressed += usize::from(!rows.is_empty());
+            for (incident,) in rows {
+                let place = incidents.entry((incident, &suppressed.why)).or_default();
+                place.push(suppressed.fingerprint.clone());
+            }
+            let rows = sql::all(self.connection(), EPISODE, &[key])?;
+            self.turn.learned.push(Learned { alert_key: Arc::clone(key), rows, whole: true });
+        }
+        for ((incident, why), fingerprints) in incidents {
+            let why = why.to_owned();
+            self.append(&incident, &Event::AlertsSuppressed { fingerprints, why })?;
+        }
         Ok(())
     }
 

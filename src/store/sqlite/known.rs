@@ -48,8 +48,9 @@ impl Known {
 
     /// The receipt of a notification that changes nothing, whatever the order of its alerts.
     pub(super) fn nothing_changes(&self, prepared: &Prepared) -> Option<Receipt> {
-        let nothing =
-            prepared.unanswered.is_empty() && prepared.alerts.iter().all(|entry| self.repeats(entry));
+        let nothing = prepared.unanswered.is_empty()
+            && prepared.suppressed.is_empty()
+            && prepared.alerts.iter().all(|entry| self.repeats(entry));
         nothing.then(|| Receipt { repeated: prepared.alerts.len(), ..Receipt::default() })
     }
 

@@ -165,8 +165,9 @@ impl Store for Sqlite {
         if let Some(receipt) = known {
             return Ok(receipt);
         }
-        let changes =
-            |receipt: &Receipt| !receipt.opened.is_empty() || receipt.joined > 0 || receipt.resolved > 0;
+        let changes = |receipt: &Receipt| {
+            !receipt.opened.is_empty() || receipt.joined + receipt.resolved + receipt.suppressed > 0
+        };
         // It is made and freed here, and not by the one thread that writes.
         let job = Arc::clone(&prepared);
         self.write(changes, move |turn| Ok(intake::take_in(turn, &job)?)).await

@@ -121,6 +121,10 @@ fn every_other_event_has_its_line() {
     let (reason, message) = (says("conflict"), says("the object has changed"));
     let events = vec![
         Event::AlertsResolved { fingerprints: vec![story::alert("web").fingerprint] },
+        Event::AlertsSuppressed {
+            fingerprints: vec![story::alert("web").fingerprint],
+            why: says("silenced in Alertmanager by ana: deploying"),
+        },
         Event::StoodBack { behind: story::id(), runbook: says("node-failure"), until: story::at(90.0) },
         Event::LegSkipped { leg: 1, why: says("pool_errors no longer shows app=auth") },
         Event::StepBegan { leg: 0, step: 1 },

@@ -3,7 +3,9 @@
 
 mod asking;
 mod guards;
+mod node_failure;
 mod outcomes;
+mod owners;
 mod pod_crash;
 mod pods;
 mod trouble;

@@ -50,7 +50,7 @@ async fn a_killed_pod_is_replaced_by_kubernetes_and_nothing_is_done() {
     let killed = world.pods(SERVICE).remove(0);
     // It takes its time until the daemon has looked.
     world.break_rollouts(SERVICE);
-    assert!(world.delete_pod(&killed.name));
+    assert!(world.end_pod(&killed.name));
     flow.replicas_unavailable().await;
     let (id, _) = flow.event("awaiting").await;
     world.mend_rollouts(SERVICE);
@@ -139,14 +139,14 @@ async fn what_was_gone_back_from_is_never_gone_back_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runbook_stands_back_while_the_other_is_open_and_goes_on_after_it() {
     let flow = Flow::with(|setting| {
-        let stands_back = ("group_by: [namespace]", "group_by: [namespace]\ndefer_to: [pod-crash]");
+        let stands_back = ("defer_to: [node-failure]", "defer_to: [pod-crash]");
         setting.rules[0] = super::shipped_with(&[stands_back]);
     })
     .await;
     let world = flow.world();
     let killed = world.pods("auth").remove(0);
     world.break_rollouts("auth");
-    assert!(world.delete_pod(&killed.name));
+    assert!(world.end_pod(&killed.name));
     flow.replicas_unavailable().await;
     let (first, _) = flow.event("awaiting").await;
     world.exhaust_pool(SERVICE, PoolFault::ThesePods);
@@ -177,7 +177,7 @@ async fn a_runbook_stands_back_while_the_other_is_open_and_goes_on_after_it() {
 async fn an_approval_counts_although_the_window_of_the_condition_has_passed() {
     let window = Duration::from_secs(6 * 60) / super::TIME_SCALE;
     let flow = Flow::with(|setting| {
-        let text = &mut setting.rules[1].1;
+        let text = &mut setting.rules[2].1;
         for (from, to) in [("within: 6m, hold: 2m", "within: 1m, hold: 30s"), ("window: 30m", "window: 6m")] {
             assert!(text.contains(from));
             *text = text.replace(from, to);

@@ -174,6 +174,7 @@ pub(super) fn plan(name: &str, seconds: f64) -> Plan {
             judged: "now".to_owned(),
         },
         touches: vec!["2 pods are replaced by the Deployment's own rollout strategy".to_owned()],
+        objects: Vec::new(),
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(660),
         made_at: at(seconds),
@@ -405,6 +406,16 @@ pub(super) fn self_healed() -> Story {
         .and(1.6, closed(Outcome::SelfHealed, "the alert resolved before anything was done"))
 }
 
+pub(super) fn silenced() -> Story {
+    let fingerprints = vec![alert().fingerprint];
+    let why = "silenced in Alertmanager by ana: <!channel> deploying";
+    Story::new(opened())
+        .and(1.2, confirmed())
+        .and(1.3, legs(&[("chat-api", 42.0)]))
+        .and(1.5, Event::AlertsSuppressed { fingerprints, why: why.to_owned() })
+        .and(1.6, closed(Outcome::Declined, &format!("the alert was {why}, before anything was done")))
+}
+
 pub(super) fn all() -> Vec<(&'static str, Story)> {
     vec![
         ("recovered", recovered()),
@@ -418,5 +429,6 @@ pub(super) fn all() -> Vec<(&'static str, Story)> {
         ("ambiguous", ambiguous()),
         ("loki_is_down", loki_is_down()),
         ("self_healed", self_healed()),
+        ("silenced", silenced()),
     ]
 }

@@ -1,7 +1,8 @@
 //! An alert from firing to resolved is one episode, whatever order its copies come in.
 
+use runbookd::alert::Alert;
 use runbookd::incident::Event;
-use runbookd::store::{Answered, Intake, Receipt};
+use runbookd::store::{Answered, Intake, Receipt, Suppressed};
 
 use super::{Shared, by, closed, firing, in_scope, intake, names, on_every_store, resolved};
 
@@ -26,6 +27,11 @@ on_every_store!(
     a_second_runbook_answers_an_episode_that_is_open_already,
     a_storm_keeps_500_alerts_and_the_number_of_the_rest,
     alerts_of_several_scopes_open_an_incident_each,
+    a_suppressed_alert_leaves_its_incident_and_the_same_beginning_is_answered_anew,
+    a_suppression_says_nothing_to_an_incident_that_is_closed,
+    a_suppressed_alert_leaves_every_incident_that_answers_it,
+    a_beginning_is_the_same_to_the_millisecond,
+    the_receipt_names_what_was_taken,
 );
 
 async fn the_same_notification_again_changes_nothing(store: Shared) {
@@ -187,4 +193,75 @@ async fn alerts_of_several_scopes_open_an_incident_each(store: Shared) {
     let Event::Opened(opened) = &events[0].event else { panic!("{events:?}") };
     assert_eq!(opened.alerts.len(), 3);
     assert!(opened.deadline > events[0].at);
+}
+
+fn suppressed(alerts: impl IntoIterator<Item = Alert>) -> Intake {
+    let one = |alert: Alert| Suppressed {
+        fingerprint: alert.fingerprint,
+        labels: alert.labels,
+        why: "silenced in Alertmanager by ana".to_owned(),
+    };
+    Intake { suppressed: alerts.into_iter().map(one).collect(), ..Intake::default() }
+}
+
+async fn a_suppressed_alert_leaves_its_incident_and_the_same_beginning_is_answered_anew(store: Shared) {
+    let first = store.take_in(intake([firing("a", 10), firing("b", 10)])).await.unwrap().opened.remove(0);
+    let receipt =
+        store.take_in(suppressed([firing("a", 10), firing("b", 10), firing("c", 10)])).await.unwrap();
+    assert_eq!(receipt, Receipt { suppressed: 2, ..Receipt::default() });
+    let events = store.events(&first, 1).await.unwrap();
+    let [Event::AlertsSuppressed { fingerprints, why }] = [&events[0].event] else { panic!("{events:?}") };
+    assert_eq!((fingerprints.len(), why.as_str()), (2, "silenced in Alertmanager by ana"));
+    assert_eq!(store.take_in(suppressed([firing("a", 10)])).await.unwrap(), Receipt::default(), "once");
+    // A notification that was still on its way, or one after the end of the silence: into the open incident.
+    let again = store.take_in(intake([firing("a", 10)])).await.unwrap();
+    assert_eq!((again.opened.len(), again.joined, again.repeated), (0, 1, 0));
+    // Its end, if it resolves while it is suppressed, is news to nobody.
+    assert_eq!(store.take_in(intake([resolved("b", 10, 20)])).await.unwrap().resolved, 0);
+    let claim = store.claim("me", std::time::Duration::from_secs(60)).await.unwrap().remove(0);
+    let seq = store.incident(&first).await.unwrap().seq;
+    store.take_in(suppressed([firing("a", 10)])).await.unwrap();
+    store.append(&claim, seq + 1, closed(), None).await.unwrap();
+    assert_eq!(store.take_in(intake([firing("a", 10)])).await.unwrap().opened.len(), 1, "a new incident");
+}
+
+async fn a_suppression_says_nothing_to_an_incident_that_is_closed(store: Shared) {
+    let claim = super::incident(&store, "shop").await;
+    store.append(&claim, 1, closed(), None).await.unwrap();
+    assert_eq!(store.take_in(suppressed([firing("shop", 10)])).await.unwrap(), Receipt::default());
+    assert_eq!(names(&store, &claim.incident).await.len(), 2);
+    // It was answered, and a silence does not make it news.
+    assert_eq!(store.take_in(in_scope("shop", [firing("shop", 10)])).await.unwrap(), nothing(1));
+}
+
+async fn a_suppressed_alert_leaves_every_incident_that_answers_it(store: Shared) {
+    let by = vec![by("restart", "shop"), by("scale", "shop")];
+    let both = Intake { answered: vec![Answered { alert: firing("a", 10), by }], ..Intake::default() };
+    assert_eq!(store.take_in(both).await.unwrap().opened.len(), 2);
+    assert_eq!(store.take_in(suppressed([firing("a", 10)])).await.unwrap().suppressed, 1);
+    for incident in store.incidents(true, 10).await.unwrap() {
+        assert_eq!(names(&store, &incident.id).await, ["opened", "alerts_suppressed"]);
+    }
+}
+
+/// Alertmanager's API tells milliseconds, its webhook up to nine digits.
+async fn a_beginning_is_the_same_to_the_millisecond(store: Shared) {
+    let at = |nanoseconds: i32| {
+        let alert = firing("a", 10);
+        let starts_at = alert.starts_at + jiff::SignedDuration::new(0, nanoseconds);
+        Alert { starts_at, ..alert }
+    };
+    store.take_in(intake([at(123_000_000)])).await.unwrap();
+    assert_eq!(store.take_in(intake([at(123_456_000)])).await.unwrap(), nothing(1));
+    assert_eq!(store.take_in(intake([at(123_000_000)])).await.unwrap(), nothing(1));
+    assert_eq!(store.take_in(intake([at(124_000_000)])).await.unwrap().joined, 1);
+}
+
+async fn the_receipt_names_what_was_taken(store: Shared) {
+    let taken =
+        |receipt: Receipt| receipt.taken.into_iter().map(|fingerprint| fingerprint.0).collect::<Vec<_>>();
+    let of = |pods: &[&str]| pods.iter().map(|pod| firing(pod, 10).fingerprint.0).collect::<Vec<_>>();
+    assert_eq!(taken(store.take_in(intake([firing("a", 10)])).await.unwrap()), of(&["a"]));
+    let receipt = store.take_in(intake([firing("b", 10), firing("a", 10), firing("c", 10)])).await.unwrap();
+    assert_eq!(taken(receipt), of(&["b", "c"]));
 }

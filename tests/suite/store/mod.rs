@@ -144,6 +144,7 @@ fn plan(target: &str) -> Plan {
             judged: "now".to_owned(),
         },
         touches: vec!["2 pods are replaced".to_owned()],
+        objects: Vec::new(),
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(300),
         made_at: second(20),

@@ -1,4 +1,5 @@
-//! What runbookd reads of a Deployment, and how far its rollout is: the same tests in the same order as `kubectl rollout status`.
+//! What runbookd reads of a workload (Deployment, `StatefulSet`, `DaemonSet`), and how far its rollout is: the same tests in the same order as
+//! `kubectl rollout status`.
 //!
 //! Pure: nothing is asked here. Available=True and ready pods say nothing about a rollout (a failed one shows both), so neither is used.
 
@@ -6,19 +7,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 /// The annotation of the pod template that `kubectl rollout restart` writes.
 pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
+const NOT_OBSERVED: &str = "the change of the spec has not been observed yet";
 /// The API server fills these in; its own defaults stand here for answers that lack them.
 /// Source: <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/>.
 const DEFAULT_REPLICAS: i32 = 1;
 const DEFAULT_PROGRESS_DEADLINE: i32 = 600;
 
-/// A Deployment as it was at one moment.
+/// A workload as it was at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployment {
+pub struct Workload {
     /// The namespace it lives in.
     pub namespace: String,
     /// Its name.
@@ -31,6 +35,8 @@ pub struct Deployment {
     pub replicas: i32,
     /// A paused Deployment accepts a restart and rolls nothing out.
     pub paused: bool,
+    /// With `updateStrategy: OnDelete` a new template replaces no pod.
+    pub on_delete: bool,
     /// When it was last restarted as `kubectl rollout restart` does: the template's annotation, as it stands there.
     pub restarted_at: Option<String>,
     /// How far its rollout is, as `kubectl rollout status` would say it.
@@ -75,38 +81,121 @@ pub enum Rollout {
     },
 }
 
-impl From<&apps::Deployment> for Deployment {
+/// What all three have.
+fn common(
+    meta: &ObjectMeta,
+    template: Option<&PodTemplateSpec>,
+    replicas: i32,
+    rollout: Rollout,
+) -> Workload {
+    let annotations = template.and_then(|template| template.metadata.as_ref()?.annotations.as_ref());
+    let containers =
+        template.and_then(|template| template.spec.as_ref()).map(|pod| pod.containers.as_slice());
+    let mut owners = meta.owner_references.iter().flatten();
+    Workload {
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+        uid: meta.uid.clone().unwrap_or_default(),
+        generation: meta.generation.unwrap_or_default(),
+        replicas,
+        paused: false,
+        on_delete: false,
+        restarted_at: annotations.and_then(|all| all.get(RESTARTED_AT)).cloned(),
+        rolling_out: match &rollout {
+            Rollout::InProgress { what, .. } => Some(what.clone()),
+            Rollout::Complete { .. } | Rollout::Failed { .. } => None,
+        },
+        rollout,
+        progress_deadline: seconds(DEFAULT_PROGRESS_DEADLINE),
+        images: containers
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|container| container.image.clone())
+            .collect(),
+        controller: owners
+            .find(|owner| owner.controller == Some(true))
+            .map(|owner| format!("{}/{}", owner.kind, owner.name)),
+    }
+}
+
+fn seconds(number: i32) -> Duration {
+    Duration::from_secs(u64::try_from(number).unwrap_or_default())
+}
+
+impl From<&apps::Deployment> for Workload {
     fn from(object: &apps::Deployment) -> Self {
-        let meta = &object.metadata;
         let spec = object.spec.as_ref();
-        let template = spec.map(|spec| &spec.template);
-        let annotations = template.and_then(|template| template.metadata.as_ref()?.annotations.as_ref());
-        let containers =
-            template.and_then(|template| template.spec.as_ref()).map(|pod| pod.containers.as_slice());
         let deadline =
             spec.and_then(|spec| spec.progress_deadline_seconds).unwrap_or(DEFAULT_PROGRESS_DEADLINE);
-        let mut owners = meta.owner_references.iter().flatten();
         let rollout = rollout_of(object);
         Self {
-            namespace: meta.namespace.clone().unwrap_or_default(),
-            name: meta.name.clone().unwrap_or_default(),
-            uid: meta.uid.clone().unwrap_or_default(),
-            generation: meta.generation.unwrap_or_default(),
-            replicas: desired(object),
             paused: spec.and_then(|spec| spec.paused).unwrap_or_default(),
-            restarted_at: annotations.and_then(|all| all.get(RESTARTED_AT)).cloned(),
             rolling_out: rolling_out(object, &rollout),
-            rollout,
-            progress_deadline: Duration::from_secs(u64::try_from(deadline).unwrap_or_default()),
-            images: containers
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|container| container.image.clone())
-                .collect(),
-            controller: owners
-                .find(|owner| owner.controller == Some(true))
-                .map(|owner| format!("{}/{}", owner.kind, owner.name)),
+            progress_deadline: seconds(deadline),
+            ..common(&object.metadata, spec.map(|spec| &spec.template), desired(object), rollout)
         }
+    }
+}
+
+impl From<&apps::StatefulSet> for Workload {
+    /// Source: `StatefulSetStatusViewer.Status` in kubectl's `pkg/polymorphichelpers/rollout_status.go`.
+    fn from(object: &apps::StatefulSet) -> Self {
+        let spec = object.spec.as_ref();
+        let status = object.status.clone().unwrap_or_default();
+        let strategy = spec.and_then(|spec| spec.update_strategy.as_ref());
+        let desired = spec.and_then(|spec| spec.replicas).unwrap_or(DEFAULT_REPLICAS);
+        let ready = status.ready_replicas.unwrap_or_default();
+        let updated = status.updated_replicas.unwrap_or_default();
+        let partition = strategy
+            .and_then(|strategy| strategy.rolling_update.as_ref()?.partition)
+            .filter(|partition| *partition > 0);
+        let observed =
+            status.observed_generation.unwrap_or_default() >= object.metadata.generation.unwrap_or_default();
+        let what = if !observed {
+            Some(NOT_OBSERVED.to_owned())
+        } else if ready < desired {
+            Some(format!("{ready} of {desired} pods are ready"))
+        } else if let Some(partition) = partition {
+            let wanted = desired - partition;
+            (updated < wanted).then(|| format!("{updated} of {wanted} new pods have been created"))
+        } else {
+            let differs = status.update_revision != status.current_revision;
+            differs.then(|| format!("{updated} of {desired} pods are of the newest revision"))
+        };
+        let rollout = progress(what, updated, ready, desired);
+        let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
+        Self { on_delete, ..common(&object.metadata, spec.map(|spec| &spec.template), desired, rollout) }
+    }
+}
+
+impl From<&apps::DaemonSet> for Workload {
+    /// Source: `DaemonSetStatusViewer.Status` in kubectl's `pkg/polymorphichelpers/rollout_status.go`.
+    fn from(object: &apps::DaemonSet) -> Self {
+        let spec = object.spec.as_ref();
+        let status = object.status.clone().unwrap_or_default();
+        let strategy = spec.and_then(|spec| spec.update_strategy.as_ref());
+        let desired = status.desired_number_scheduled;
+        let updated = status.updated_number_scheduled.unwrap_or_default();
+        let available = status.number_available.unwrap_or_default();
+        let observed =
+            status.observed_generation.unwrap_or_default() >= object.metadata.generation.unwrap_or_default();
+        let what = if !observed {
+            Some(NOT_OBSERVED.to_owned())
+        } else if updated < desired {
+            Some(format!("{updated} of {desired} new pods have been created"))
+        } else {
+            (available < desired).then(|| format!("{available} of {desired} new pods are available"))
+        };
+        let rollout = progress(what, updated, available, desired);
+        let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
+        Self { on_delete, ..common(&object.metadata, spec.map(|spec| &spec.template), desired, rollout) }
+    }
+}
+
+fn progress(what: Option<String>, updated: i32, available: i32, desired: i32) -> Rollout {
+    match what {
+        Some(what) => Rollout::InProgress { updated, available, desired, what },
+        None => Rollout::Complete { ready: available },
     }
 }
 
@@ -122,7 +211,7 @@ pub fn rollout_of(object: &apps::Deployment) -> Rollout {
     let in_progress = |what| Rollout::InProgress { updated, available, desired, what };
 
     if status.observed_generation.unwrap_or_default() < object.metadata.generation.unwrap_or_default() {
-        return in_progress("the change of the spec has not been observed yet".to_owned());
+        return in_progress(NOT_OBSERVED.to_owned());
     }
     let timed_out = status.conditions.iter().flatten().find(|condition| {
         condition.type_ == "Progressing" && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")

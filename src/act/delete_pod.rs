@@ -1,0 +1,206 @@
+//! Deletion of a pod, as `kubectl delete pod` does it; disruption budgets are not asked. On a node: of the pods that are stuck there.
+//!
+//! By force (`--grace-period=0`) only what is stuck on a node that is gone: the object is removed whether or not the process has ended, and where
+//! the node might still run it, a `StatefulSet`'s pod would run twice. A node that merely does not answer is not gone.
+
+use jiff::Timestamp;
+
+use super::pod::{self, gone};
+use super::{Followed, GRACE, PlanError, Right, result_of, right, unobserved, unread};
+use crate::clients::kubernetes::{Kubernetes, Node, Pod};
+use crate::clients::{CallError, Reason};
+use crate::incident::event::{EffectResult, Observation};
+use crate::incident::permit::Permit;
+use crate::incident::plan::{Against, Change, Circumstances, Kind, Object, Plan, Target};
+use crate::runbook::Action;
+use crate::text::count;
+
+/// What a person judges, and the journal keeps, of a deletion by force.
+const BY_FORCE: &str = "removed by force";
+const DELETED: &str = "deleted";
+
+/// The rights that it needs.
+pub(super) const RIGHTS: &[Right] = &[
+    right("", "pods", "get"),
+    right("", "pods", "list"),
+    right("apps", "replicasets", "list"),
+    right("", "nodes", "get"),
+    right("", "pods", "delete"),
+];
+
+pub(super) async fn plan(
+    kubernetes: &Kubernetes,
+    target: &Target,
+    now: Timestamp,
+) -> Result<Plan, PlanError> {
+    match target.kind {
+        Kind::Node => plan_for_node(kubernetes, target, now).await,
+        _ => plan_for_pod(kubernetes, target, now).await,
+    }
+}
+
+async fn plan_for_pod(kubernetes: &Kubernetes, target: &Target, now: Timestamp) -> Result<Plan, PlanError> {
+    let pod = pod::of(kubernetes, target).await?;
+    let mut against = pod::lonely(&pod, target);
+    let mut says = format!("delete {target}");
+    if pod.stopping {
+        let node = pod.node.clone().unwrap_or_default();
+        says = format!("remove {target} by force, which is stuck on node/{node}");
+        against = if is_stuck(&pod, now) {
+            still_there(kubernetes.node(&node).await.map_err(unread)?.as_ref())
+        } else {
+            Some(Against {
+                saw: format!("{target} is stopping already"),
+                why: "it still has time to end by itself".to_owned(),
+                passes: true,
+            })
+        };
+    }
+    let touches = if pod.stopping { "its owner makes a new pod".to_owned() } else { pod::replaced(&pod) };
+    Ok(Plan {
+        action: Action::DeletePod,
+        target: target.clone(),
+        says,
+        change: change(pod.stopping),
+        touches: vec![touches, "disruption budgets are not asked".to_owned()],
+        objects: Vec::new(),
+        circumstances: Circumstances { against, ..Circumstances::default() },
+        settles_within: pod.grace + GRACE,
+        made_at: now,
+        uid: pod.uid,
+    })
+}
+
+async fn plan_for_node(kubernetes: &Kubernetes, target: &Target, now: Timestamp) -> Result<Plan, PlanError> {
+    let Target { namespace, name, .. } = target;
+    let node = kubernetes.node(name).await.map_err(unread)?;
+    let pods = kubernetes.pods(namespace).await.map_err(unread)?;
+    let stuck: Vec<&Pod> =
+        pods.iter().filter(|pod| pod.node.as_ref() == Some(name) && is_stuck(pod, now)).collect();
+    if stuck.is_empty() {
+        let why = format!("no pod of {namespace} is stuck on {target}");
+        return Err(PlanError { why, for_good: false });
+    }
+    let number = count(stuck.len() as u64, "pod", "pods");
+    Ok(Plan {
+        action: Action::DeletePod,
+        target: target.clone(),
+        uid: node.as_ref().map(|node| node.uid.clone()).unwrap_or_default(),
+        says: format!("remove {number} of {namespace} by force that are stuck on {target}"),
+        change: change(true),
+        touches: stuck.iter().map(|pod| format!("pod/{}", pod.name)).collect(),
+        objects: stuck.iter().map(|pod| Object { name: pod.name.clone(), uid: pod.uid.clone() }).collect(),
+        circumstances: Circumstances { against: still_there(node.as_ref()), ..Circumstances::default() },
+        settles_within: GRACE,
+        made_at: now,
+    })
+}
+
+fn change(by_force: bool) -> Change {
+    let after = if by_force { BY_FORCE } else { DELETED };
+    Change {
+        field: "metadata.deletionTimestamp".to_owned(),
+        before: by_force.then(|| "stuck".to_owned()),
+        after: after.to_owned(),
+        judged: after.to_owned(),
+    }
+}
+
+/// Whether the pod was to have ended by now.
+fn is_stuck(pod: &Pod, now: Timestamp) -> bool {
+    pod.ends_by.is_some_and(|ends_by| now > ends_by)
+}
+
+/// A node that is known to the API server may still run its pods, whatever it answers; unless somebody has declared it off.
+fn still_there(node: Option<&Node>) -> Option<Against> {
+    let node = node.filter(|node| !node.out_of_service)?;
+    let name = &node.name;
+    Some(Against {
+        saw: format!("node/{name} is still there ({node})"),
+        why: format!(
+            "its pods may still run; once its machine is surely off: `kubectl taint node {name} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`"
+        ),
+        passes: true,
+    })
+}
+
+pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
+    let plan = permit.plan();
+    let Target { kind, namespace, name } = &plan.target;
+    let by_force = plan.change.after == BY_FORCE;
+    if *kind == Kind::Pod && !by_force {
+        let sent = kubernetes.delete_pod(namespace, name, &plan.uid, false).await;
+        return sent.map_or_else(result_of, |()| EffectResult::Applied);
+    }
+    // A node that is back since the plan was made runs its pods again.
+    match node_of(kubernetes, plan).await {
+        Ok(node) => {
+            if let Some(Against { saw, .. }) = still_there(node.as_ref()) {
+                return EffectResult::Refused { reason: Reason::Conflict.as_str().to_owned(), message: saw };
+            }
+        }
+        Err(error) => {
+            let (reason, message) = (error.reason.as_str().to_owned(), error.to_string());
+            return EffectResult::NotTaken { reason, message };
+        }
+    }
+    let own = [Object { name: name.clone(), uid: plan.uid.clone() }];
+    let objects = if *kind == Kind::Pod { &own[..] } else { &plan.objects[..] };
+    for (done, pod) in objects.iter().enumerate() {
+        if let Err(error) = kubernetes.delete_pod(namespace, &pod.name, &pod.uid, true).await {
+            return match result_of(error) {
+                // Some are gone already: a look tells which, and the rest can be tried again.
+                EffectResult::NotTaken { reason, message } | EffectResult::Refused { reason, message }
+                    if done > 0 =>
+                {
+                    EffectResult::Unclear { reason, message }
+                }
+                result => result,
+            };
+        }
+    }
+    EffectResult::Applied
+}
+
+/// The node that the pods of the plan are stuck on.
+async fn node_of(kubernetes: &Kubernetes, plan: &Plan) -> Result<Option<Node>, CallError> {
+    if plan.target.kind == Kind::Node {
+        return kubernetes.node(&plan.target.name).await;
+    }
+    match kubernetes.pod(&plan.target.namespace, &plan.target.name).await? {
+        Some(pod) => kubernetes.node(&pod.node.unwrap_or_default()).await,
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation {
+    if plan.change.after != BY_FORCE {
+        return pod::stopping(kubernetes, plan).await;
+    }
+    match left(kubernetes, plan).await {
+        Ok(0) => Observation::Done,
+        Ok(_) => Observation::NotDone,
+        Err(error) => unobserved(plan, &error),
+    }
+}
+
+/// How many of the plan's pods are still there.
+async fn left(kubernetes: &Kubernetes, plan: &Plan) -> Result<usize, CallError> {
+    let pods = kubernetes.pods(&plan.target.namespace).await?;
+    let is_ours = |pod: &&Pod| pod.uid == plan.uid || plan.objects.iter().any(|object| object.uid == pod.uid);
+    Ok(pods.iter().filter(is_ours).count())
+}
+
+pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
+    if plan.target.kind == Kind::Pod {
+        return gone(kubernetes, plan).await;
+    }
+    match left(kubernetes, plan).await {
+        Ok(0) => {
+            let number = count(plan.objects.len() as u64, "pod is", "pods are");
+            Followed::Complete(format!("{number} gone"))
+        }
+        Ok(left) => Followed::NotYet(format!("{} still there", count(left as u64, "pod is", "pods are"))),
+        Err(error) => super::unfollowed(plan, &error),
+    }
+}

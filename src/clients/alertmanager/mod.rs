@@ -1,0 +1,196 @@
+//! Alertmanager's API v2: which alerts it hears of now, whether it sends them to somebody, and since when it runs.
+//!
+//! Only reads. What a list leaves out says nothing by itself: an Alertmanager that has just started knows no alert at all.
+
+mod answer;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
+use jiff::Timestamp;
+
+pub use answer::{Alerts, Listed, Silence, State};
+
+use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, Secret, http_client};
+
+/// How many questions may be under way at once.
+const AT_ONCE: usize = 2;
+/// The largest answer that is read: about 40,000 alerts.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+
+/// Where Alertmanager is, and who we are there.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address without `/api/v2`, such as `http://alertmanager:9093`; a path prefix (`--web.route-prefix`) may follow.
+    pub url: String,
+    /// A token for a gateway in front of it.
+    pub bearer: Option<Secret>,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+impl Settings {
+    /// Alertmanager at `url` without a token.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), bearer: None, timeout: DEFAULT_TIMEOUT }
+    }
+}
+
+/// An Alertmanager.
+#[derive(Debug, Clone)]
+pub struct Alertmanager(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    url: String,
+    headers: http::HeaderMap,
+    answers: Questions<Arc<Vec<u8>>>,
+}
+
+impl Alertmanager {
+    /// Reads the settings. Alertmanager need not be up.
+    ///
+    /// # Errors
+    /// When the address or the token cannot be used in a request.
+    pub fn new(settings: &Settings) -> Result<Self, ConnectError> {
+        let url = settings.url.trim_end_matches('/').to_owned();
+        let usable = reqwest::Url::parse(&url).is_ok_and(|parsed| {
+            matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.query().is_none()
+        });
+        if !usable {
+            let text = "the address of Alertmanager must look like http://alertmanager:9093";
+            return Err(ConnectError::new(text));
+        }
+        let mut headers = http::HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if let Some(bearer) = &settings.bearer {
+            let value = HeaderValue::from_str(&format!("Bearer {}", bearer.reveal()));
+            let mut value = value.map_err(|_| {
+                ConnectError::new(
+                    "the token for Alertmanager cannot be sent as a header; does it end in a newline?",
+                )
+            })?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let http = http_client(settings.timeout)?;
+        Ok(Self(Arc::new(Inner { http, url, headers, answers: Questions::new(AT_ONCE) })))
+    }
+
+    /// Every alert that it hears of, whoever it is for, the suppressed ones included. What has resolved is not in it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from answering.
+    pub async fn alerts(&self) -> Result<Alerts, CallError> {
+        self.list("ask Alertmanager for its alerts", &[]).await
+    }
+
+    /// The state of the alerts that have all of these labels: active when one of them is, else suppressed when one of them is.
+    ///
+    /// # Errors
+    /// `ClientError` without any label, because that would mean every alert; and `ServerError` when an alert of the answer can not
+    /// be read, because it may be one of them.
+    pub async fn state(&self, labels: &BTreeMap<String, String>) -> Result<State, CallError> {
+        let call = "ask Alertmanager for an alert";
+        if labels.is_empty() {
+            return Err(CallError::unsent(call, "no label was given, and no label would mean every alert"));
+        }
+        let filters: Vec<String> =
+            labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+        let pairs: Vec<(&str, &str)> = filters.iter().map(|filter| ("filter", filter.as_str())).collect();
+        let Alerts { all, unreadable } = self.list(call, &pairs).await?;
+        // Asked again here: a filter that was read in another way must not answer for another alert.
+        let states = all
+            .iter()
+            .filter(|alert| labels.iter().all(|(name, value)| alert.label(name) == value))
+            .map(|alert| alert.state());
+        match states.max() {
+            Some(state @ State::Active) => Ok(state),
+            _ if unreadable > 0 => {
+                Err(CallError::new(call, Reason::ServerError, "an alert of the answer cannot be read"))
+            }
+            state => Ok(state.unwrap_or(State::Absent)),
+        }
+    }
+
+    /// Since when it runs.
+    ///
+    /// # Errors
+    /// Whatever keeps it from answering.
+    pub async fn running_since(&self) -> Result<Timestamp, CallError> {
+        let call = "ask Alertmanager for its status";
+        let body = self.get(call, "/api/v2/status", &[]).await?;
+        answer::started(&body).map_err(|what| CallError::unreadable(call, &*what))
+    }
+
+    /// The names of its receivers.
+    ///
+    /// # Errors
+    /// Whatever keeps it from answering.
+    pub async fn receivers(&self) -> Result<Vec<String>, CallError> {
+        let call = "ask Alertmanager for its receivers";
+        let body = self.get(call, "/api/v2/receivers", &[]).await?;
+        answer::receivers(&body).map_err(|what| CallError::unreadable(call, &*what))
+    }
+
+    /// Who made a silence, and why.
+    ///
+    /// # Errors
+    /// `NotFound` when it is gone, and whatever keeps Alertmanager from answering.
+    pub async fn silence(&self, id: &str) -> Result<Silence, CallError> {
+        let call = "ask Alertmanager for a silence";
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            return Err(CallError::unsent(call, "its name is not a UUID"));
+        }
+        let body = self.get(call, &format!("/api/v2/silence/{id}"), &[]).await?;
+        answer::silence(&body).map_err(|what| CallError::unreadable(call, &*what))
+    }
+
+    async fn list(&self, call: &str, filters: &[(&str, &str)]) -> Result<Alerts, CallError> {
+        // These are the defaults, said all the same: everything rests on the list being whole.
+        let mut pairs = vec![("active", "true"), ("silenced", "true"), ("inhibited", "true")];
+        pairs.extend(filters);
+        let body = self.get(call, "/api/v2/alerts", &pairs).await?;
+        answer::alerts(&body).map_err(|what| CallError::unreadable(call, &*what))
+    }
+
+    async fn get(&self, call: &str, path: &str, pairs: &[(&str, &str)]) -> Result<Arc<Vec<u8>>, CallError> {
+        let question = format!("{path} {pairs:?}");
+        self.0.answers.ask(question, || self.get_once(call, path, pairs)).await
+    }
+
+    async fn get_once(
+        &self,
+        call: &str,
+        path: &str,
+        pairs: &[(&str, &str)],
+    ) -> Result<Arc<Vec<u8>>, CallError> {
+        let request =
+            self.0.http.get(format!("{}{path}", self.0.url)).query(pairs).headers(self.0.headers.clone());
+        let mut answer = request.send().await.map_err(|error| CallError::of_reqwest(call, error))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| CallError::of_reqwest(call, error))? {
+            if body.len() + chunk.len() > MOST_BYTES {
+                let text = "the answer is larger than 32 MiB; there are too many alerts";
+                return Err(CallError::new(call, Reason::ClientError, text));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            return Ok(Arc::new(body));
+        }
+        Err(CallError::of_answer(call, status, &headers, &String::from_utf8_lossy(&body)))
+    }
+}
+
+/// A value as Alertmanager's matchers read it between quotation marks (`pkg/labels/parse.go`).
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n"))
+}

@@ -1,0 +1,170 @@
+//! What runbookd reads of nodes, and how new pods are kept away from one.
+//!
+//! That a pod lists as `Running` says nothing of its node: the kubelet of a dead one does not correct it. The Ready condition tells, and it is
+//! `Unknown`, and not `False`, when nothing was heard of the kubelet.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use kube::core::Resource as _;
+use serde_json::{Value, json};
+
+use super::{CallError, JSON_PATCH, Kubernetes, STRATEGIC_MERGE, valid_name};
+
+/// The annotation that says that runbookd cordoned a node, and when.
+pub const CORDONED_AT: &str = "runbookd.dev/cordoned-at";
+/// Whoever knows that a machine is off says so with this taint; Kubernetes itself then removes the node's pods.
+/// Source: <https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown>.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
+/// A node as it was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Tells it from a later node of the same name.
+    pub uid: String,
+    /// When it joined the cluster.
+    pub created: Option<Timestamp>,
+    /// Its Ready condition.
+    pub ready: Ready,
+    /// What it is short of: the conditions `MemoryPressure`, `DiskPressure`, `PIDPressure` that are true.
+    pub pressures: Vec<String>,
+    /// No new pods: `kubectl cordon`.
+    pub unschedulable: bool,
+    /// When runbookd cordoned it, in its own words.
+    pub cordoned_at: Option<String>,
+    /// Somebody has declared that its machine is off.
+    pub out_of_service: bool,
+}
+
+/// The Ready condition of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Whether it is `True`.
+    pub is_true: bool,
+    /// `True`, `False`, or `Unknown` when nothing was heard of the kubelet.
+    pub status: String,
+    /// In Kubernetes' words.
+    pub message: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ready { status, message, since, .. } = &self.ready;
+        write!(f, "Ready={status}")?;
+        if let Some(since) = since {
+            write!(f, " since {since}")?;
+        }
+        if !self.ready.is_true && !message.is_empty() {
+            write!(f, ": {message}")?;
+        }
+        for pressure in &self.pressures {
+            write!(f, ", {pressure}")?;
+        }
+        if self.unschedulable {
+            f.write_str(", cordoned")?;
+        }
+        Ok(())
+    }
+}
+
+/// The node. What the API server leaves out is read as not ready.
+pub(super) fn read(node: &core::Node) -> Node {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+    let spec = node.spec.as_ref();
+    let taints = spec.and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let annotations = node.metadata.annotations.as_ref();
+    Node {
+        name: node.metadata.name.clone().unwrap_or_default(),
+        uid: node.metadata.uid.clone().unwrap_or_default(),
+        created: node.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        ready: Ready {
+            is_true: ready.is_some_and(|condition| condition.status == "True"),
+            status: ready.map_or_else(|| "Unknown".to_owned(), |condition| condition.status.clone()),
+            message: ready.and_then(|condition| condition.message.clone()).unwrap_or_default(),
+            since: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0),
+        },
+        pressures: conditions
+            .iter()
+            .filter(|condition| condition.type_.ends_with("Pressure") && condition.status == "True")
+            .map(|condition| condition.type_.clone())
+            .collect(),
+        unschedulable: spec.and_then(|spec| spec.unschedulable).unwrap_or_default(),
+        cordoned_at: annotations.and_then(|all| all.get(CORDONED_AT)).cloned(),
+        out_of_service: taints.iter().any(|taint| taint.key == OUT_OF_SERVICE),
+    }
+}
+
+impl Kubernetes {
+    /// All nodes of the cluster.
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering, also when there are more than 10,000.
+    pub async fn nodes(&self) -> Result<Arc<[Node]>, CallError> {
+        let question = format!("{} nodes", self.0.writes.load(Ordering::SeqCst));
+        let list = || async {
+            let nodes: Vec<core::Node> =
+                self.list("list the nodes", &core::Node::url_path(&(), None)).await?;
+            Ok(nodes.iter().map(read).collect())
+        };
+        self.0.nodes.ask(question, list).await
+    }
+
+    /// The node of this name; none when there is no such node (any more).
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering.
+    pub async fn node(&self, name: &str) -> Result<Option<Node>, CallError> {
+        let call = format!("read node/{name}");
+        checked(&call, name)?;
+        let node: Option<core::Node> =
+            self.get_or_none(&call, &core::Node::url_path(&(), None), name).await?;
+        Ok(node.as_ref().map(read).filter(|node| node.name == name))
+    }
+
+    /// Keeps new pods away from the node with this `uid`, and notes that runbookd did. The same note again changes nothing.
+    ///
+    /// # Errors
+    /// `Conflict` when the node of that name is another one by now.
+    pub async fn cordon_node(&self, name: &str, uid: &str, cordoned_at: &str) -> Result<(), CallError> {
+        let call = format!("cordon node/{name}");
+        checked(&call, name)?;
+        let change = json!({
+            "metadata": {"uid": uid, "annotations": {CORDONED_AT: cordoned_at}},
+            "spec": {"unschedulable": true},
+        });
+        self.write(&call, &core::Node::url_path(&(), None), name, STRATEGIC_MERGE, change).await
+    }
+
+    /// Lets new pods onto the node again that was cordoned with this note, and with no other.
+    ///
+    /// # Errors
+    /// `Conflict` when the node is another one, or was cordoned by somebody else since.
+    pub async fn uncordon_node(&self, name: &str, uid: &str, cordoned_at: &str) -> Result<(), CallError> {
+        let call = format!("uncordon node/{name}");
+        checked(&call, name)?;
+        let note = format!("/metadata/annotations/{}", CORDONED_AT.replace('/', "~1"));
+        let change: Value = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "test", "path": note, "value": cordoned_at},
+            {"op": "test", "path": "/spec/unschedulable", "value": true},
+            {"op": "remove", "path": note},
+            {"op": "remove", "path": "/spec/unschedulable"},
+        ]);
+        self.write(&call, &core::Node::url_path(&(), None), name, JSON_PATCH, change).await
+    }
+}
+
+fn checked(call: &str, name: &str) -> Result<(), CallError> {
+    if valid_name(name) {
+        return Ok(());
+    }
+    Err(CallError::unsent(call, &format!("{name:?} is not the name of a node")))
+}
