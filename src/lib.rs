@@ -8,6 +8,7 @@ pub mod yaml;
 pub mod alert;
 pub mod incident;
 pub mod logql;
+pub mod promql;
 pub mod runbook;
 
 // Tools.

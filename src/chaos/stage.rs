@@ -243,6 +243,13 @@ impl Stage {
 
     fn configuration(&self) -> String {
         let Setting { time_scale, ceiling, namespaces, more, .. } = &self.setting;
+        let services: Vec<(&str, String)> = self.sandbox.services().collect();
+        let allow: Vec<String> = services.iter().map(|(_, address)| format!("\"{address}\"")).collect();
+        // `chat_api_address`, as `${vars.NAME}` takes no hyphens.
+        let addresses: String = services
+            .iter()
+            .map(|(name, address)| format!(", {}_address: \"{address}\"", name.replace('-', "_")))
+            .collect();
         format!(
             "# Written for a sandbox: every duration is divided by time_scale.\n\
              listen: 127.0.0.1:{port}\n\
@@ -254,13 +261,17 @@ impl Stage {
              namespaces: {namespaces}\n\
              kubernetes: {{kubeconfig: kubeconfig}}\n\
              loki: {{url: \"{loki}\"}}\n\
+             prometheus: {{url: \"{prometheus}\"}}\n\
+             http: {{allow: [{allow}]}}\n\
              slack: {{url: \"{slack}\", token_file: slack-token, channel: \"{CHANNEL}\"}}\n\
-             vars: {{namespace: {NAMESPACE}, oncall_channel: \"{CHANNEL}\"}}\n\
+             vars: {{namespace: {NAMESPACE}, oncall_channel: \"{CHANNEL}\"{addresses}}}\n\
              time_scale: {time_scale}\n\
              {more}\n",
             port = self.port,
             journal = self.journal().display(),
             loki = self.sandbox.loki_url(),
+            prometheus = self.sandbox.prometheus_url(),
+            allow = allow.join(", "),
             slack = self.sandbox.slack_url(),
         )
     }

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::paint::{Paint, Tone, harmless};
 use crate::config::{Config, Purpose};
-use crate::runbook::load::{Loaded, load};
-use crate::runbook::{Runbook, StepKind};
+use crate::runbook::load::{Loaded, Objects, load_with};
+use crate::runbook::{Probe, Runbook, StepKind};
 use crate::text::count;
 use crate::yaml::{Fault, Faults, Severity};
 
@@ -54,7 +54,10 @@ impl Check {
         };
         let vars = config.as_ref().map(|config| &config.vars);
         let time_scale = config.as_ref().map_or(1, |config| config.time_scale);
-        let loaded = match load(&paths, vars, time_scale) {
+        let object = |probe: &Probe| config.as_ref()?.objection(probe);
+        // Without a configuration nobody knows whom it allows.
+        let objection: Option<Objects<'_>> = if config.is_some() { Some(&object) } else { None };
+        let loaded = match load_with(&paths, vars, time_scale, objection) {
             Ok(loaded) => loaded,
             Err(of_rules) => {
                 faults.append(of_rules);

@@ -105,6 +105,16 @@ impl Teller {
                 stage.sandbox.alertmanager_url(),
                 stage.sandbox.slack_url()
             ),
+            format!(
+                "  Prometheus {}, services {}",
+                stage.sandbox.prometheus_url(),
+                stage
+                    .sandbox
+                    .services()
+                    .map(|(name, address)| format!("{name} http://{address}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
             format!("  runbookd {}, process {}", stage.url(), stage.pid().unwrap_or_default()),
             format!(
                 "  rules/database-pool.yaml as it is shipped; every duration is divided by time_scale {}",

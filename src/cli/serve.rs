@@ -17,8 +17,10 @@ use crate::act::Hands;
 use crate::api::wire::LoadedRunbook;
 use crate::api::{self, Api};
 use crate::clients::alertmanager::Alertmanager;
+use crate::clients::http::{self, Http};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
+use crate::clients::prometheus::Prometheus;
 use crate::clients::slack::Slack;
 use crate::config::Config;
 use crate::guard::Policy;
@@ -58,7 +60,8 @@ pub async fn run(args: Serve) -> anyhow::Result<ExitCode> {
     let config = Config::load(args.config.as_deref()).map_err(|faults| anyhow!("{faults}"))?;
     telemetry::begin(config.log.format, &config.log.level, Paint::of_stderr().colours())
         .map_err(|error| anyhow!(error))?;
-    let loaded = load::load(&config.rules, Some(&config.vars), config.time_scale)
+    let objection = |probe: &_| config.objection(probe);
+    let loaded = load::load_with(&config.rules, Some(&config.vars), config.time_scale, Some(&objection))
         .map_err(|faults| anyhow!("{faults}"))?;
     for warning in loaded.warnings.iter() {
         warn!("{warning}");
@@ -175,7 +178,9 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
 
 /// Eyes on the systems of the configuration.
 pub(super) fn eyes(config: &Config, kubernetes: Kubernetes) -> anyhow::Result<Eyes> {
-    Ok(Eyes::new(Loki::new(&config.loki)?, kubernetes))
+    Ok(Eyes::new(Loki::new(&config.loki)?, kubernetes)
+        .with_http(Http::new(http::Policy::new(config.http.clone())))
+        .with_prometheus(config.prometheus.as_ref().map(Prometheus::new).transpose()?))
 }
 
 fn metrics(runbooks: &[Arc<Runbook>]) -> anyhow::Result<Metrics> {

@@ -6,8 +6,10 @@
 
 pub mod alertmanager;
 mod error;
+pub mod http;
 pub mod kubernetes;
 pub mod loki;
+pub mod prometheus;
 mod questions;
 mod secret;
 pub mod slack;
@@ -41,6 +43,10 @@ pub fn install_tls() {
 /// # Errors
 /// When TLS cannot be set up, in practice because the system has no CA certificates.
 pub fn http_client(total: Duration) -> Result<reqwest::Client, ConnectError> {
+    built(http_client_builder(total))
+}
+
+fn http_client_builder(total: Duration) -> reqwest::ClientBuilder {
     install_tls();
     reqwest::Client::builder()
         .user_agent(concat!("runbookd/", env!("CARGO_PKG_VERSION")))
@@ -49,11 +55,13 @@ pub fn http_client(total: Duration) -> Result<reqwest::Client, ConnectError> {
         .retry(reqwest::retry::never())
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(total)
-        .build()
-        .map_err(|error| {
-            ConnectError::new(format!(
-                "cannot set up HTTP: {}; are the system's CA certificates installed (package ca-certificates)?",
-                error::chain(&error)
-            ))
-        })
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, ConnectError> {
+    builder.build().map_err(|error| {
+        ConnectError::new(format!(
+            "cannot set up HTTP: {}; are the system's CA certificates installed (package ca-certificates)?",
+            error::chain(&error)
+        ))
+    })
 }

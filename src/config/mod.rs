@@ -2,6 +2,7 @@
 //!
 //! A secret is never written in the file: it comes from a file of its own or from the environment, and lives in a [`Secret`].
 
+mod asking;
 mod read;
 mod secrets;
 #[cfg(test)]
@@ -12,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::clients::{Secret, alertmanager, kubernetes, loki, slack};
+use crate::clients::{Secret, alertmanager, http, kubernetes, loki, prometheus, slack};
 use crate::guard::Policy;
 use crate::runbook::{Mode, Rate};
 use crate::telemetry::Format;
@@ -42,6 +43,10 @@ pub struct Config {
     pub kubernetes: kubernetes::Settings,
     /// Where logs are asked for.
     pub loki: loki::Settings,
+    /// Where metrics are asked for; none: no runbook may ask for any.
+    pub prometheus: Option<prometheus::Settings>,
+    /// The services that `http` probes may ask; empty: none.
+    pub http: Vec<http::Allowed>,
     /// Where it is asked what fires; none: only the webhook tells.
     pub alertmanager: Option<Alertmanager>,
     /// Where people are told; none: only the journal.
@@ -126,6 +131,8 @@ impl Default for Config {
             approval_within: Duration::from_mins(30),
             kubernetes: kubernetes::Settings::default(),
             loki: loki::Settings::new("http://127.0.0.1:3100"),
+            prometheus: None,
+            http: Vec::new(),
             alertmanager: None,
             slack: None,
             log: Log { format: Format::Text, level: "info".to_owned() },

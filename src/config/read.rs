@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::asking;
 use super::secrets::{Found, Secrets};
 use super::{Alertmanager, Api, Config, Log, Purpose, Slack, Webhook};
 use crate::clients::{Secret, alertmanager, kubernetes, loki, slack};
@@ -57,6 +58,8 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     });
     kubernetes(&mut config.kubernetes, fields.get("kubernetes"), secrets, faults);
     loki(&mut config.loki, fields.get("loki"), secrets, faults);
+    config.prometheus = asking::prometheus(fields.get("prometheus"), secrets, faults);
+    config.http = asking::http(fields.get("http"), faults);
     config.alertmanager = alertmanager(fields.get("alertmanager"), secrets, faults);
     config.slack = slack(fields.get("slack"), secrets, faults);
     log(&mut config.log, fields.get("log"), faults);
@@ -85,7 +88,11 @@ fn set<T>(
     }
 }
 
-fn section<'n>(field: Option<Field<'n>>, what: &'static str, faults: &mut Faults) -> Option<Fields<'n>> {
+pub(super) fn section<'n>(
+    field: Option<Field<'n>>,
+    what: &'static str,
+    faults: &mut Faults,
+) -> Option<Fields<'n>> {
     field.and_then(|field| Fields::of(field.node, what, faults))
 }
 
@@ -253,7 +260,7 @@ fn alertmanager(
     Some(read)
 }
 
-fn url(field: Field<'_>, example: &str, faults: &mut Faults) -> Option<String> {
+pub(super) fn url(field: Field<'_>, example: &str, faults: &mut Faults) -> Option<String> {
     let text = field.string(faults)?;
     let parsed = reqwest::Url::parse(&text).ok();
     let Some(url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) else {

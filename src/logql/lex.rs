@@ -218,7 +218,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// The bytes of the escape that `text` begins with. Source: <https://go.dev/ref/spec#Rune_literals>.
-fn escape_length(text: &str) -> Option<usize> {
+pub(crate) fn escape_length(text: &str) -> Option<usize> {
     let (digits, radix) = match text.as_bytes().get(1)? {
         b'a' | b'b' | b'f' | b'n' | b'r' | b't' | b'v' | b'\\' | b'"' => return Some(2),
         b'x' => (2..4, 16),
@@ -235,7 +235,7 @@ fn escape_length(text: &str) -> Option<usize> {
 
 /// What a part of a string in double quotes, its escapes checked, stands for. An escaped byte that is no ASCII character becomes U+FFFD,
 /// since this is only looked at and never sent.
-pub(super) fn decoded(source: &str) -> String {
+pub(crate) fn decoded(source: &str) -> String {
     let mut text = String::new();
     let mut rest = source;
     while let Some(at) = rest.find('\\') {

@@ -6,11 +6,13 @@
 
 mod lex;
 mod parse;
+pub(crate) mod pattern;
 mod render;
 mod stages;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use lex::{decoded, escape_length};
 pub use render::Rendered;
 
 /// A log query with placeholders, checked.

@@ -6,6 +6,7 @@
 use regex::Regex;
 
 use super::lex::{Kind, Part, Token, decoded};
+use super::pattern;
 use super::{Fault, LogQuery, Matcher, Piece, Stage};
 
 pub(super) const METRIC_HINT: &str =
@@ -149,13 +150,8 @@ impl<'t> Parser<'_, 't> {
             match *part {
                 Part::Source(source) => {
                     let text = decoded(source);
-                    if filled && role == Role::Pattern && text.starts_with(['*', '+', '?', '{']) {
-                        let hint = "put the placeholder into a group: (${...})+";
-                        self.faults.push(fault(
-                            token.at,
-                            "this would repeat only the last character of the placeholder's value",
-                            Some(hint),
-                        ));
+                    if filled && role == Role::Pattern && pattern::repeats(&text) {
+                        self.faults.push(fault(token.at, pattern::REPEATS, Some(pattern::REPEATS_HINT)));
                     }
                     filled = false;
                     value.push_str(&text);
@@ -185,32 +181,19 @@ impl<'t> Parser<'_, 't> {
                 let hint = "placeholders belong into label matchers, label filters and line filters";
                 self.faults.push(fault(at, message, Some(hint)));
             }
-            Role::Pattern => {
-                let unescaped = |suffix: &str| {
-                    let head = before.strip_suffix(suffix)?;
-                    Some((head.len() - head.trim_end_matches('\\').len()) % 2 == 0)
-                };
-                let risky = ["\\", "{", "(?", "(?P<", "(?<"]
-                    .into_iter()
-                    .any(|suffix| unescaped(suffix) == Some(true));
-                if risky || before.contains("\\Q") {
-                    let message = "a placeholder may not stand right after \\ { (? or \\Q in a regular expression: its value would not stand for itself";
-                    self.faults.push(fault(at, message, None));
-                }
+            Role::Pattern if pattern::would_change(before) => {
+                self.faults.push(fault(at, pattern::WOULD_CHANGE, None));
             }
+            Role::Pattern => {}
         }
     }
 
     /// Faults of a regular expression, as far as ours and Go's agree on what is one: they read `{`, `[` and `\Q` differently.
     fn check_pattern(&mut self, at: usize, role: Role, value: &str) {
         if role == Role::Pattern
-            && !value.contains(['{', '['])
-            && !value.contains("\\Q")
-            && let Err(error) = Regex::new(value)
+            && let Some(wrong) = pattern::wrong(value)
         {
-            let said = error.to_string();
-            let said = said.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            self.faults.push(fault(at, format!("this is no regular expression: {said}"), None));
+            self.faults.push(fault(at, wrong, None));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Piece;
+use super::{Piece, pattern};
 
 /// Leaves out the lines that a stage before could not work on. Without it one malformed line makes the metric form fail with 400, and
 /// a field that is no number counts as a match of a comparison with one.
@@ -70,7 +70,7 @@ pub(super) fn filled(
             Piece::Source(source) => text.push_str(source),
             Piece::Hole { path, pattern, .. } => {
                 let value = value(path).filter(|value| !value.is_empty()).ok_or_else(|| path.clone())?;
-                text.push_str(&escaped(&if *pattern { quoted_for_pattern(&value) } else { value }));
+                text.push_str(&escaped(&if *pattern { pattern::quoted(&value) } else { value }));
             }
         }
     }
@@ -98,19 +98,6 @@ fn escaped(value: &str) -> String {
         }
     }
     text
-}
-
-/// `value` as a regular expression that matches just itself: the characters of Go's `regexp.QuoteMeta`, and those that mean something in
-/// a character class, in Go's or Rust's. Both take an escaped ASCII character that is neither letter nor digit for itself.
-fn quoted_for_pattern(value: &str) -> String {
-    let mut pattern = String::with_capacity(value.len() + 8);
-    for c in value.chars() {
-        if "\\.+*?()|[]{}^$-&~".contains(c) {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }
 
 fn name(label: &str) -> String {

@@ -1,12 +1,14 @@
 //! Probes: questions that change nothing, one file each. Each answers *holds*, *fails* or *unknown*; a question
 //! that could not be asked is unknown.
 
+mod http;
 mod logs;
 mod loki;
 mod nodes;
 mod objects;
 mod owner;
 mod pods;
+mod prometheus;
 mod rollout;
 mod rollouts;
 mod verification;
@@ -16,8 +18,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::clients::http::{Http, Policy};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
+use crate::clients::prometheus::Prometheus;
 use crate::clock;
 use crate::incident::Incident;
 use crate::incident::event::{Found, Leg};
@@ -38,6 +42,8 @@ pub use owner::NoOwner;
 pub struct Eyes {
     loki: Loki,
     kubernetes: Kubernetes,
+    http: Http,
+    prometheus: Option<Prometheus>,
 }
 
 /// What a question is about: the moment, and the values of the placeholders.
@@ -128,10 +134,22 @@ fn value(
 }
 
 impl Eyes {
-    /// Eyes on these systems.
+    /// Eyes on these systems, and on no others.
     #[must_use]
-    pub const fn new(loki: Loki, kubernetes: Kubernetes) -> Self {
-        Self { loki, kubernetes }
+    pub fn new(loki: Loki, kubernetes: Kubernetes) -> Self {
+        Self { loki, kubernetes, http: Http::new(Policy::default()), prometheus: None }
+    }
+
+    /// With eyes on the services that may be asked.
+    #[must_use]
+    pub fn with_http(self, http: Http) -> Self {
+        Self { http, ..self }
+    }
+
+    /// With eyes on a Prometheus, if there is one.
+    #[must_use]
+    pub fn with_prometheus(self, prometheus: Option<Prometheus>) -> Self {
+        Self { prometheus, ..self }
     }
 
     /// The object behind a pod, also behind one that is gone.
@@ -235,6 +253,14 @@ impl Eyes {
             Probe::Logs(probe) => {
                 let threshold = look.threshold(probe.threshold);
                 logs::ask(&self.kubernetes, scope, name, probe, threshold, look.since).await
+            }
+            Probe::Http(probe) => {
+                http::ask(&self.http, scope, name, probe, look.threshold(probe.threshold)).await
+            }
+            Probe::Prometheus(probe) => {
+                let (threshold, since) = (look.threshold(probe.threshold), look.since);
+                let question = prometheus::Question { name, probe, threshold, since };
+                prometheus::ask(self.prometheus.as_ref(), scope, question).await
             }
             Probe::Nodes(probe) => {
                 let threshold = look.threshold(probe.threshold);

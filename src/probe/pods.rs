@@ -256,12 +256,12 @@ mod tests {
             (PodState::Restarted, &["new"]),
             (PodState::OomKilled, &["new"]),
         ] {
-            let evidence = asked(state, false, Threshold::AtLeast(1), &pods);
+            let evidence = asked(state, false, Threshold::AtLeast(1.0), &pods);
             let from: Vec<&str> = evidence.samples.iter().map(|sample| sample.from.as_str()).collect();
             assert_eq!(from, expected, "{state:?}: {}", evidence.saw);
             assert_eq!(evidence.verdict, Verdict::Holds);
         }
-        let all = asked(PodState::NotReady, false, Threshold::AtLeast(7), &pods);
+        let all = asked(PodState::NotReady, false, Threshold::AtLeast(7.0), &pods);
         assert_eq!((all.verdict, all.saw.as_str()), (Verdict::Fails, "6 of 10 pods not ready; at least 7"));
     }
 
@@ -281,14 +281,14 @@ mod tests {
 
     #[test]
     fn no_pod_at_all_is_unknown_on_both_sides_of_every_threshold() {
-        for threshold in [Threshold::AtLeast(1), Threshold::AtMost(0)] {
+        for threshold in [Threshold::AtLeast(1.0), Threshold::AtMost(0.0)] {
             for by_deployment in [false, true] {
                 let evidence = asked(PodState::CrashLooping, by_deployment, threshold, &[]);
                 assert!(matches!(evidence.verdict, Verdict::Unknown { .. }), "{evidence:?}");
             }
         }
         let well = [pod("a", "Deployment/web")];
-        let evidence = asked(PodState::CrashLooping, true, Threshold::AtMost(0), &well);
+        let evidence = asked(PodState::CrashLooping, true, Threshold::AtMost(0.0), &well);
         assert_eq!(evidence.verdict, Verdict::Holds);
     }
 
@@ -302,10 +302,10 @@ mod tests {
             looping("d", "StatefulSet/db"),
             looping("e", "ReplicaSet/web-1234"),
         ];
-        let evidence = asked(PodState::CrashLooping, true, Threshold::AtLeast(2), &pods);
+        let evidence = asked(PodState::CrashLooping, true, Threshold::AtLeast(2.0), &pods);
         assert_eq!(evidence.by, BTreeMap::from([("web".to_owned(), 2.0)]));
         assert_eq!(evidence.saw, "5 of 5 pods crash-looping: web 2, auth 1; at least 2");
-        let others = asked(PodState::CrashLooping, true, Threshold::AtLeast(1), &pods[3..]);
+        let others = asked(PodState::CrashLooping, true, Threshold::AtLeast(1.0), &pods[3..]);
         assert_eq!((others.verdict, others.by.len()), (Verdict::Fails, 0), "no Deployment to act on");
     }
 }

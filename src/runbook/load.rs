@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::names::Names;
 use super::read::{API_VERSION, Draft, KIND, draft};
 use super::verification::{is_verification, verification};
-use super::{Hash, Mode, Runbook, Verification};
+use super::{Hash, Mode, Probe, Runbook, Verification};
 use crate::text::hex;
 use crate::yaml::{Document, Faults, Place, did_you_mean, parse, read_file};
 
@@ -38,6 +38,31 @@ pub fn load(
     vars: Option<&BTreeMap<String, String>>,
     time_scale: u32,
 ) -> Result<Loaded, Faults> {
+    load_with(paths, vars, time_scale, None)
+}
+
+/// Why a probe could never be answered with this configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// What is missing; what was expected.
+    pub message: String,
+    /// What to write into the configuration.
+    pub hint: String,
+}
+
+/// What a configuration has against a probe, if it has anything.
+pub type Objects<'o> = &'o dyn Fn(&Probe) -> Option<Objection>;
+
+/// Like [`load`]; `objection` is what the configuration has against a probe, and each is a fault.
+///
+/// # Errors
+/// Everything that is wrong with any of the files, and then the warnings, too.
+pub fn load_with(
+    paths: &[PathBuf],
+    vars: Option<&BTreeMap<String, String>>,
+    time_scale: u32,
+    objection: Option<Objects<'_>>,
+) -> Result<Loaded, Faults> {
     let mut faults = Faults::new();
     let mut believed = BTreeSet::new();
     let mut found: Vec<(PathBuf, Draft)> = Vec::new();
@@ -48,7 +73,13 @@ pub fn load(
         let documents = read_file(&file, &mut of_file).map(|text| parse(&text, &mut of_file));
         // What runbooks ask by name is read first, wherever it stands.
         for document in documents.iter().flatten().filter(|document| is_verification(document)) {
-            believed.extend(checked.take(&file, document, vars, time_scale, &mut of_file));
+            believed.extend(checked.take(
+                &file,
+                document,
+                Names::new(vars).with_objection(objection),
+                time_scale,
+                &mut of_file,
+            ));
         }
         parsed.push((file, documents, of_file));
     }
@@ -59,8 +90,8 @@ pub fn load(
                 of_file.whole(None, "there is no document in the file; expected a runbook", Some(hint));
             }
             for document in documents.iter().filter(|document| !is_verification(document)) {
-                let (draft, of_document) =
-                    version(document, vars, Some(&checked.read), time_scale, &mut of_file);
+                let names = Names::new(vars).with_objection(objection).with_verifications(&checked.read);
+                let (draft, of_document) = version(document, names, time_scale, &mut of_file);
                 believed.extend(of_document);
                 check_others(&file, &draft, &found, &mut of_file);
                 found.push((file.clone(), draft));
@@ -102,11 +133,10 @@ impl Checked {
         &mut self,
         file: &Path,
         document: &Document,
-        vars: Option<&BTreeMap<String, String>>,
+        mut names: Names<'_>,
         time_scale: u32,
         faults: &mut Faults,
     ) -> BTreeSet<String> {
-        let mut names = Names::new(vars, None);
         let (read, name) = verification(document, &mut names, time_scale, faults);
         self.read.extend(read);
         if let Some((name, place)) = name {
@@ -142,7 +172,13 @@ pub fn read_one(source: &str) -> Result<Runbook, Faults> {
     let mut checked = Checked::default();
     for text in &kept.verifications {
         for document in parse(text, &mut faults) {
-            checked.take(Path::new(""), &document, Some(&kept.vars), kept.time_scale, &mut faults);
+            checked.take(
+                Path::new(""),
+                &document,
+                Names::new(Some(&kept.vars)),
+                kept.time_scale,
+                &mut faults,
+            );
         }
     }
     if faults.any() {
@@ -176,8 +212,8 @@ fn read_with(
     let mut faults = Faults::new();
     let mut runbooks = Vec::new();
     for document in parse(text, &mut faults) {
-        let (draft, _) = version(&document, vars, Some(verifications), time_scale, &mut faults);
-        runbooks.extend(draft.runbook);
+        let names = Names::new(vars).with_verifications(verifications);
+        runbooks.extend(version(&document, names, time_scale, &mut faults).0.runbook);
     }
     let mut sorted = Faults::new();
     sorted.take_in(None, faults);
@@ -207,12 +243,10 @@ struct Source {
 /// Reads a document and gives the runbook its hash; also the variables that were believed.
 fn version(
     document: &Document,
-    vars: Option<&BTreeMap<String, String>>,
-    verifications: Option<&[Arc<Verification>]>,
+    mut names: Names<'_>,
     time_scale: u32,
     faults: &mut Faults,
 ) -> (Draft, BTreeSet<String>) {
-    let mut names = Names::new(vars, verifications);
     let mut draft = draft(&document.root, &mut names, time_scale, faults);
     if let Some(runbook) = &mut draft.runbook {
         let source = Source {

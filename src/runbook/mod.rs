@@ -11,6 +11,7 @@ mod steps;
 mod template;
 #[cfg(test)]
 mod tests;
+mod url;
 mod verification;
 
 use std::collections::BTreeMap;
@@ -22,11 +23,12 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Labels, Matcher};
 
 pub use probe::{
-    AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, LogsProbe,
-    LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutState, RolloutsProbe, Threshold,
-    VerificationProbe,
+    AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, Figures,
+    HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, PrometheusProbe,
+    RolloutState, RolloutsProbe, Threshold, VerificationProbe,
 };
 pub use template::{Part, Template, TemplateFault};
+pub use url::{Unfilled, UrlTemplate};
 
 /// How far automation may go. The lowest of the daemon's ceiling, the namespace's, the runbook's and the step's counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

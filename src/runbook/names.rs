@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Template, Verification};
+use super::load::{Objection, Objects};
+use super::{Probe, Template, Verification};
 use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Place, did_you_mean};
 
 /// The names that one document may use, and those that it does.
-#[derive(Debug)]
 pub(super) struct Names<'v> {
     /// The configuration's `vars:`; none when there is no configuration, and then every name is believed.
     vars: Option<&'v BTreeMap<String, String>>,
+    /// What the configuration has against a probe.
+    objection: Option<Objects<'v>>,
     /// The label of `each:`.
     each: Option<String>,
     /// The labels in which the alerts of one incident can not differ; none while nobody knows.
@@ -38,19 +40,34 @@ pub(super) enum Scope {
 }
 
 impl<'v> Names<'v> {
-    pub(super) const fn new(
-        vars: Option<&'v BTreeMap<String, String>>,
-        verifications: Option<&'v [Arc<Verification>]>,
-    ) -> Self {
+    pub(super) fn new(vars: Option<&'v BTreeMap<String, String>>) -> Self {
         Self {
             vars,
+            objection: None,
             each: None,
             agreed: None,
             used: BTreeMap::new(),
             believed: BTreeSet::new(),
-            verifications,
+            verifications: None,
             verified: Vec::new(),
         }
+    }
+
+    /// The same names, with what the configuration has against a probe.
+    pub(super) fn with_objection(self, objection: Option<Objects<'v>>) -> Self {
+        Self { objection, ..self }
+    }
+
+    /// Notes what the configuration has against a probe.
+    pub(super) fn object(&self, probe: &Probe, place: Place, faults: &mut Faults) {
+        if let Some(Objection { message, hint }) = self.objection.and_then(|objection| objection(probe)) {
+            faults.add(place, message, Some(hint));
+        }
+    }
+
+    /// The same names, with the verifications that can be asked.
+    pub(super) fn with_verifications(self, known: &'v [Arc<Verification>]) -> Self {
+        Self { verifications: Some(known), ..self }
     }
 
     /// The verification of this name, with the variables that it uses.

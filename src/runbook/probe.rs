@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Template, Verification};
+use super::{Template, UrlTemplate, Verification};
 use crate::logql::LogQuery;
+use crate::promql::PromQuery;
 
 /// A question that changes nothing.
 #[derive(Debug, Clone)]
@@ -20,6 +21,10 @@ pub enum Probe {
     Rollouts(RolloutsProbe),
     /// What crashed containers wrote last.
     Logs(LogsProbe),
+    /// What an address answers.
+    Http(HttpProbe),
+    /// What a PromQL query gives.
+    Prometheus(PrometheusProbe),
     /// How many nodes are in a state.
     Nodes(NodesProbe),
     /// How many checks of a verification fail.
@@ -37,6 +42,102 @@ pub enum Probe {
 pub struct VerificationProbe {
     /// What is checked.
     pub verification: Arc<Verification>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// What the figures of a probe can be, and so what a threshold may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figures {
+    /// Counts.
+    Whole,
+    /// Any number.
+    Decimal,
+    /// Yes or no: 1 or 0.
+    YesOrNo,
+}
+
+impl Probe {
+    /// What its figures can be.
+    #[must_use]
+    pub const fn figures(&self) -> Figures {
+        match self {
+            Self::Http(HttpProbe { pointer: None, .. }) => Figures::YesOrNo,
+            Self::Http(_) | Self::Prometheus(_) => Figures::Decimal,
+            Self::Loki(_)
+            | Self::Pods(_)
+            | Self::Rollouts(_)
+            | Self::Logs(_)
+            | Self::Nodes(_)
+            | Self::Events(_)
+            | Self::Budgets(_)
+            | Self::Autoscalers(_)
+            | Self::Verification(_) => Figures::Whole,
+        }
+    }
+
+    /// Whether `window:` says how far back it looks.
+    #[must_use]
+    pub const fn has_window(&self) -> bool {
+        match self {
+            Self::Loki(_)
+            | Self::Rollouts(RolloutsProbe { state: RolloutState::Changed, .. })
+            | Self::Events(_)
+            | Self::Pods(PodsProbe { window: Some(_), .. }) => true,
+            Self::Pods(_)
+            | Self::Rollouts(_)
+            | Self::Verification(_)
+            | Self::Logs(_)
+            | Self::Nodes(_)
+            | Self::Budgets(_)
+            | Self::Autoscalers(_)
+            | Self::Http(_)
+            | Self::Prometheus(_) => false,
+        }
+    }
+
+    /// How far back the question itself looks, whatever is asked of it.
+    #[must_use]
+    pub fn reach(&self) -> Duration {
+        match self {
+            Self::Verification(probe) => {
+                let checks = probe.verification.checks.iter();
+                checks.map(|named| named.probe.reach()).max().unwrap_or_default()
+            }
+            Self::Prometheus(probe) => probe.query.reach(),
+            Self::Loki(_)
+            | Self::Pods(_)
+            | Self::Rollouts(_)
+            | Self::Logs(_)
+            | Self::Nodes(_)
+            | Self::Events(_)
+            | Self::Budgets(_)
+            | Self::Autoscalers(_)
+            | Self::Http(_) => Duration::ZERO,
+        }
+    }
+}
+
+/// Asks an address for its status, or for a figure in the JSON that it answers.
+#[derive(Debug, Clone)]
+pub struct HttpProbe {
+    /// The address; always asked with GET.
+    pub url: UrlTemplate,
+    /// The status that is expected.
+    pub status: u16,
+    /// Where the figure stands in the answer (RFC 6901); without it the figure is whether the status is the expected one.
+    pub pointer: Option<String>,
+    /// When the answer holds.
+    pub threshold: Threshold,
+}
+
+/// Asks what a PromQL query gives at the moment.
+#[derive(Debug, Clone)]
+pub struct PrometheusProbe {
+    /// The query.
+    pub query: PromQuery,
+    /// Hold the threshold against the series of each value of this label.
+    pub count_by: Option<String>,
     /// When the answer holds.
     pub threshold: Threshold,
 }
@@ -312,14 +413,14 @@ pub struct LokiProbe {
     pub threshold: Threshold,
 }
 
-/// What a count is held against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a figure is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Threshold {
     /// Holds from this number on.
-    AtLeast(u64),
+    AtLeast(f64),
     /// Holds up to this number.
-    AtMost(u64),
+    AtMost(f64),
 }
 
 impl Threshold {
@@ -327,10 +428,8 @@ impl Threshold {
     #[must_use]
     pub fn holds(self, figure: f64) -> bool {
         match self {
-            #[expect(clippy::cast_precision_loss, reason = "counts of log lines are far below 2^52")]
-            Self::AtLeast(least) => figure >= least as f64,
-            #[expect(clippy::cast_precision_loss, reason = "counts of log lines are far below 2^52")]
-            Self::AtMost(most) => figure <= most as f64,
+            Self::AtLeast(least) => figure >= least,
+            Self::AtMost(most) => figure <= most,
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::names::{Names, Scope};
-use super::probes::{Known, probes, threshold, window};
+use super::probes::{Known, probes, threshold_of, window};
 use super::{Action, Check, Kind, Mode, Step, StepKind, Verify};
-use crate::yaml::{Faults, Field, Fields, Value, did_you_mean};
+use crate::yaml::{Faults, Field, Fields, Value, did_you_mean, write_duration};
 
 /// The words with which a step begins.
 const KINDS: [&str; 3] = ["remediate", "expect", "diagnose"];
@@ -51,7 +51,7 @@ pub(super) fn steps(
                 may_remediate = true;
                 let title = title.string(faults);
                 let verify =
-                    fields.need("verify", VERIFY).and_then(|field| verify(field, about, scale, faults));
+                    fields.need("verify", VERIFY).and_then(|field| verify(field, true, about, scale, faults));
                 fields.end(faults);
                 if let (Some(title), Some(verify)) = (title, verify) {
                     let kind = StepKind::Expect(verify);
@@ -160,13 +160,19 @@ fn remediation(
         let hint = "write two steps: the next begins when the one before it did not help";
         faults.add(second.key, "a second action in one step; expected one", Some(hint.to_owned()));
     }
-    let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, about, scale, faults));
+    let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, false, about, scale, faults));
     fields.end(faults);
     let action = actions.first().map(|(_, action)| *action)?;
     Some(Step { title: title?, mode, when, kind: StepKind::Remediate { action, verify: verify? } })
 }
 
-fn verify(field: Field<'_>, about: About<'_>, scale: u32, faults: &mut Faults) -> Option<Verify> {
+fn verify(
+    field: Field<'_>,
+    expects: bool,
+    about: About<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> Option<Verify> {
     let mut fields = Fields::of(field.node, "`verify`", faults)?;
     let within = fields.need("within", "within: 5m").and_then(|field| field.duration(faults));
     let hold_field = fields.need("hold", "hold: 1m");
@@ -193,12 +199,37 @@ fn verify(field: Field<'_>, about: About<'_>, scale: u32, faults: &mut Faults) -
                 faults,
             );
         }
+        // What is waited for counts only as long as it has held; what was done, from its end on.
+        let (longest, word) = if expects { (hold, "hold") } else { (within, "within") };
         for item in items {
-            all.extend(check(item, about, scale, faults));
+            let check = check(item, about, scale, faults);
+            if let (Some(check), Some(known), Some(longest)) = (&check, about.known, longest) {
+                can_be_answered(item, check, known, (longest, word), faults);
+            }
+            all.extend(check);
         }
     }
     fields.end(faults);
     Some(Verify { within: within? / scale, hold: hold? / scale, all })
+}
+
+/// A question that reaches further back than the time that counts would be unknown to the end.
+fn can_be_answered(
+    item: Field<'_>,
+    check: &Check,
+    known: &[Known],
+    (longest, word): (Duration, &str),
+    faults: &mut Faults,
+) {
+    let Check::Again { probe, .. } = check else { return };
+    let reach = known.iter().find(|known| known.name == *probe).map_or(Duration::ZERO, |known| known.reach);
+    if reach > longest {
+        let (reach, longest) = (write_duration(reach), write_duration(longest));
+        let message = format!(
+            "{probe:?} looks {reach} back and `{word}` is {longest}, so it would also see the time before; expected a `{word}` of {reach} or more"
+        );
+        faults.add(item.place(), message, Some("or a shorter range in its query".to_owned()));
+    }
 }
 
 fn check(item: Field<'_>, about: About<'_>, scale: u32, faults: &mut Faults) -> Option<Check> {
@@ -240,7 +271,10 @@ fn again(
     faults: &mut Faults,
 ) -> Option<Check> {
     let name = probe.string(faults);
-    let threshold = threshold(fields, faults);
+    let figures = known
+        .zip(name.as_ref())
+        .and_then(|(known, name)| known.iter().find(|known| known.name == *name)?.figures);
+    let threshold = threshold_of(fields, figures, faults);
     let window_field = fields.get("window");
     let window: Option<Option<Duration>> = match window_field {
         Some(field) => window(field, scale, faults).map(Some),

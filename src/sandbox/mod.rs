@@ -1,4 +1,4 @@
-//! A small world on loopback that speaks the real protocols: a Kubernetes API, Loki, Slack and an Alertmanager,
+//! A small world on loopback that speaks the real protocols: a Kubernetes API, Loki, Prometheus, Slack and an Alertmanager,
 //! with services that run, log, fail and recover behind them. `demo` and the tests run the daemon against it.
 //!
 //! It has its own parsers and its own idea of every protocol, taken from recorded answers of the real servers: what
@@ -9,8 +9,10 @@ mod alertmanager;
 mod chance;
 mod cluster;
 mod go;
+mod health;
 mod kubernetes;
 mod loki;
+mod prometheus;
 mod server;
 mod services;
 mod slack;
@@ -18,6 +20,7 @@ mod state;
 mod trouble;
 mod world;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -84,6 +87,8 @@ struct Ports {
     loki: u16,
     slack: u16,
     alertmanager: u16,
+    prometheus: u16,
+    services: BTreeMap<&'static str, u16>,
 }
 
 impl Sandbox {
@@ -94,11 +99,17 @@ impl Sandbox {
     pub async fn start(options: Options) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(options));
         let mut tasks = JoinSet::new();
+        let mut services = BTreeMap::new();
+        for name in services::NAMES {
+            services.insert(name, listen(System::Service(name), &shared, &mut tasks).await?);
+        }
         let ports = Ports {
             kubernetes: listen(System::Kubernetes, &shared, &mut tasks).await?,
             loki: listen(System::Loki, &shared, &mut tasks).await?,
             slack: listen(System::Slack, &shared, &mut tasks).await?,
             alertmanager: listen(System::Alertmanager, &shared, &mut tasks).await?,
+            prometheus: listen(System::Prometheus, &shared, &mut tasks).await?,
+            services,
         };
         tasks.spawn(state::run(Arc::clone(&shared)));
         tasks.spawn(alertmanager::run(Arc::clone(&shared)));
@@ -139,6 +150,17 @@ impl Sandbox {
     #[must_use]
     pub fn slack_url(&self) -> String {
         format!("http://127.0.0.1:{}/api", self.ports.slack)
+    }
+
+    /// Prometheus' base URL; queries go to `{url}/api/v1/query`.
+    #[must_use]
+    pub fn prometheus_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.prometheus)
+    }
+
+    /// The services, and the address at which each answers `/api/health`: `127.0.0.1:4711`.
+    pub fn services(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.ports.services.iter().map(|(name, port)| (*name, format!("127.0.0.1:{port}")))
     }
 
     /// Alertmanager's base URL; its API is `{url}/api/v2/...`.

@@ -13,7 +13,7 @@ use super::loki::{Labels, Logs};
 use super::state::Pace;
 
 /// The services, each with a deployment of the same name.
-const NAMES: [&str; 4] = ["frontend", "auth", "chat-api", "inference"];
+pub(super) const NAMES: [&str; 4] = ["frontend", "auth", "chat-api", "inference"];
 /// Requests per second of the world and service.
 const RATE: u32 = 3;
 /// The most lines per second of real time and service: at a high pace, memory is the limit.
@@ -101,11 +101,16 @@ impl Services {
     /// The share of requests that failed in the last minute of the world; none when there were no requests.
     pub(super) fn ratio_5xx(&self, service: &str, now: Timestamp, pace: Pace) -> Option<f64> {
         let window = pace.real(MINUTE).max(LEAST_WINDOW);
-        let since = now.saturating_sub(window).unwrap_or(now);
-        let answered = self.answered.get(service)?.iter().filter(|answered| answered.at > since);
-        let (all, failed) =
-            answered.fold((0, 0), |(all, failed), next| (all + next.all, failed + next.failed));
+        let (all, failed) = self.counted(service, now.saturating_sub(window).unwrap_or(now));
         (all > 0).then(|| f64::from(failed) / f64::from(all))
+    }
+
+    /// How many requests a service answered since then, as far back as is kept, and how many of them failed.
+    pub(super) fn counted(&self, service: &str, since: Timestamp) -> (u32, u32) {
+        let answered = self.answered.get(service).into_iter().flatten();
+        answered
+            .filter(|answered| answered.at > since)
+            .fold((0, 0), |(all, failed), next| (all + next.all, failed + next.failed))
     }
 
     /// Lets the services answer and log until `now`.

@@ -15,7 +15,7 @@ use super::server::{Answer, Received, Reply, Request};
 use super::services::Services;
 use super::slack::{self, Slack};
 use super::trouble::{System, Trouble, Troubles};
-use super::{Options, kubernetes, loki};
+use super::{Options, health, kubernetes, loki, prometheus};
 use crate::clock;
 
 /// The longest time between two looks of the controllers; a write wakes them sooner, as a watch would.
@@ -150,7 +150,10 @@ impl Shared {
 impl State {
     fn reply(&mut self, system: System, write: bool, received: &Received, now: Timestamp) -> Reply {
         match self.troubles.strike(system, write) {
-            None => Reply::Answer(self.answer(system, received, now)),
+            None => match system {
+                System::Service(name) => health::answer(name, &self.cluster, &mut self.chance, received),
+                _ => Reply::Answer(self.answer(system, received, now)),
+            },
             Some(Trouble::Down) => Reply::Cut,
             Some(Trouble::Hang) => Reply::Hang,
             Some(Trouble::CutAfterApply) => {
@@ -172,7 +175,9 @@ impl State {
                     System::Kubernetes => Answer::text(429, "Too many requests, please try again later.\n"),
                     System::Loki => Answer::text(429, "too many outstanding requests"),
                     System::Slack => slack::not_ok(429, "ratelimited"),
-                    System::Alertmanager => Answer::text(429, "Too Many Requests\n"),
+                    System::Alertmanager | System::Prometheus | System::Service(_) => {
+                        Answer::text(429, "Too Many Requests\n")
+                    }
                 };
                 Reply::Answer(answer.with("Retry-After", retry_after.as_secs().max(1).to_string()))
             }
@@ -186,6 +191,11 @@ impl State {
             System::Loki => loki::answer(&mut self.logs, received, now),
             System::Slack => self.slack.answer(&self.options, received, now),
             System::Alertmanager => alertmanager::answer(&mut self.alerts, self.pace, received, now),
+            System::Prometheus => {
+                let world = prometheus::World { cluster: &self.cluster, services: &self.services, now };
+                prometheus::answer(&world, received)
+            }
+            System::Service(_) => Answer::text(404, "404 page not found\n"),
         }
     }
 

@@ -14,6 +14,10 @@ pub enum System {
     Slack,
     /// Alertmanager's API. What it sends is not disturbed here: the receiver can refuse it.
     Alertmanager,
+    /// Prometheus' API.
+    Prometheus,
+    /// The HTTP port of the service of this name.
+    Service(&'static str),
 }
 
 /// What goes wrong between a client and a system.

@@ -176,6 +176,19 @@ impl<'n> Field<'n> {
         number
     }
 
+    /// A number, perhaps with decimals.
+    pub fn decimal(&self, faults: &mut Faults) -> Option<f64> {
+        let number = match &self.node.value {
+            Value::Scalar(scalar) if scalar.is_number() => scalar.text.parse::<f64>().ok(),
+            Value::Scalar(_) | Value::List(_) | Value::Map(_) => None,
+        };
+        let number = number.filter(|number| number.is_finite());
+        if number.is_none() {
+            self.wrong("expected a number such as 5 or 0.05", None, faults);
+        }
+        number
+    }
+
     /// A duration, longer than nothing.
     pub fn duration(&self, faults: &mut Faults) -> Option<Duration> {
         let duration = self.duration_or_zero(faults)?;

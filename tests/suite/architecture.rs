@@ -13,6 +13,7 @@ const ORDER: &[(&str, Layer)] = &[
     ("text", Layer::Everywhere),
     ("alert", Layer::Things),
     ("logql", Layer::Things),
+    ("promql", Layer::Things),
     ("yaml", Layer::Things),
     ("runbook", Layer::Things),
     ("incident", Layer::Things),
@@ -88,7 +89,8 @@ const PLACES: &[(&str, &[&str], &str)] = &[
         "every HTTP client needs its time limits, and no redirects",
     ),
     ("rustls", &["clients/"], "there is one TLS stack with one provider"),
-    ("prometheus", &["metrics.rs"], "metrics have closed label sets, all made at the start"),
+    // With `use`, because the client and the probe of that name are modules of ours.
+    ("use prometheus", &["metrics.rs"], "metrics have closed label sets, all made at the start"),
     (
         "tracing_subscriber",
         // Whether a level is one is asked when the configuration is read, so that the fault has a line.
@@ -154,6 +156,8 @@ const KUBERNETES_WRITES: &[&str] =
 const CLIENTS: &[(&str, &[&str], &str)] = &[
     ("slack", &["notify", "config", "cli", "clients"], "only notify/ tells people"),
     ("loki", &["probe", "config", "cli", "clients"], "only probe/ asks Loki"),
+    ("prometheus", &["probe", "config", "cli", "clients"], "only probe/ asks Prometheus"),
+    ("http", &["probe", "config", "cli", "clients"], "only probe/ asks other services"),
     (
         "alertmanager",
         &["pipeline", "config", "cli", "clients"],
@@ -169,7 +173,7 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Modules in which nothing waits: no `async`, no `.await`.
-const PURE: &[&str] = &["alert", "logql", "yaml", "runbook", "incident", "text", "guard"];
+const PURE: &[&str] = &["alert", "logql", "promql", "yaml", "runbook", "incident", "text", "guard"];
 
 /// No file is longer, but for these.
 const MOST_LINES: usize = 500;

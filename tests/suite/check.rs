@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use runbookd::cli::check::Check;
 use runbookd::cli::paint::Paint;
 use runbookd::config::{Config, Purpose};
-use runbookd::runbook::load::{load, read_one, read_text};
+use runbookd::runbook::load::{load, load_with, read_one, read_text};
 use runbookd::yaml::{Faults, parse};
 
 const FOLDER: &str = "tests/data/bad/runbooks";
@@ -143,6 +143,68 @@ fn all_faults_of_all_files_come_at_once() {
 
     5 faults
     "#);
+}
+
+const ASKING: &str = r#"apiVersion: runbookd.dev/v1
+kind: Runbook
+name: asking
+summary: Restart the web server.
+alerts: ['alertname="Web"']
+confirm:
+  literal: {http: "https://web.shop.svc/health/${labels.namespace}", at_least: 1}
+  variable: {http: "http://${vars.auth}/health", at_least: 1}
+  of_the_alert: {http: "http://web.${labels.namespace}.svc/health", at_least: 1}
+  metrics: {prometheus: sum(up), at_least: 1}
+targets: {deployment: web}
+steps:
+  - diagnose: look again
+    probes:
+      again: {http: "http://web.shop.svc:8080/", at_most: 0}
+  - remediate: restart it
+    when:
+      wanted: {http: "http://web.shop.svc:8081/", pointer: /wanted, at_least: 0.5}
+    restart: {}
+    verify: {within: 5m, hold: 1m, all: [{rollout: complete}]}
+"#;
+
+#[test]
+fn a_host_that_is_not_allowed_and_a_prometheus_that_is_not_there_are_faults() {
+    let files = |config| [("runbookd.yaml", config), ("rules/asking.yaml", ASKING)];
+    let nothing = files("vars: {auth: 'auth.shop.svc:8001'}\n");
+    insta::assert_snapshot!(check_files(&nothing, Some("runbookd.yaml"), &[]), @r#"
+    rules/asking.yaml:7:19: the probe asks web.shop.svc:443, which the configuration does not allow; expected a host that it does
+      hint: add `http: {allow: ["web.shop.svc:443"]}` to the configuration
+    rules/asking.yaml:8:20: the probe asks auth.shop.svc:8001, which the configuration does not allow; expected a host that it does
+      hint: add `http: {allow: ["auth.shop.svc:8001"]}` to the configuration
+    rules/asking.yaml:10:25: the probe asks Prometheus, and the configuration names none; expected `prometheus` in it
+      hint: add `prometheus: {url: http://prometheus:9090}` to the configuration
+    rules/asking.yaml:15:21: the probe asks web.shop.svc:8080, which the configuration does not allow; expected a host that it does
+      hint: add `http: {allow: ["web.shop.svc:8080"]}` to the configuration
+    rules/asking.yaml:18:22: the probe asks web.shop.svc:8081, which the configuration does not allow; expected a host that it does
+      hint: add `http: {allow: ["web.shop.svc:8081"]}` to the configuration
+
+    5 faults
+    "#);
+    let all = files(
+        "vars: {auth: 'auth.shop.svc:8001'}\nprometheus: {url: 'http://prometheus:9090'}\n\
+         http: {allow: [web.shop.svc, 'auth.shop.svc:8001']}\n",
+    );
+    insta::assert_snapshot!(check_files(&all, Some("runbookd.yaml"), &[]), @r#"rules/asking.yaml: asking (shadow) answers alertname="Web": diagnose, then restart"#);
+    // Without a configuration nobody knows whom it allows.
+    insta::assert_snapshot!(check_files(&[("asking.yaml", ASKING)], None, &["asking.yaml"]), @r#"
+    warning: without a configuration nobody knows whether these exist: ${vars.auth}
+      hint: name the configuration with --config
+    asking.yaml: asking (shadow) answers alertname="Web": diagnose, then restart
+    "#);
+}
+
+/// Every shipped runbook can be answered with the shipped configuration, once its `vars:` are there.
+#[test]
+fn the_shipped_configuration_allows_the_hosts_of_the_shipped_runbooks() {
+    let config = Config::load_for(Purpose::Check, Some(Path::new("deploy/runbookd.yaml"))).0.unwrap();
+    let objection = |probe: &_| config.objection(probe);
+    let loaded = load_with(&[PathBuf::from("rules")], None, 1, Some(&objection));
+    assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
 }
 
 #[test]

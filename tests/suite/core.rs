@@ -37,7 +37,7 @@ fn runbook(name: &str, mode: Mode, steps: usize, expects: bool) -> Runbook {
         query,
         window: Duration::from_secs(300),
         count_by: Some("app".to_owned()),
-        threshold: Threshold::AtLeast(5),
+        threshold: Threshold::AtLeast(5.0),
     };
     let pool = Named { name: "pool".to_owned(), probe: Probe::Loki(probe) };
     let verify = Verify {

@@ -5,6 +5,7 @@
 mod actions;
 mod api;
 mod architecture;
+mod asking;
 mod check;
 mod config;
 mod core;
@@ -18,6 +19,7 @@ mod listen;
 mod notify;
 mod real_alertmanager;
 mod real_prometheus;
+mod real_prometheus_api;
 mod receive;
 mod reconcile;
 mod sandbox_alertmanager;

@@ -16,7 +16,7 @@ pub(super) fn loki(
 ) -> (Option<Probe>, CountBy) {
     if loki.is_none() && !fields.has_almost(&KINDS) {
         let hint = "add `loki: '{app=\"web\"} |= \"error\"'` or `pods: crash_looping`";
-        let message = "the probe asks nothing; expected one of `loki`, `pods`, `nodes`, `rollouts`, `logs`, `events`, `budgets`, `autoscalers`, `verification`";
+        let message = format!("the probe asks nothing; expected one of {}", KINDS.join(", "));
         faults.add(fields.place, message, Some(hint.to_owned()));
     }
     let query = loki.and_then(|field| query(field, scope, names, faults));

@@ -1,19 +1,32 @@
 //! Reads probes and thresholds: `confirm:`, the probes of a diagnosis, and what both share with `verify:`.
 
 mod cluster;
+mod http;
 mod loki;
 mod objects;
+mod prometheus;
 mod verification;
 
 use std::time::Duration;
 
 use super::names::{Names, Scope, is_name};
-use super::{Named, PodsProbe, Probe, RolloutState, RolloutsProbe, Threshold};
+use super::{Figures, Named, Probe, Threshold};
 use crate::yaml::{Faults, Field, Fields};
 
 /// The words that say what is asked.
-const KINDS: [&str; 9] =
-    ["loki", "pods", "nodes", "rollouts", "logs", "events", "budgets", "autoscalers", "verification"];
+const KINDS: [&str; 11] = [
+    "loki",
+    "prometheus",
+    "http",
+    "pods",
+    "nodes",
+    "rollouts",
+    "logs",
+    "events",
+    "budgets",
+    "autoscalers",
+    "verification",
+];
 
 /// Loki itself refuses a range above 30 days and one hour.
 const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
@@ -25,6 +38,10 @@ pub(super) struct Known {
     pub(super) count_by: CountBy,
     /// Whether it looks at a span of time.
     pub(super) has_window: bool,
+    /// What its figures can be; none when nobody can say.
+    pub(super) figures: Option<Figures>,
+    /// How far back the question itself looks, as it is written.
+    pub(super) reach: Duration,
 }
 
 /// What a probe counts by.
@@ -56,19 +73,13 @@ pub(super) fn probes(
             faults.add(entry.key, message, None);
         }
         let (probe, count_by) = probe(entry, scope, names, scale, faults);
-        let has_window = !matches!(
-            &probe,
-            Some(
-                Probe::Pods(PodsProbe { window: None, .. })
-                    | Probe::Logs(_)
-                    | Probe::Nodes(_)
-                    | Probe::Budgets(_)
-                    | Probe::Autoscalers(_)
-                    | Probe::Verification(_)
-                    | Probe::Rollouts(RolloutsProbe { state: RolloutState::Incomplete, .. })
-            )
-        );
-        known.push(Known { name: entry.name.to_owned(), count_by, has_window });
+        known.push(Known {
+            name: entry.name.to_owned(),
+            count_by,
+            has_window: probe.as_ref().is_none_or(Probe::has_window),
+            figures: probe.as_ref().map(Probe::figures),
+            reach: probe.as_ref().map_or(Duration::ZERO, Probe::reach),
+        });
         named.extend(probe.map(|probe| Named { name: entry.name.to_owned(), probe }));
     }
     (named, known)
@@ -100,6 +111,8 @@ fn probe(
             (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
         }
         [("logs", field)] => (cluster::logs(*field, fields, scope, names, faults), CountBy::None),
+        [("http", field)] => (http::http(*field, fields, scope, names, faults), CountBy::None),
+        [("prometheus", field)] => prometheus::prometheus(*field, fields, scope, names, faults),
         [(_, field)] => loki::loki(Some(*field), fields, scope, names, scale, faults),
         [] => loki::loki(None, fields, scope, names, scale, faults),
         [(first, _), (second, field), ..] => {
@@ -131,19 +144,49 @@ pub(super) fn window(field: Field<'_>, scale: u32, faults: &mut Faults) -> Optio
     field.duration_up_to(LONGEST_WINDOW, why, faults).map(|window| window / scale)
 }
 
-/// Exactly one of `at_least` and `at_most`.
+/// Exactly one of `at_least` and `at_most`, of a count.
 pub(super) fn threshold(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Threshold> {
+    threshold_of(fields, Some(Figures::Whole), faults)
+}
+
+/// Exactly one of `at_least` and `at_most`, of such a figure; without knowing which, any number will do.
+pub(super) fn threshold_of(
+    fields: &mut Fields<'_>,
+    figures: Option<Figures>,
+    faults: &mut Faults,
+) -> Option<Threshold> {
+    let whole = |field: Field<'_>, faults: &mut Faults| {
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let number = field.whole(0, faults)? as f64;
+        Some(number)
+    };
+    let wrong = |field: Field<'_>, expected, hint: &str, faults: &mut Faults| {
+        field.wrong(expected, Some(hint.to_owned()), faults);
+        None
+    };
     match (fields.get("at_least"), fields.get("at_most")) {
-        (Some(field), None) => {
-            let number = field.whole(0, faults)?;
-            if number == 0 {
-                let hint = "`at_least: 1` for any line, `at_most: 0` for none";
-                field.wrong("expected at least 1, as 0 always holds", Some(hint.to_owned()), faults);
-                return None;
-            }
-            Some(Threshold::AtLeast(number))
-        }
-        (None, Some(field)) => field.whole(0, faults).map(Threshold::AtMost),
+        (Some(field), None) => match figures.unwrap_or(Figures::Decimal) {
+            Figures::Decimal => field.decimal(faults).map(Threshold::AtLeast),
+            Figures::Whole => match whole(field, faults)? {
+                0.0 => {
+                    let hint = "`at_least: 1` for any line, `at_most: 0` for none";
+                    wrong(field, "expected at least 1, as 0 always holds", hint, faults)
+                }
+                number => Some(Threshold::AtLeast(number)),
+            },
+            Figures::YesOrNo => match whole(field, faults)? {
+                1.0 => Some(Threshold::AtLeast(1.0)),
+                _ => wrong(field, "expected 1, as the figure is 1 or 0", YES_OR_NO, faults),
+            },
+        },
+        (None, Some(field)) => match figures.unwrap_or(Figures::Decimal) {
+            Figures::Decimal => field.decimal(faults).map(Threshold::AtMost),
+            Figures::Whole => whole(field, faults).map(Threshold::AtMost),
+            Figures::YesOrNo => match whole(field, faults)? {
+                0.0 => Some(Threshold::AtMost(0.0)),
+                _ => wrong(field, "expected 0, as the figure is 1 or 0", YES_OR_NO, faults),
+            },
+        },
         (Some(_), Some(second)) => {
             faults.add(
                 second.key,
@@ -153,12 +196,19 @@ pub(super) fn threshold(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<
             None
         }
         (None, None) => {
+            let hint = match figures {
+                Some(Figures::YesOrNo) => YES_OR_NO,
+                _ => "add `at_least: 5` or `at_most: 0`",
+            };
             faults.add(
                 fields.place,
                 "there is neither `at_least` nor `at_most`; expected one of them",
-                Some("add `at_least: 5` or `at_most: 0`".to_owned()),
+                Some(hint.to_owned()),
             );
             None
         }
     }
 }
+
+const YES_OR_NO: &str =
+    "`at_least: 1` holds when the status is the expected one, `at_most: 0` when it is not";

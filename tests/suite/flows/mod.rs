@@ -1,6 +1,7 @@
 //! The real daemon in front of the sandbox: one flow per outcome, and for each guard one in which *nothing was
 //! called*. Every duration is divided by the same number; nothing sleeps, everything waits for a marker.
 
+mod asking;
 mod guards;
 mod node_failure;
 mod outcomes;
