@@ -80,3 +80,22 @@ async fn beyond_this_machine_both_doors_need_a_token() {
       hint: set RUNBOOKD_API_TOKEN or `api: {token_file: ...}`, or listen on 127.0.0.1:9099
     ");
 }
+
+#[tokio::test]
+async fn a_runbook_whose_probe_could_never_be_answered_keeps_it_from_starting() {
+    let daemon = Daemon::new(1).await;
+    let (_, text) = runbookd::chaos::stage::SHIPPED[0];
+    let probe = "confirm:\n  healthy: {http: \"http://web.shop.svc:8080/health\", at_least: 1}\n  metrics: {prometheus: sum(up), at_least: 1}\n";
+    let name = "name: database-pool-exhaustion";
+    let text = text.replace("confirm:\n", probe).replace(name, "name: asking");
+    std::fs::write(daemon.stage.config().with_file_name("rules").join("asking.yaml"), text).unwrap();
+    let said = refuses(&daemon, &changed(&daemon, "prometheus:", "")).await;
+    let said: Vec<&str> = said.lines().filter(|line| line.contains("asking.yaml")).collect();
+    let [http, metrics] = said.as_slice() else { panic!("{said:#?}") };
+    assert!(
+        http.contains("the probe asks web.shop.svc:8080, which the configuration does not allow"),
+        "{http}"
+    );
+    assert!(metrics.contains("the probe asks Prometheus, and the configuration names none"), "{metrics}");
+    assert!(daemon.stage.world().requests().is_empty(), "nothing was called");
+}

@@ -43,6 +43,15 @@ pub enum Reply {
     None(String),
 }
 
+/// Knows no name: an address comes from the check before, or there is none.
+struct Nobody;
+
+impl reqwest::dns::Resolve for Nobody {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async { Err("a name that was not checked is not looked up".into()) })
+    }
+}
+
 type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 type Resolver = Arc<dyn Fn(String, u16) -> Addresses + Send + Sync>;
 
@@ -92,7 +101,8 @@ impl Http {
             // Sooner than the whole, so that nobody there is told from nobody answering.
             .connect_timeout(CONNECT_TIMEOUT.min(self.0.timeout / 2))
             .referer(false)
-            // What was checked is what is connected to: the name is not looked up again.
+            // What was checked is what is connected to: no name is looked up again.
+            .dns_resolver(Nobody)
             .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses);
         if url.scheme() == "http" {
             // No certificate is looked at, and reading the system's takes longer than the question.

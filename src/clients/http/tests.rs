@@ -273,6 +273,21 @@ async fn what_the_other_side_did_is_an_answer_and_what_the_network_did_not_deliv
 }
 
 #[tokio::test]
+async fn an_address_of_ipv6_is_asked_as_it_is_written() {
+    // Not every machine has one.
+    let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else { return };
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(async || "here");
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let (http, asked) = client(&["::1"], &[&[]]);
+    let reply = http.get(&url).await.unwrap();
+    assert!(matches!(reply, Reply::Answer { status: 200, .. }), "{reply:?}");
+    let (none, _) = client(&["localhost"], &[&[]]);
+    assert_eq!(none.get(&url).await.unwrap_err().reason, Reason::ClientError);
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nothing had to be looked up");
+}
+
+#[tokio::test]
 async fn a_connection_that_never_comes_about_is_unknown() {
     // A listener whose queue is full: nobody takes the connection, and nobody refuses it.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
