@@ -44,7 +44,9 @@ pub(super) async fn plan(
         }
         (NO_NOTE.to_owned(), NO_NOTE, "new pods can be put on it again")
     };
-    let takes_pods = |other: &&Node| other.name != node.name && other.ready.is_true && !other.unschedulable;
+    let takes_pods = |other: &&Node| {
+        other.name != node.name && other.ready.is_true && !other.unschedulable && !other.tainted
+    };
     let last = action == Action::Cordon && !nodes.iter().any(|node| takes_pods(&node));
     let against = last.then(|| Against {
         saw: format!("no node but {target} takes pods"),
@@ -132,7 +134,7 @@ pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
     match seen(plan, &node) {
         Observation::Done => Followed::Complete(plan.touches.join("; ")),
         Observation::Ambiguous { saw } => Followed::Overtaken(saw),
-        Observation::NotDone | Observation::Unseen { .. } => {
+        Observation::NotDone | Observation::Partly { .. } | Observation::Unseen { .. } => {
             Followed::Overtaken(format!("the {} of {} was put back", plan.action.as_str(), plan.target))
         }
     }
@@ -146,12 +148,12 @@ pub(super) async fn revert(kubernetes: &Kubernetes, permit: Permit) -> Reverted 
         Ok(None) => return Reverted::LeftAlone(format!("{} is gone", plan.target)),
         Err(error) => return Reverted::Failed(error.to_string()),
     };
+    if node.uid == plan.uid && !node.unschedulable {
+        // A person was faster; the note that they left behind says nothing more.
+        return Reverted::Done;
+    }
     if node.uid != plan.uid || node.cordoned_at.as_deref() != Some(&plan.change.after) {
-        return if node.unschedulable || node.uid != plan.uid {
-            Reverted::LeftAlone(format!("{} is not as runbookd left it ({node})", plan.target))
-        } else {
-            Reverted::Done
-        };
+        return Reverted::LeftAlone(format!("{} is not as runbookd left it ({node})", plan.target));
     }
     match kubernetes.uncordon_node(&plan.target.name, &plan.uid, &plan.change.after).await {
         Ok(()) => Reverted::Done,

@@ -6,9 +6,10 @@
 use jiff::Timestamp;
 
 use super::pod::{self, gone};
-use super::{Followed, GRACE, PlanError, Right, result_of, right, unobserved, unread};
+use super::{Followed, GRACE, PlanError, Right, result_of, right, unobserved, unread, void};
 use crate::clients::kubernetes::{Kubernetes, Node, Pod};
 use crate::clients::{CallError, Reason};
+use crate::clock;
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Against, Change, Circumstances, Kind, Object, Plan, Target};
@@ -111,9 +112,10 @@ fn is_stuck(pod: &Pod, now: Timestamp) -> bool {
     pod.ends_by.is_some_and(|ends_by| now > ends_by)
 }
 
-/// A node that is known to the API server may still run its pods, whatever it answers; unless somebody has declared it off.
+/// A node that is known to the API server may still run its pods, whatever it answers; unless somebody has declared it off, and it does not say the
+/// opposite itself: nobody but a person takes that taint off a node that is back.
 fn still_there(node: Option<&Node>) -> Option<Against> {
-    let node = node.filter(|node| !node.out_of_service)?;
+    let node = node.filter(|node| node.ready.is_true || !node.out_of_service)?;
     let name = &node.name;
     Some(Against {
         saw: format!("node/{name} is still there ({node})"),
@@ -130,36 +132,56 @@ pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResu
     let by_force = plan.change.after == BY_FORCE;
     if *kind == Kind::Pod && !by_force {
         let sent = kubernetes.delete_pod(namespace, name, &plan.uid, false).await;
-        return sent.map_or_else(result_of, |()| EffectResult::Applied);
-    }
-    // A node that is back since the plan was made runs its pods again.
-    match node_of(kubernetes, plan).await {
-        Ok(node) => {
-            if let Some(Against { saw, .. }) = still_there(node.as_ref()) {
-                return EffectResult::Refused { reason: Reason::Conflict.as_str().to_owned(), message: saw };
-            }
-        }
-        Err(error) => {
-            let (reason, message) = (error.reason.as_str().to_owned(), error.to_string());
-            return EffectResult::NotTaken { reason, message };
-        }
+        return pod::sent(kubernetes, plan, sent).await;
     }
     let own = [Object { name: name.clone(), uid: plan.uid.clone() }];
     let objects = if *kind == Kind::Pod { &own[..] } else { &plan.objects[..] };
-    for (done, pod) in objects.iter().enumerate() {
-        if let Err(error) = kubernetes.delete_pod(namespace, &pod.name, &pod.uid, true).await {
-            return match result_of(error) {
-                // Some are gone already: a look tells which, and the rest can be tried again.
-                EffectResult::NotTaken { reason, message } | EffectResult::Refused { reason, message }
-                    if done > 0 =>
-                {
-                    EffectResult::Unclear { reason, message }
+    for (done, object) in objects.iter().enumerate() {
+        let stopped = match ready_for(kubernetes, &permit).await {
+            Some(stopped) => Some(stopped),
+            None => match kubernetes.delete_pod(namespace, &object.name, &object.uid, true).await {
+                Ok(()) => None,
+                // A StatefulSet has made another one of the same name: ours is gone.
+                Err(error) if error.reason == Reason::Conflict && is_gone(kubernetes, plan, object).await => {
+                    None
                 }
-                result => result,
-            };
+                Err(error) => Some(result_of(error)),
+            },
+        };
+        match stopped {
+            None => {}
+            // Some are gone already: a look tells which, and the rest can be tried again.
+            Some(EffectResult::NotTaken { reason, message } | EffectResult::Refused { reason, message })
+                if done > 0 =>
+            {
+                return EffectResult::Unclear { reason, message };
+            }
+            Some(result) => return result,
         }
     }
     EffectResult::Applied
+}
+
+/// Why the next pod is not removed: the permit has run out, or the node is back since the plan was made and runs its pods again.
+async fn ready_for(kubernetes: &Kubernetes, permit: &Permit) -> Option<EffectResult> {
+    if let Some(late) = void(permit, clock::now()) {
+        return Some(late);
+    }
+    match node_of(kubernetes, permit.plan()).await {
+        Ok(node) => still_there(node.as_ref()).map(|Against { saw, .. }| EffectResult::Refused {
+            reason: Reason::Conflict.as_str().to_owned(),
+            message: saw,
+        }),
+        Err(error) => {
+            let (reason, message) = (error.reason.as_str().to_owned(), error.to_string());
+            Some(EffectResult::NotTaken { reason, message })
+        }
+    }
+}
+
+async fn is_gone(kubernetes: &Kubernetes, plan: &Plan, object: &Object) -> bool {
+    let found = kubernetes.pod(&plan.target.namespace, &object.name).await;
+    found.is_ok_and(|found| found.is_none_or(|pod| pod.uid != object.uid))
 }
 
 /// The node that the pods of the plan are stuck on.
@@ -179,6 +201,9 @@ pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation
     }
     match left(kubernetes, plan).await {
         Ok(0) => Observation::Done,
+        Ok(left) if left < plan.objects.len() => {
+            Observation::Partly { saw: format!("{left} of {} pods are still there", plan.objects.len()) }
+        }
         Ok(_) => Observation::NotDone,
         Err(error) => unobserved(plan, &error),
     }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::pod::{self, gone};
-use super::{Followed, GRACE, PlanError, Right, result_of, right, unread};
+use super::{Followed, GRACE, PlanError, Right, right, unread};
 use crate::clients::kubernetes::Kubernetes;
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
@@ -33,7 +33,8 @@ pub(super) async fn plan(
         });
     }
     let budgets = kubernetes.disruption_budgets(&target.namespace).await.map_err(unread)?;
-    let refuses = budgets.iter().find(|budget| budget.allowed < 1 && budget.protects(&pod));
+    // One that is not ready counts as lost already, and the server may well allow it.
+    let refuses = budgets.iter().find(|budget| pod.ready && budget.allowed < 1 && budget.protects(&pod));
     if let Some(budget) = refuses.filter(|_| against.is_none()) {
         against = Some(Against {
             saw: format!(
@@ -66,7 +67,7 @@ pub(super) async fn plan(
 pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
     let plan = permit.plan();
     let sent = kubernetes.evict_pod(&plan.target.namespace, &plan.target.name, &plan.uid).await;
-    sent.map_or_else(result_of, |()| EffectResult::Applied)
+    pod::sent(kubernetes, plan, sent).await
 }
 
 pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation {

@@ -195,7 +195,7 @@ fn unread(error: CallError) -> PlanError {
 fn rolled_out(plan: &Plan, deployment: Workload, seen: Observation) -> Followed {
     match seen {
         Observation::Done => {}
-        Observation::NotDone | Observation::Unseen { .. } => {
+        Observation::NotDone | Observation::Partly { .. } | Observation::Unseen { .. } => {
             return Followed::Overtaken(format!(
                 "the {} of {} was put back",
                 plan.action.as_str(),

@@ -1,8 +1,9 @@
 //! What the actions on a pod share. A uid is never given twice: that of a pod that is gone tells all, and a delete that names it can be sent again.
 
-use super::{Followed, PlanError, unfollowed, unobserved, unread};
+use super::{Followed, PlanError, result_of, unfollowed, unobserved, unread};
 use crate::clients::kubernetes::{Kubernetes, Pod};
-use crate::incident::event::Observation;
+use crate::clients::{CallError, Reason};
+use crate::incident::event::{EffectResult, Observation};
 use crate::incident::plan::{Against, Plan, Target};
 use crate::text::span;
 
@@ -25,6 +26,20 @@ pub(super) fn lonely(pod: &Pod, target: &Target) -> Option<Against> {
 pub(super) fn replaced(pod: &Pod) -> String {
     let owner = pod.owner.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
     format!("its process gets {} to end; {owner} makes a new pod", span(pod.grace))
+}
+
+/// What came of a call that names the pod's uid. That the name is another pod's by now tells that ours is gone, which was all that was wanted.
+pub(super) async fn sent(kubernetes: &Kubernetes, plan: &Plan, sent: Result<(), CallError>) -> EffectResult {
+    match sent {
+        Ok(()) => EffectResult::Applied,
+        Err(error)
+            if error.reason == Reason::Conflict
+                && matches!(gone(kubernetes, plan).await, Followed::Complete(_)) =>
+        {
+            EffectResult::Applied
+        }
+        Err(error) => result_of(error),
+    }
 }
 
 /// Whether the pod of the plan was asked to stop, or is gone.

@@ -32,9 +32,9 @@ pub(super) async fn plan(
 ) -> Result<Plan, PlanError> {
     let workload =
         kubernetes.workload(target.kind.as_str(), &target.namespace, &target.name).await.map_err(unread)?;
-    let against = workload.on_delete.then(|| Against {
-        saw: format!("the updateStrategy of {target} is OnDelete"),
-        why: "a new template would replace no pod".to_owned(),
+    let against = workload.held_back.as_ref().map(|how| Against {
+        saw: format!("the updateStrategy of {target} {how}"),
+        why: "a new template would not replace every pod".to_owned(),
         passes: false,
     });
     let replicas = u32::try_from(workload.replicas).unwrap_or_default();
@@ -140,7 +140,7 @@ mod tests {
             generation: 1,
             replicas: 2,
             paused: false,
-            on_delete: false,
+            held_back: None,
             restarted_at: restarted_at.map(str::to_owned),
             rollout: Rollout::Complete { ready: 2 },
             rolling_out: None,
@@ -199,6 +199,7 @@ mod tests {
             let word = |uid| match seen(&plan(before), &workload(uid, live)) {
                 Observation::Done => "done",
                 Observation::NotDone => "not done",
+                Observation::Partly { .. } => "partly",
                 Observation::Ambiguous { .. } => "ambiguous",
                 Observation::Unseen { .. } => "unseen",
             };

@@ -258,6 +258,9 @@ impl Told {
                 Observation::NotDone => {
                     Self::new(Tone::Plain, "observed", "it was not done: the value before still stands")
                 }
+                Observation::Partly { saw } => {
+                    Self::new(Tone::Wait, "observed", format!("it was done in part: {saw}"))
+                }
                 Observation::Ambiguous { saw } => {
                     Self::new(Tone::Bad, "observed", format!("it can not be told: {saw}"))
                 }

@@ -364,6 +364,11 @@ pub enum Observation {
     Done,
     /// It did not happen: the value before still stands.
     NotDone,
+    /// A part of it happened; the rest can be tried again, and is never taken for nothing.
+    Partly {
+        /// What was seen.
+        saw: String,
+    },
     /// It can not be told. Never retried; a person is told.
     Ambiguous {
         /// What was seen.

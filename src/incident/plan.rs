@@ -26,7 +26,9 @@ impl Target {
     /// `samosachaat-prod/deployment/chat-api`: the key of the limits and of the row that keeps others away.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{}/{}/{}", self.namespace, self.kind.as_str(), self.name)
+        // A node is in no namespace: whoever works on it, works on the same one.
+        let namespace = if self.kind == Kind::Node { "" } else { self.namespace.as_str() };
+        format!("{namespace}/{}/{}", self.kind.as_str(), self.name)
     }
 
     /// `deployment/chat-api`, as kubectl names it.

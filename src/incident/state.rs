@@ -99,6 +99,8 @@ pub struct Effect {
     pub permits: u32,
     /// Whether a person approved it.
     pub approved: bool,
+    /// What was seen of it when only a part had happened.
+    pub partly: Option<String>,
 }
 
 /// What an incident is about.
@@ -495,7 +497,7 @@ impl Incident {
                     leg.acted = true;
                 }
                 let approved = self.approved.take().is_some();
-                Stage::Intended(Effect { op, plan, intended_at: at, permits: 1, approved })
+                Stage::Intended(Effect { op, plan, intended_at: at, permits: 1, approved, partly: None })
             }
             (Stage::NotDone { effect, .. }, Event::EffectRegranted { op, .. }) if effect.op == op => {
                 Stage::Intended(Effect { permits: effect.permits + 1, ..effect })
@@ -504,7 +506,7 @@ impl Incident {
                 Self::answered(effect, result, at)
             }
             (
-                Stage::Intended(effect) | Stage::Unclear { effect, .. },
+                Stage::Intended(effect) | Stage::Unclear { effect, .. } | Stage::NotDone { effect, .. },
                 Event::EffectObserved { op, found },
             ) if effect.op == op => Self::observed(&before, effect, found, at),
             (Stage::Following { effect, .. }, Event::EffectCompleted { op, .. }) if effect.op == op => {
@@ -605,6 +607,9 @@ impl Incident {
         match found {
             Observation::Done => Stage::Following { effect, since: at },
             Observation::NotDone => Stage::NotDone { effect, at },
+            Observation::Partly { saw } => {
+                Stage::NotDone { effect: Effect { partly: Some(saw), ..effect }, at }
+            }
             Observation::Ambiguous { saw } => {
                 Stage::Ending { effect, result: StepResult::Ambiguous, why: saw }
             }

@@ -142,6 +142,12 @@ impl Pipeline {
     ) -> Result<Option<Event>, Left> {
         let mut wanted = wanted;
         if wanted.again {
+            // A call that timed out can have arrived since it was looked.
+            match self.hands.observe(&wanted.plan).await {
+                Observation::NotDone | Observation::Partly { .. } => {}
+                Observation::Unseen { why } => return Ok(Some(unseen(&wanted, runbook, why))),
+                found => return Ok(Some(Event::EffectObserved { op: wanted.op, found })),
+            }
             // The plan is the old one, the target may not be: paused, scaled to zero, taken over.
             let Plan { action, target, .. } = &wanted.plan;
             match self.hands.plan(*action, target, incident.opened_at, clock::now()).await {

@@ -41,6 +41,15 @@ pub(super) async fn ask(
         );
         return Evidence::unknown(name, asked, why);
     }
+    if probe.state == NodeState::UnderPressure {
+        let mut asked_of = nodes.iter().filter(|node| wanted.as_ref().is_none_or(|name| node.name == *name));
+        let silent = asked_of.clone().find(|node| !node.tells_pressures);
+        if silent.is_some() || asked_of.next().is_none() {
+            let which = silent.map(|node| node.name.clone()).or(wanted).unwrap_or_default();
+            let why = format!("node/{which} does not say what it is short of");
+            return Evidence::unknown(name, asked, why);
+        }
+    }
     let (found, saw) = match (&wanted, probe.state) {
         (Some(wanted), NodeState::Unreplaced) => unreplaced(scope, probe, &nodes, wanted),
         (Some(wanted), state) => one(&nodes, wanted, state),

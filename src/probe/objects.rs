@@ -82,7 +82,12 @@ pub(super) async fn events(
         .filter_map(|event| Some((event.last.filter(|last| *last >= from)?, event)))
         .collect();
     found.sort_by_key(|(last, _)| std::cmp::Reverse(*last));
-    let times: usize = found.iter().map(|(_, event)| event.times as usize).sum();
+    // Of one that began before, nobody knows how often it happened since: once at least.
+    let since = |event: &crate::clients::kubernetes::Event| match event.first {
+        Some(first) if first >= from => event.times as usize,
+        _ => 1,
+    };
+    let times: usize = found.iter().map(|(_, event)| since(event)).sum();
     let saw =
         format!("{} in {}", count(times as u64, "such event", "such events"), span(between(from, scope.now)));
     let lines = found

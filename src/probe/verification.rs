@@ -32,6 +32,8 @@ pub(super) async fn ask(
     look: Look,
 ) -> Evidence {
     let look = Look { threshold: None, window: None, ..look };
+    // All of it, whatever the target is.
+    let scope = &Scope { leg: None, ..*scope };
     let answers = checks(eyes, scope, &probe.verification.checks, look).await;
     answer(scope, name, probe, threshold, &answers)
 }

@@ -63,15 +63,15 @@ pub struct Intake {
     pub truncated: u64,
 }
 
-/// An alert that a person, or a rule that a person wrote, keeps quiet in Alertmanager.
+/// An alert that a person, or a rule that a person wrote, keeps quiet in Alertmanager; or one that Alertmanager has lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suppressed {
     /// Which.
     pub fingerprint: Fingerprint,
     /// Its labels.
     pub labels: Labels,
-    /// By whom or what, such as "silenced in Alertmanager by ana: deploying".
-    pub why: String,
+    /// By whom or what, such as "silenced in Alertmanager by ana: deploying"; none when Alertmanager no longer hears of it, which ends it.
+    pub why: Option<String>,
 }
 
 /// An alert and the runbooks that answer it.
@@ -231,7 +231,8 @@ pub trait Store: Send + Sync + 'static {
     /// its webhook does.
     ///
     /// An alert that is suppressed takes its open episode out of the open incidents that answer it, and leaves no trace of
-    /// the episode: when the suppression ends, the same beginning counts as never heard, and is answered anew.
+    /// the episode: when the suppression ends, the same beginning counts as never heard, and is answered anew. So it is with one that
+    /// Alertmanager no longer hears of: when Prometheus reaches it again, it says the same beginning again.
     async fn take_in(&self, intake: Intake) -> Result<Receipt, StoreError>;
 
     /// Claims the open incidents that nobody owns, or whose owner's lease has run out.

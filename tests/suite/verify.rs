@@ -1,5 +1,6 @@
 //! `runbookd verify` in front of the sandbox: the exit code and the table for people, the document for machines, and the same as a runbook's probe.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use runbookd::chaos::stage::{Setting, Stage};
@@ -49,8 +50,12 @@ async fn what_is_well_is_said_in_a_table_and_with_exit_code_0() {
     rollouts            ok      0 of 4 rollouts incomplete; at most 0
     disruption_budgets  ok      0 of 1 disruption budget have too few healthy pods; at most 0
     autoscalers         ok      0 of 0 autoscalers not able to scale; at most 0
+    frontend_answers    ok      HTTP 200; at least 1
+    auth_answers        ok      HTTP 200; at least 1
+    chat_api_answers    ok      HTTP 200; at least 1
+    inference_answers   ok      HTTP 200; at least 1
 
-    services: well (6 checks)
+    services: well (10 checks)
     ");
     assert_eq!((code, wrong.as_str()), (Some(0), ""));
     assert!(set.stage.world().writes().is_empty());
@@ -96,7 +101,10 @@ fn a_runbook_keeps_the_verification_that_it_asks() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     file("asks.yaml", ASKS);
-    let vars = [("namespace".to_owned(), "shop".to_owned())].into();
+    let of = |name: &str| (name.to_owned(), format!("{}.shop.svc:80", name.replace('_', "-")));
+    let mut vars: BTreeMap<String, String> =
+        ["frontend_address", "auth_address", "chat_api_address", "inference_address"].map(of).into();
+    vars.insert("namespace".to_owned(), "shop".to_owned());
     let wrong = load(&[folder.path().to_owned()], Some(&vars), 1).unwrap_err().to_string();
     assert!(
         wrong.contains("there is no verification \"services\" here; expected the name of one"),

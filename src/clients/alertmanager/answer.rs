@@ -144,13 +144,31 @@ pub(super) fn alerts(body: &[u8]) -> Result<Alerts, Unreadable> {
     Ok(Alerts { unreadable: number - all.len(), all })
 }
 
-pub(super) fn started(body: &[u8]) -> Result<Timestamp, Unreadable> {
+/// What Alertmanager says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// Whether a route has time intervals. `/api/v2/alerts` lists what they mute as active, whatever its `mutedBy` promises.
+    pub mutes: bool,
+}
+
+pub(super) fn running(body: &[u8]) -> Result<Running, Unreadable> {
     #[derive(Deserialize)]
     struct Answer {
         /// The field's name is wrong in Alertmanager itself: it holds a moment.
         uptime: Timestamp,
+        #[serde(default)]
+        config: Config,
     }
-    Ok(serde_json::from_slice::<Answer>(body)?.uptime)
+    #[derive(Default, Deserialize)]
+    struct Config {
+        #[serde(default)]
+        original: String,
+    }
+    let Answer { uptime, config } = serde_json::from_slice(body)?;
+    let mutes = ["mute_time_intervals", "active_time_intervals"];
+    Ok(Running { since: uptime, mutes: mutes.iter().any(|field| config.original.contains(field)) })
 }
 
 pub(super) fn receivers(body: &[u8]) -> Result<Vec<String>, Unreadable> {

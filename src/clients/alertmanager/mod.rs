@@ -11,9 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
-use jiff::Timestamp;
 
-pub use answer::{Alerts, Listed, Silence, State};
+pub use answer::{Alerts, Listed, Running, Silence, State};
 
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, Secret, http_client};
 
@@ -119,14 +118,14 @@ impl Alertmanager {
         }
     }
 
-    /// Since when it runs.
+    /// Since when it runs, and whether its routes mute by time.
     ///
     /// # Errors
     /// Whatever keeps it from answering.
-    pub async fn running_since(&self) -> Result<Timestamp, CallError> {
+    pub async fn running(&self) -> Result<Running, CallError> {
         let call = "ask Alertmanager for its status";
         let body = self.get(call, "/api/v2/status", &[]).await?;
-        answer::started(&body).map_err(|what| CallError::unreadable(call, &*what))
+        answer::running(&body).map_err(|what| CallError::unreadable(call, &*what))
     }
 
     /// The names of its receivers.

@@ -64,7 +64,7 @@ async fn the_status_says_since_when_and_the_receivers_who() {
     let receivers = r#"[{"name":"runbookd"},{"name":"other"}]"#;
     let silence = r#"{"id":"1bcbec6e","comment":"deploying","createdBy":"alice"}"#;
     let (alertmanager, wire) = with([STATUS, receivers, silence].map(Reply::json).to_vec()).await;
-    assert_eq!(alertmanager.running_since().await.unwrap().to_string(), "2026-11-23T06:54:10.841Z");
+    assert_eq!(alertmanager.running().await.unwrap().since.to_string(), "2026-11-23T06:54:10.841Z");
     assert_eq!(alertmanager.receivers().await.unwrap(), ["runbookd", "other"]);
     let Silence { created_by, comment } = alertmanager.silence("1bcbec6e-f1ca").await.unwrap();
     assert_eq!((created_by.as_str(), comment.as_str()), ("alice", "deploying"));

@@ -17,8 +17,10 @@ pub struct Event {
     pub reason: String,
     /// A sentence.
     pub note: String,
-    /// How often.
+    /// How often since `first`.
     pub times: u32,
+    /// When it happened first.
+    pub first: Option<Timestamp>,
     /// When it happened last.
     pub last: Option<Timestamp>,
 }
@@ -38,6 +40,11 @@ fn read(event: &events::Event) -> Event {
         reason: event.reason.clone().unwrap_or_default(),
         note: event.note.clone().unwrap_or_default(),
         times: u32::try_from(times).unwrap_or(1).max(1),
+        first: event
+            .deprecated_first_timestamp
+            .as_ref()
+            .map(|time| time.0)
+            .or_else(|| event.event_time.as_ref().map(|time| time.0)),
         last,
     }
 }

@@ -33,6 +33,10 @@ pub struct Node {
     pub ready: Ready,
     /// What it is short of: the conditions `MemoryPressure`, `DiskPressure`, `PIDPressure` that are true.
     pub pressures: Vec<String>,
+    /// Whether its kubelet says what it is short of; a dead one does not.
+    pub tells_pressures: bool,
+    /// Not every pod is put on it: it has a taint of its own, as a control plane has.
+    pub tainted: bool,
     /// No new pods: `kubectl cordon`.
     pub unschedulable: bool,
     /// When runbookd cordoned it, in its own words.
@@ -96,6 +100,12 @@ pub(super) fn read(node: &core::Node) -> Node {
             .filter(|condition| condition.type_.ends_with("Pressure") && condition.status == "True")
             .map(|condition| condition.type_.clone())
             .collect(),
+        tells_pressures: {
+            let mut pressures =
+                conditions.iter().filter(|condition| condition.type_.ends_with("Pressure")).peekable();
+            pressures.peek().is_some() && pressures.all(|condition| condition.status != "Unknown")
+        },
+        tainted: taints.iter().any(|taint| taint.effect != "PreferNoSchedule"),
         unschedulable: spec.and_then(|spec| spec.unschedulable).unwrap_or_default(),
         cordoned_at: annotations.and_then(|all| all.get(CORDONED_AT)).cloned(),
         out_of_service: taints.iter().any(|taint| taint.key == OUT_OF_SERVICE),

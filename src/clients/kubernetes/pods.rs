@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 
 use super::{CallError, Kubernetes, Reason, checked_namespace, valid_name};
 
+/// The owners that make another pod in the place of one that failed.
+const MAKE_ANEW: [&str; 4] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"];
 /// What the API server fills in, in seconds.
 const DEFAULT_GRACE: u64 = 30;
 /// How much of a container's logs one answer holds.
@@ -44,7 +46,7 @@ pub struct Pod {
     pub owner: Option<Owner>,
     /// `True` in its Ready condition.
     pub ready: bool,
-    /// All its containers ended well and none will start again.
+    /// All its containers ended well and none will start again; or it failed for good, and another one was made in its place.
     pub succeeded: bool,
     /// It was asked to stop.
     pub stopping: bool,
@@ -123,7 +125,15 @@ pub(super) fn owners(sets: &[ReplicaSet]) -> Sets {
 
 fn controller(meta: &ObjectMeta) -> Option<Owner> {
     let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
-    Some(Owner { kind: owner.kind.clone(), name: owner.name.clone() })
+    // Others have kinds of the same name, with controllers of their own.
+    let is_ours = owner.api_version.starts_with("apps/") || owner.api_version == "v1";
+    let group = owner.api_version.split('/').next().unwrap_or_default();
+    let kind = if is_ours || !MAKE_ANEW.contains(&owner.kind.as_str()) {
+        owner.kind.clone()
+    } else {
+        format!("{}.{group}", owner.kind)
+    };
+    Some(Owner { kind, name: owner.name.clone() })
 }
 
 /// Whether this pod's owner can be named only with the list of `ReplicaSets`.
@@ -146,9 +156,14 @@ pub(super) fn read(pod: &core::Pod, sets: &Sets) -> Pod {
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|node| !node.is_empty()),
-        owner,
         ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
-        succeeded: status.and_then(|status| status.phase.as_deref()) == Some("Succeeded"),
+        succeeded: match status.and_then(|status| status.phase.as_deref()) {
+            Some("Succeeded") => true,
+            // What was evicted or shut down with its node stays in the list, and its owner has made another one.
+            Some("Failed") => owner.as_ref().is_some_and(|owner| MAKE_ANEW.contains(&owner.kind.as_str())),
+            _ => false,
+        },
+        owner,
         stopping: pod.metadata.deletion_timestamp.is_some(),
         grace: Duration::from_secs(
             pod.spec

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 /// The annotation of the pod template that `kubectl rollout restart` writes.
 pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
+const ON_DELETE: &str = "is OnDelete";
+const PER_POD: Duration = Duration::from_mins(5);
 const NOT_OBSERVED: &str = "the change of the spec has not been observed yet";
 /// The API server fills these in; its own defaults stand here for answers that lack them.
 /// Source: <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/>.
@@ -35,8 +37,8 @@ pub struct Workload {
     pub replicas: i32,
     /// A paused Deployment accepts a restart and rolls nothing out.
     pub paused: bool,
-    /// With `updateStrategy: OnDelete` a new template replaces no pod.
-    pub on_delete: bool,
+    /// Why a new template does not replace every pod: its `updateStrategy`.
+    pub held_back: Option<String>,
     /// When it was last restarted as `kubectl rollout restart` does: the template's annotation, as it stands there.
     pub restarted_at: Option<String>,
     /// How far its rollout is, as `kubectl rollout status` would say it.
@@ -99,7 +101,7 @@ fn common(
         generation: meta.generation.unwrap_or_default(),
         replicas,
         paused: false,
-        on_delete: false,
+        held_back: None,
         restarted_at: annotations.and_then(|all| all.get(RESTARTED_AT)).cloned(),
         rolling_out: match &rollout {
             Rollout::InProgress { what, .. } => Some(what.clone()),
@@ -163,9 +165,29 @@ impl From<&apps::StatefulSet> for Workload {
             differs.then(|| format!("{updated} of {desired} pods are of the newest revision"))
         };
         let rollout = progress(what, updated, ready, desired);
-        let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
-        Self { on_delete, ..common(&object.metadata, spec.map(|spec| &spec.template), desired, rollout) }
+        // Pods that crash after a rollout are no rollout.
+        let rolls = !observed
+            || partition.map_or(status.update_revision != status.current_revision, |partition| {
+                updated < desired - partition
+            });
+        let held_back = match (strategy.and_then(|strategy| strategy.type_.as_deref()), partition) {
+            (Some("OnDelete"), _) => Some(ON_DELETE.to_owned()),
+            (_, Some(partition)) => Some(format!("has a partition of {partition}")),
+            _ => None,
+        };
+        let common = common(&object.metadata, spec.map(|spec| &spec.template), desired, rollout);
+        Self {
+            held_back,
+            rolling_out: common.rolling_out.clone().filter(|_| rolls),
+            progress_deadline: one_after_the_other(desired),
+            ..common
+        }
     }
+}
+
+/// Neither kind has a deadline of its own: five minutes for each pod.
+fn one_after_the_other(pods: i32) -> Duration {
+    seconds(DEFAULT_PROGRESS_DEADLINE).max(PER_POD * u32::try_from(pods).unwrap_or_default())
 }
 
 impl From<&apps::DaemonSet> for Workload {
@@ -187,8 +209,15 @@ impl From<&apps::DaemonSet> for Workload {
             (available < desired).then(|| format!("{available} of {desired} new pods are available"))
         };
         let rollout = progress(what, updated, available, desired);
+        let rolls = !observed || updated < desired;
         let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
-        Self { on_delete, ..common(&object.metadata, spec.map(|spec| &spec.template), desired, rollout) }
+        let common = common(&object.metadata, spec.map(|spec| &spec.template), desired, rollout);
+        Self {
+            held_back: on_delete.then(|| ON_DELETE.to_owned()),
+            rolling_out: common.rolling_out.clone().filter(|_| rolls),
+            progress_deadline: one_after_the_other(desired),
+            ..common
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{FRESH, Moment, Next, PERMITS_AT_MOST, VERIFY_EVERY, again, at_or_wait, refused};
+use super::{CONFIRM_AGAIN, FRESH, Moment, Next, PERMITS_AT_MOST, VERIFY_EVERY, again, at_or_wait, refused};
 use crate::clock::after;
 use crate::incident::event::{Event, Found};
 use crate::incident::outcome::StepResult;
@@ -23,6 +23,11 @@ pub(super) fn with_effect(incident: &Incident, runbook: &Runbook, moment: &Momen
             why,
         })
     };
+    // What happened in part did happen.
+    let dropped = |why: String| match &effect.partly {
+        None => end(StepResult::Dropped, format!("it did not happen, and {why}")),
+        Some(saw) => end(StepResult::Ambiguous, format!("it was done in part ({saw}), and {why}")),
+    };
     let deadline = incident.opened.deadline.max(after(effect.intended_at, effect.plan.settles_within));
     match &incident.stage {
         Stage::Unclear { unseen: None, .. } => Next::Observe(effect.clone()),
@@ -37,7 +42,11 @@ pub(super) fn with_effect(incident: &Incident, runbook: &Runbook, moment: &Momen
             if incident.resolved() {
                 let gone = incident.suppressed().map(|why| format!("was {why}"));
                 let gone = gone.as_deref().unwrap_or("has resolved");
-                return end(StepResult::Dropped, format!("it did not happen, and the alert {gone}"));
+                // A call that timed out can still arrive: a last look, unless the last one was just now.
+                if now > after(*at, runbook.paced(CONFIRM_AGAIN)) {
+                    return Next::Observe(effect.clone());
+                }
+                return dropped(format!("the alert {gone}"));
             }
             if effect.permits >= PERMITS_AT_MOST {
                 let why = format!("it was tried {} times and could not be done", effect.permits);
@@ -62,22 +71,18 @@ pub(super) fn with_effect(incident: &Incident, runbook: &Runbook, moment: &Momen
         }
         Stage::Confirm { tries, last, .. } => match last {
             None => Next::Confirm,
-            Some((_, Found::Fails)) => {
-                end(StepResult::Dropped, "it did not happen, and the evidence is gone".to_owned())
-            }
+            Some((_, Found::Fails)) => dropped("the evidence is gone".to_owned()),
             Some(_) if now >= deadline || incident.resolved() => {
-                end(StepResult::Dropped, "it did not happen, and could not be confirmed anew".to_owned())
+                dropped("it could not be confirmed anew".to_owned())
             }
             Some((at, _)) => at_or_wait(now, again(runbook, *at, *tries), Next::Confirm),
         },
         Stage::Refused { until, .. } => {
             if incident.resolved() || now >= deadline {
-                return end(StepResult::Dropped, "it did not happen, and is no longer allowed".to_owned());
+                return dropped("it is no longer allowed".to_owned());
             }
             match refused(incident, runbook, moment, *until) {
-                Next::Append(_) => {
-                    end(StepResult::Dropped, "it did not happen, and is no longer allowed".to_owned())
-                }
+                Next::Append(_) => dropped("it is no longer allowed".to_owned()),
                 next => next,
             }
         }

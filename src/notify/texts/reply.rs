@@ -312,6 +312,9 @@ impl Thread<'_> {
                 ("🔎", format!("*Seen*: it has happened. It is not done a second time. {op}"))
             }
             Observation::NotDone => ("🔎", format!("*Seen*: it has not happened. {op}")),
+            Observation::Partly { saw } => {
+                ("🔎", format!("*Seen*: a part has happened: {}. {op}", plain(saw)))
+            }
             // The end of the step follows at once, and says it.
             Observation::Ambiguous { .. } => return None,
             Observation::Unseen { .. } if self.before.last().is_some_and(unseen) => return None,

@@ -241,6 +241,9 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
         }
         Outcome::Ambiguous => {
             let ages = target.map_or_else(String::new, |target| {
+                if target.kind != Kind::Deployment {
+                    return format!(" {} tells.", status(target));
+                }
                 let command = format!("kubectl -n {} get replicasets", target.namespace);
                 format!(" The ages in {} tell.", code(&command))
             });

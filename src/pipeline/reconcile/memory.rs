@@ -32,6 +32,8 @@ pub(super) struct Answer {
     pub(super) asked_at: Timestamp,
     /// Since when this Alertmanager runs.
     pub(super) running_since: Timestamp,
+    /// Its routes have time intervals. What they mute is listed as active all the same, so nothing that was not sent counts as lost.
+    pub(super) mutes: bool,
     /// What it listed.
     pub(super) alerts: Alerts,
 }
@@ -73,12 +75,19 @@ pub(super) struct Memory {
     heard: HashMap<Fingerprint, Heard>,
     /// The latest start of an Alertmanager that answered.
     started: Option<Timestamp>,
+    /// It was said that its routes have time intervals.
+    told_of_mutes: bool,
 }
 
 impl Memory {
     /// Nothing is known of the time since the last answer.
     pub(super) fn was_not_answered(&mut self) {
         self.heard.values_mut().for_each(|heard| heard.missing = 0);
+    }
+
+    /// Whether this is the first that is heard of time intervals.
+    pub(super) fn hears_of_mutes(&mut self) -> bool {
+        !std::mem::replace(&mut self.told_of_mutes, true)
     }
 
     /// It is in the journal now.
@@ -95,7 +104,7 @@ impl Memory {
         answer: &Answer,
         open: &BTreeMap<Fingerprint, Alert>,
     ) -> Conclusions {
-        let Answer { asked_at, running_since, alerts } = answer;
+        let Answer { asked_at, running_since, mutes, alerts } = answer;
         // After a start it waits and groups anew, and says everything again.
         if self.started.is_some_and(|started| *running_since > started) {
             self.heard.values_mut().for_each(|heard| heard.active_since = None);
@@ -111,7 +120,11 @@ impl Memory {
             if listed.active {
                 let since = *heard.active_since.get_or_insert(*asked_at);
                 let ours = listed.receivers.iter().any(|receiver| receiver == rules.receiver);
-                if ours && !open.contains_key(&fingerprint) && *asked_at >= after(since, rules.grace) {
+                if ours
+                    && !mutes
+                    && !open.contains_key(&fingerprint)
+                    && *asked_at >= after(since, rules.grace)
+                {
                     conclusions.due.push(Due { alert: alert(listed), was_quiet: heard.was_quiet });
                 }
             } else {

@@ -12,15 +12,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use self::memory::{Answer, Conclusions, Due, Memory, Rules};
 use super::sleep_or_shutdown;
-use crate::alert::{Alert, Fingerprint, Labels, Status};
+use crate::alert::{Alert, Fingerprint, Labels};
 use crate::clients::CallError;
-use crate::clients::alertmanager::{Alertmanager, Listed};
+use crate::clients::alertmanager::{Alertmanager, Listed, Running};
 use crate::clock;
 use crate::incident::{AlertState, Incident, IncidentId};
 use crate::metrics::{Metrics, Reconciled};
@@ -113,15 +112,20 @@ impl Reconciler {
             }
         };
         let rules = Rules { receiver: &self.receiver, grace: self.grace, settled: self.settled };
+        if answer.mutes && memory.hears_of_mutes() {
+            warn!(
+                "Alertmanager's routes have time intervals, and its list does not tell what they mute: nothing is taken in that the webhook did not bring"
+            );
+        }
         let Conclusions { due, gone, suppressed } = memory.conclude(rules, &answer, &open);
-        self.resolve(gone, answer.asked_at).await?;
+        self.resolve(gone).await?;
         self.suppress(suppressed, &answer, &open).await?;
         self.take(due, memory).await
     }
 
     async fn ask(&self) -> Result<Answer, Failed> {
         let asked_at = clock::now();
-        let running_since = self.alertmanager.running_since().await?;
+        let Running { since: running_since, mutes } = self.alertmanager.running().await?;
         let receivers = self.alertmanager.receivers().await?;
         // Of another Alertmanager, or after a change of its routes, nothing it does not list would mean anything.
         if !receivers.contains(&self.receiver) {
@@ -129,7 +133,7 @@ impl Reconciler {
             return Err(Failed::NoReceiver { wanted: self.receiver.clone(), there: shown(&there) });
         }
         let alerts = self.alertmanager.alerts().await?;
-        Ok(Answer { asked_at, running_since, alerts })
+        Ok(Answer { asked_at, running_since, mutes, alerts })
     }
 
     /// The alerts that count in an open incident.
@@ -165,17 +169,18 @@ impl Reconciler {
         Ok(incident.map(|incident| (incident.seq, incident.alerts.into_values().collect())))
     }
 
-    /// What is gone has resolved, and nobody said so. What begins after the question is another episode.
-    async fn resolve(&self, gone: Vec<Alert>, asked_at: Timestamp) -> Result<(), Failed> {
+    /// What is gone has resolved, and nobody said so. No end is noted: when Prometheus only lost its Alertmanager, it says the same beginning again.
+    async fn resolve(&self, gone: Vec<Alert>) -> Result<(), Failed> {
         if gone.is_empty() {
             return Ok(());
         }
         for alert in &gone {
             info!(alert = %alert.labels, "Alertmanager no longer hears of an alert: it has resolved");
         }
-        let resolved = |alert| Alert { status: Status::Resolved, ends_at: Some(asked_at), ..alert };
-        let intake = receive::matched(&self.runbooks, gone.into_iter().map(resolved).collect());
-        let receipt = self.enter(intake).await?;
+        let lost =
+            |alert: Alert| Suppressed { fingerprint: alert.fingerprint, labels: alert.labels, why: None };
+        let suppressed = gone.into_iter().map(lost).collect();
+        let receipt = self.enter(Intake { suppressed, ..Intake::default() }).await?;
         self.metrics.reconciled(Reconciled::Gone, receipt.resolved);
         Ok(())
     }
@@ -195,7 +200,7 @@ impl Reconciler {
             // As the journal has them: its rows are named after them.
             let Some(labels) = open.get(&fingerprint).map(|alert| alert.labels.clone()) else { continue };
             info!(alert = %labels, "An alert was {why}: nothing more is begun for it");
-            suppressed.push(Suppressed { fingerprint, labels, why });
+            suppressed.push(Suppressed { fingerprint, labels, why: Some(why) });
         }
         if suppressed.is_empty() {
             return Ok(());

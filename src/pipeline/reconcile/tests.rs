@@ -1,7 +1,10 @@
 //! What may be concluded from Alertmanager's answers, and above all what may not.
 
+use jiff::Timestamp;
+
 use super::memory::{Conclusions, Memory, Rules};
 use super::*;
+use crate::alert::Status;
 use crate::clients::alertmanager::Alerts;
 
 const RULES: Rules<'static> =
@@ -35,7 +38,7 @@ fn silenced(name: &str) -> Listed {
 /// An Alertmanager that has run for a day.
 fn answer(minute: i64, all: impl IntoIterator<Item = Listed>) -> Answer {
     let alerts = Alerts { all: all.into_iter().collect(), unreadable: 0 };
-    Answer { asked_at: at(minute), running_since: at(-1440), alerts }
+    Answer { asked_at: at(minute), running_since: at(-1440), mutes: false, alerts }
 }
 
 fn open<const N: usize>(names: [&str; N]) -> BTreeMap<Fingerprint, Alert> {

@@ -167,7 +167,7 @@ impl State {
         prepared: &Prepared,
         receipt: &mut Receipt,
     ) -> Result<(), StoreError> {
-        let mut quiet: BTreeMap<(IncidentId, &str), Vec<_>> = BTreeMap::new();
+        let mut quiet: BTreeMap<(IncidentId, Option<&str>), Vec<_>> = BTreeMap::new();
         for (key, suppressed) in &prepared.suppressed {
             let open =
                 self.episodes.iter().filter(|((of, _), episode)| **of == **key && episode.ends_at.is_none());
@@ -177,15 +177,23 @@ impl State {
                     self.kept(incident).is_ok_and(|kept| kept.summary.closed_at.is_none())
                 })
                 .collect();
-            receipt.suppressed += usize::from(!open.is_empty());
+            let count = match suppressed.why {
+                Some(_) => &mut receipt.suppressed,
+                None => &mut receipt.resolved,
+            };
+            *count += usize::from(!open.is_empty());
             for (row, incident) in open {
                 self.episodes.remove(&row);
-                quiet.entry((incident, &suppressed.why)).or_default().push(suppressed.fingerprint.clone());
+                let place = quiet.entry((incident, suppressed.why.as_deref())).or_default();
+                place.push(suppressed.fingerprint.clone());
             }
         }
         for ((incident, why), fingerprints) in quiet {
-            let why = why.to_owned();
-            self.record(now, &incident, Event::AlertsSuppressed { fingerprints, why })?;
+            let event = match why {
+                Some(why) => Event::AlertsSuppressed { fingerprints, why: why.to_owned() },
+                None => Event::AlertsResolved { fingerprints },
+            };
+            self.record(now, &incident, event)?;
         }
         Ok(())
     }

@@ -263,20 +263,27 @@ impl<'t> Taking<'t, '_> {
 
     fn suppress(&mut self) -> Result<(), Error> {
         // One event for each incident and reason.
-        let mut incidents: BTreeMap<(String, &str), Vec<Fingerprint>> = BTreeMap::new();
+        let mut incidents: BTreeMap<(String, Option<&str>), Vec<Fingerprint>> = BTreeMap::new();
         for (key, suppressed) in &self.prepared.suppressed {
             let rows = sql::all::<(String,)>(self.connection(), FORGETS, &[key])?;
-            self.receipt.suppressed += usize::from(!rows.is_empty());
+            let count = match suppressed.why {
+                Some(_) => &mut self.receipt.suppressed,
+                None => &mut self.receipt.resolved,
+            };
+            *count += usize::from(!rows.is_empty());
             for (incident,) in rows {
-                let place = incidents.entry((incident, &suppressed.why)).or_default();
+                let place = incidents.entry((incident, suppressed.why.as_deref())).or_default();
                 place.push(suppressed.fingerprint.clone());
             }
             let rows = sql::all(self.connection(), EPISODE, &[key])?;
             self.turn.learned.push(Learned { alert_key: Arc::clone(key), rows, whole: true });
         }
         for ((incident, why), fingerprints) in incidents {
-            let why = why.to_owned();
-            self.append(&incident, &Event::AlertsSuppressed { fingerprints, why })?;
+            let event = match why {
+                Some(why) => Event::AlertsSuppressed { fingerprints, why: why.to_owned() },
+                None => Event::AlertsResolved { fingerprints },
+            };
+            self.append(&incident, &event)?;
         }
         Ok(())
     }

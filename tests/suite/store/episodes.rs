@@ -199,7 +199,7 @@ fn suppressed(alerts: impl IntoIterator<Item = Alert>) -> Intake {
     let one = |alert: Alert| Suppressed {
         fingerprint: alert.fingerprint,
         labels: alert.labels,
-        why: "silenced in Alertmanager by ana".to_owned(),
+        why: Some("silenced in Alertmanager by ana".to_owned()),
     };
     Intake { suppressed: alerts.into_iter().map(one).collect(), ..Intake::default() }
 }
