@@ -82,6 +82,11 @@ impl Check {
             let file = loaded.files.get(&runbook.name).map(PathBuf::as_path);
             write_runbook(paint, file, runbook, &mut text);
         }
+        for verification in &loaded.verifications {
+            let checks: Vec<_> = verification.checks.iter().map(|check| harmless(&check.name)).collect();
+            let name = paint.mark(Tone::Strong, &harmless(&verification.name));
+            let _ = writeln!(text, "{name} is well when all of these hold: {}", checks.join(", "));
+        }
         (text, true)
     }
 }
