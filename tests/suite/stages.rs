@@ -55,11 +55,16 @@ impl Set {
 
     /// What a probe answers that stands alone in `confirm`.
     async fn asks(&self, probe: &str) -> Evidence {
+        self.asks_all(&format!("{probe}, namespace: {NAMESPACE}")).await
+    }
+
+    /// The same, for one that is about no namespace.
+    async fn asks_all(&self, probe: &str) -> Evidence {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("runbook.yaml");
         let text = format!(
             "apiVersion: runbookd.dev/v1\nkind: Runbook\nname: r\nsummary: s\nalerts: ['alertname=\"A\"']\n\
-             confirm: {{p: {{{probe}, namespace: {NAMESPACE}}}}}\ntargets: {{deployment: chat-api}}\n\
+             confirm: {{p: {{{probe}}}}}\ntargets: {{deployment: chat-api}}\n\
              steps: [{{remediate: r, restart: {{}}, verify: {{within: 5m, hold: 1m, all: [{{rollout: complete}}]}}}}]\n"
         );
         std::fs::write(&file, text).unwrap();
@@ -243,6 +248,31 @@ async fn events_are_counted_by_reason_and_object_and_only_new_ones() {
     world.disturb(System::Kubernetes, Some(Trouble::Status(403, "{}".to_owned())));
     for probe in ["events: [A], window: 15m", "budgets: blocking", "autoscalers: hindered", "pods: stuck"] {
         let evidence = set.asks(&format!("{probe}, at_most: 5")).await;
+        assert!(matches!(evidence.verdict, Verdict::Unknown { .. }), "{evidence:?}");
+    }
+}
+
+/// All machines at once is less likely than that nobody hears of them.
+#[tokio::test]
+async fn when_no_node_is_ready_nothing_is_said_of_any() {
+    let set = Set::new().await;
+    let world = set.sandbox.world();
+    let not_ready = |object: &mut serde_json::Value| {
+        object["status"]["conditions"][0]["status"] = serde_json::json!("Unknown");
+    };
+    assert!(world.edit_node("node-1", not_ready) && world.edit_node("node-2", not_ready));
+    let evidence = set.asks_all("nodes: not_ready, at_least: 1").await;
+    assert_eq!(
+        (evidence.verdict, evidence.saw.as_str()),
+        (Verdict::Holds, "2 of 3 nodes not Ready; at least 1")
+    );
+    assert!(world.edit_node("node-3", not_ready));
+    for probe in [
+        "nodes: not_ready, at_least: 1",
+        "nodes: ready, at_most: 0",
+        "nodes: not_ready, node: node-1, at_least: 1",
+    ] {
+        let evidence = set.asks_all(probe).await;
         assert!(matches!(evidence.verdict, Verdict::Unknown { .. }), "{evidence:?}");
     }
 }
