@@ -63,7 +63,7 @@ impl Kubernetes {
     /// What the Deployment runs, and what it ran.
     ///
     /// # Errors
-    /// As for [`Self::deployment`] and [`Self::pods`].
+    /// As for [`Self::workload`] and [`Self::pods`].
     pub async fn history(&self, namespace: &str, name: &str) -> Result<History, CallError> {
         let call = format!("read the history of deployment/{name} in {namespace}");
         let (deployment, sets) = self.revisions(&call, namespace, name).await?;
