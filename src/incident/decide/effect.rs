@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{CONFIRM_AGAIN, FRESH, Moment, Next, PERMITS_AT_MOST, VERIFY_EVERY, again, at_or_wait, refused};
+use super::wait::refused;
+use super::{CONFIRM_AGAIN, FRESH, Moment, Next, PERMITS_AT_MOST, VERIFY_EVERY, again, at_or_wait};
 use crate::clock::after;
 use crate::incident::event::{Event, Found};
 use crate::incident::outcome::StepResult;
