@@ -12,6 +12,7 @@ pub mod loki;
 pub mod prometheus;
 mod questions;
 mod secret;
+mod server;
 pub mod slack;
 #[cfg(test)]
 mod wire;

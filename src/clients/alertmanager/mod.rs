@@ -10,16 +10,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
-
 pub use answer::{Alerts, Listed, Running, Silence, State};
 
-use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, Secret, http_client};
+use super::server::{self, Server, System};
+use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Reason, Secret};
 
-/// How many questions may be under way at once.
-const AT_ONCE: usize = 2;
-/// The largest answer that is read: about 40,000 alerts.
-const MOST_BYTES: usize = 32 * 1024 * 1024;
+const SYSTEM: System = System {
+    name: "Alertmanager",
+    address: "http://alertmanager:9093",
+    at_once: 2,
+    // About 40,000 alerts.
+    most_mib: 32,
+    too_large: "there are too many alerts",
+    said: server::text,
+};
 
 /// Where Alertmanager is, and who we are there.
 #[derive(Debug, Clone)]
@@ -42,15 +46,7 @@ impl Settings {
 
 /// An Alertmanager.
 #[derive(Debug, Clone)]
-pub struct Alertmanager(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    http: reqwest::Client,
-    url: String,
-    headers: http::HeaderMap,
-    answers: Questions<Arc<Vec<u8>>>,
-}
+pub struct Alertmanager(Arc<Server>);
 
 impl Alertmanager {
     /// Reads the settings. Alertmanager need not be up.
@@ -58,28 +54,8 @@ impl Alertmanager {
     /// # Errors
     /// When the address or the token cannot be used in a request.
     pub fn new(settings: &Settings) -> Result<Self, ConnectError> {
-        let url = settings.url.trim_end_matches('/').to_owned();
-        let usable = reqwest::Url::parse(&url).is_ok_and(|parsed| {
-            matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.query().is_none()
-        });
-        if !usable {
-            let text = "the address of Alertmanager must look like http://alertmanager:9093";
-            return Err(ConnectError::new(text));
-        }
-        let mut headers = http::HeaderMap::new();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        if let Some(bearer) = &settings.bearer {
-            let value = HeaderValue::from_str(&format!("Bearer {}", bearer.reveal()));
-            let mut value = value.map_err(|_| {
-                ConnectError::new(
-                    "the token for Alertmanager cannot be sent as a header; does it end in a newline?",
-                )
-            })?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        let http = http_client(settings.timeout)?;
-        Ok(Self(Arc::new(Inner { http, url, headers, answers: Questions::new(AT_ONCE) })))
+        let Settings { url, bearer, timeout } = settings;
+        Ok(Self(Arc::new(Server::new(&SYSTEM, url, None, bearer.as_ref(), *timeout)?)))
     }
 
     /// Every alert that it hears of, whoever it is for, the suppressed ones included. What has resolved is not in it.
@@ -124,7 +100,7 @@ impl Alertmanager {
     /// Whatever keeps it from answering.
     pub async fn running(&self) -> Result<Running, CallError> {
         let call = "ask Alertmanager for its status";
-        let body = self.get(call, "/api/v2/status", &[]).await?;
+        let body = self.0.get(call, "/api/v2/status", &[]).await?;
         answer::running(&body).map_err(|what| CallError::unreadable(call, &*what))
     }
 
@@ -134,7 +110,7 @@ impl Alertmanager {
     /// Whatever keeps it from answering.
     pub async fn receivers(&self) -> Result<Vec<String>, CallError> {
         let call = "ask Alertmanager for its receivers";
-        let body = self.get(call, "/api/v2/receivers", &[]).await?;
+        let body = self.0.get(call, "/api/v2/receivers", &[]).await?;
         answer::receivers(&body).map_err(|what| CallError::unreadable(call, &*what))
     }
 
@@ -147,7 +123,7 @@ impl Alertmanager {
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
             return Err(CallError::unsent(call, "its name is not a UUID"));
         }
-        let body = self.get(call, &format!("/api/v2/silence/{id}"), &[]).await?;
+        let body = self.0.get(call, &format!("/api/v2/silence/{id}"), &[]).await?;
         answer::silence(&body).map_err(|what| CallError::unreadable(call, &*what))
     }
 
@@ -155,37 +131,8 @@ impl Alertmanager {
         // These are the defaults, said all the same: everything rests on the list being whole.
         let mut pairs = vec![("active", "true"), ("silenced", "true"), ("inhibited", "true")];
         pairs.extend(filters);
-        let body = self.get(call, "/api/v2/alerts", &pairs).await?;
+        let body = self.0.get(call, "/api/v2/alerts", &pairs).await?;
         answer::alerts(&body).map_err(|what| CallError::unreadable(call, &*what))
-    }
-
-    async fn get(&self, call: &str, path: &str, pairs: &[(&str, &str)]) -> Result<Arc<Vec<u8>>, CallError> {
-        let question = format!("{path} {pairs:?}");
-        self.0.answers.ask(question, || self.get_once(call, path, pairs)).await
-    }
-
-    async fn get_once(
-        &self,
-        call: &str,
-        path: &str,
-        pairs: &[(&str, &str)],
-    ) -> Result<Arc<Vec<u8>>, CallError> {
-        let request =
-            self.0.http.get(format!("{}{path}", self.0.url)).query(pairs).headers(self.0.headers.clone());
-        let mut answer = request.send().await.map_err(|error| CallError::of_reqwest(call, error))?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| CallError::of_reqwest(call, error))? {
-            if body.len() + chunk.len() > MOST_BYTES {
-                let text = "the answer is larger than 32 MiB; there are too many alerts";
-                return Err(CallError::new(call, Reason::ClientError, text));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        if status.is_success() {
-            return Ok(Arc::new(body));
-        }
-        Err(CallError::of_answer(call, status, &headers, &String::from_utf8_lossy(&body)))
     }
 }
 

@@ -109,7 +109,7 @@ async fn the_token_is_shown_and_never_written_down() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
-    let (alertmanager, _wire) = with(vec![Reply::json(&"x".repeat(MOST_BYTES + 1))]).await;
+    let (alertmanager, _wire) = with(vec![Reply::json(&"x".repeat(SYSTEM.most_mib * 1024 * 1024 + 1))]).await;
     let error = alertmanager.alerts().await.unwrap_err();
     assert!(error.message.contains("larger than 32 MiB"), "{error}");
 }

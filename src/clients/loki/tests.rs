@@ -1,5 +1,6 @@
 //! The Loki client against recorded answers of a real Loki.
 
+use super::super::Reason;
 use super::super::wire::{Reply, Wire};
 use super::*;
 
@@ -128,7 +129,7 @@ async fn a_question_names_its_moment_its_tenant_and_wants_no_cached_answer() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
-    let (loki, _wire) = with(vec![Reply::json(&"x".repeat(MOST_BYTES + 1))]).await;
+    let (loki, _wire) = with(vec![Reply::json(&"x".repeat(SYSTEM.most_mib * 1024 * 1024 + 1))]).await;
     let error = loki.lines("q", at(), at(), 1).await.unwrap_err();
     assert!(error.message.contains("larger than 8 MiB"), "{error}");
 }

@@ -10,20 +10,22 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use reqwest::Url;
 
 pub use answer::{Instant, Sample};
 
-use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, Secret, http_client};
+use super::server::{self, Server, System};
+use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Secret};
 
-/// How many questions may be under way at once.
-const AT_ONCE: usize = 4;
-/// The largest answer that is read.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
-/// Names the tenant of a Mimir.
-const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
+const SYSTEM: System = System {
+    name: "Prometheus",
+    address: "http://prometheus:9090",
+    at_once: 4,
+    most_mib: 8,
+    too_large: "aggregate in the query",
+    // A gateway's error is some text, Prometheus' own is JSON.
+    said: |body| answer::error(body).unwrap_or_else(|| server::text(body)),
+};
 
 /// Where Prometheus is, and who we are there.
 #[derive(Debug, Clone)]
@@ -48,15 +50,7 @@ impl Settings {
 
 /// A Prometheus.
 #[derive(Debug, Clone)]
-pub struct Prometheus(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    http: reqwest::Client,
-    url: String,
-    headers: http::HeaderMap,
-    answers: Questions<Arc<Vec<u8>>>,
-}
+pub struct Prometheus(Arc<Server>);
 
 impl Prometheus {
     /// Reads the settings. Prometheus need not be up.
@@ -64,33 +58,9 @@ impl Prometheus {
     /// # Errors
     /// When the address, the tenant or the token cannot be used in a request.
     pub fn new(settings: &Settings) -> Result<Self, ConnectError> {
-        let url = settings.url.trim_end_matches('/').to_owned();
-        let is_usable = |parsed: &Url| {
-            matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.query().is_none()
-        };
-        if !Url::parse(&url).is_ok_and(|parsed| is_usable(&parsed)) {
-            let message = "the address of Prometheus must look like http://prometheus:9090";
-            return Err(ConnectError::new(message));
-        }
-        let mut headers = http::HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        if let Some(tenant) = &settings.tenant {
-            let value = HeaderValue::from_str(tenant).ok().filter(|value| !value.is_empty());
-            let unfit = || ConnectError::new("the tenant of Prometheus cannot be sent as a header");
-            headers.insert(TENANT, value.ok_or_else(unfit)?);
-        }
-        if let Some(bearer) = &settings.bearer {
-            let value = HeaderValue::from_str(&format!("Bearer {}", bearer.reveal()));
-            let mut value = value.map_err(|_| {
-                let message =
-                    "the token for Prometheus cannot be sent as a header; does it end in a newline?";
-                ConnectError::new(message)
-            })?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        let http = http_client(settings.timeout)?;
-        Ok(Self(Arc::new(Inner { http, url, headers, answers: Questions::new(AT_ONCE) })))
+        let Settings { url, tenant, bearer, timeout } = settings;
+        let server = Server::new(&SYSTEM, url, tenant.as_deref(), bearer.as_ref(), *timeout)?;
+        Ok(Self(Arc::new(server)))
     }
 
     /// What a query gives at one moment. No series is not a zero.
@@ -102,32 +72,7 @@ impl Prometheus {
         // Its moments have milliseconds.
         let milliseconds = at.as_millisecond();
         let time = format!("{}.{:03}", milliseconds.div_euclid(1000), milliseconds.rem_euclid(1000));
-        let question = format!("{query:?} {time}");
-        let body = self.0.answers.ask(question, || self.post(call, query, &time)).await?;
+        let body = self.0.post(call, "/api/v1/query", &[("query", query), ("time", &time)]).await?;
         answer::instant(&body).map_err(|what| CallError::unreadable(call, &*what))
-    }
-
-    /// A POST, because queries grow longer than addresses may be.
-    async fn post(&self, call: &str, query: &str, time: &str) -> Result<Arc<Vec<u8>>, CallError> {
-        let form = Url::parse_with_params("http://form/", [("query", query), ("time", time)]);
-        let form = form.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();
-        let url = format!("{}/api/v1/query", self.0.url);
-        let request = self.0.http.post(url).headers(self.0.headers.clone()).body(form);
-        let mut answer = request.send().await.map_err(|error| CallError::of_reqwest(call, error))?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| CallError::of_reqwest(call, error))? {
-            if body.len() + chunk.len() > MOST_BYTES {
-                let message = "the answer is larger than 8 MiB; aggregate in the query";
-                return Err(CallError::new(call, Reason::ClientError, message));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        if status.is_success() {
-            return Ok(Arc::new(body));
-        }
-        // A gateway's error is some text, Prometheus' own is JSON.
-        let said = answer::error(&body).unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
-        Err(CallError::of_answer(call, status, &headers, &said))
     }
 }

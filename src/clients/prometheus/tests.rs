@@ -1,5 +1,6 @@
 //! The Prometheus client against answers as Prometheus 2.42 gives them.
 
+use super::super::Reason;
 use super::super::wire::{Reply, Wire};
 use super::*;
 
@@ -118,7 +119,7 @@ async fn a_prometheus_that_is_not_there_or_says_nothing() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
-    let error = said(Reply::json(&"x".repeat(MOST_BYTES + 1))).await.unwrap_err();
+    let error = said(Reply::json(&"x".repeat(SYSTEM.most_mib * 1024 * 1024 + 1))).await.unwrap_err();
     assert!(error.message.contains("larger than 8 MiB"), "{error}");
 }
 
