@@ -33,6 +33,7 @@ use kube::core::params::{GetParams, ListParams, Patch, PatchParams};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, error};
 use crate::retry::Backoff;
@@ -48,7 +49,7 @@ pub use pods::{Container, Ended, Owner, Pod};
 pub use rollback::Rollback;
 pub use workload::{RESTARTED_AT, Rollout, Workload, rollout_of};
 
-/// How many questions may be under way at once.
+/// How many questions may be under way at once, of all kinds together.
 const AT_ONCE: usize = 8;
 /// How often a question is asked in all before its failure counts.
 const ASKED: usize = 3;
@@ -83,6 +84,8 @@ struct Inner {
     server: http::Uri,
     /// How long one request may take.
     timeout: Duration,
+    /// What every read needs one of, whatever it asks for.
+    slots: Semaphore,
     workloads: Questions<Workload>,
     pods: Questions<Arc<[Pod]>>,
     nodes: Questions<Arc<[Node]>>,
@@ -107,6 +110,7 @@ impl Kubernetes {
             client,
             server,
             timeout: DEFAULT_TIMEOUT,
+            slots: Semaphore::new(AT_ONCE),
             workloads: Questions::new(AT_ONCE),
             pods: Questions::new(AT_ONCE),
             nodes: Questions::new(AT_ONCE),
@@ -151,12 +155,14 @@ impl Kubernetes {
         Err(CallError::new(call, Reason::ServerError, &format!("there are more than {}", all.len())))
     }
 
-    /// Asks again when the server is busy; for reads only.
+    /// Asks again when the server is busy; for reads only. A busy server's slot stays taken until it is asked again, so that all ask it less.
     async fn read(
         &self,
         call: &str,
         request: impl Fn() -> Result<Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Vec<u8>, CallError> {
+        // The semaphore is never closed, and an error here would only mean one question too many.
+        let _slot = self.0.slots.acquire().await.ok();
         let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
         let mut asked = 1;
         loop {

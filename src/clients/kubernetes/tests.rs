@@ -1,5 +1,7 @@
 //! The Kubernetes client against recorded answers of a real API server, and a rollout's states.
 
+mod at_once;
+
 use std::io::Write as _;
 
 use k8s_openapi::api::apps::v1 as apps;
