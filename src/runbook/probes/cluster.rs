@@ -7,7 +7,7 @@ use super::super::{
     BY_DEPLOYMENT, LogsProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, RolloutState, RolloutsProbe,
     Template,
 };
-use super::{CountBy, counting, threshold, window};
+use super::{CountBy, counting, namespace, no_window, optional, threshold, window};
 use crate::yaml::{Faults, Field, Fields};
 
 /// Whose lines a probe of logs counts.
@@ -27,11 +27,7 @@ pub(super) fn pods(
         Some(state) if state.is_past() => {
             fields.need("window", "window: 10m").and_then(|field| window(field, scale, faults)).map(Some)
         }
-        Some(state) => {
-            let message = format!("`window` of `pods: {}`, which is about this moment", state.as_str());
-            fields.refuse("window", &message, "remove it", faults);
-            Some(None)
-        }
+        Some(state) => no_window(&format!("pods: {}", state.as_str()), &mut fields, faults),
         // Nobody can say whether there should be one.
         None => fields.get("window").map(|_| None),
     };
@@ -74,31 +70,13 @@ pub(super) fn nodes(
             }
             fields.need("window", "window: 30m").and_then(|field| window(field, scale, faults)).map(Some)
         }
-        Some(state) => {
-            let message = format!("`window` of `nodes: {}`, which is about this moment", state.as_str());
-            fields.refuse("window", &message, "remove it", faults);
-            Some(None)
-        }
+        Some(state) => no_window(&format!("nodes: {}", state.as_str()), &mut fields, faults),
         // Nobody can say whether there should be one.
         None => fields.get("window").map(|_| None),
     };
     let threshold = threshold(&mut fields, faults);
     fields.end(faults);
     Some(Probe::Nodes(NodesProbe { node: node?, state: state?, window: window?, threshold: threshold? }))
-}
-
-/// A field with a name in it, which may be missing.
-pub(super) fn optional(
-    name: &'static str,
-    fields: &mut Fields<'_>,
-    scope: Scope,
-    names: &mut Names<'_>,
-    faults: &mut Faults,
-) -> Option<Option<Template>> {
-    match fields.get(name) {
-        Some(field) => names.template(field, scope, faults).map(Some),
-        None => Some(None),
-    }
 }
 
 pub(super) fn rollouts(
@@ -116,8 +94,7 @@ pub(super) fn rollouts(
     let window = if is_past {
         fields.need("window", "window: 30m").and_then(|field| window(field, scale, faults))
     } else {
-        let message = "`window` of `rollouts: incomplete`, which is about this moment";
-        fields.refuse("window", message, "remove it", faults);
+        no_window("rollouts: incomplete", &mut fields, faults);
         Some(Duration::ZERO)
     };
     let threshold = threshold(&mut fields, faults);
@@ -156,16 +133,9 @@ fn deployment(
     names: &mut Names<'_>,
     faults: &mut Faults,
 ) -> (Option<Template>, Option<Option<Template>>) {
-    let namespace = fields
-        .need("namespace", "namespace: ${labels.namespace}")
-        .and_then(|field| names.template(field, scope, faults));
-    let deployment = match fields.get("deployment") {
-        Some(field) => names.template(field, scope, faults).map(Some),
-        None if needed => {
-            fields.need("deployment", "deployment: ${labels.deployment}");
-            None
-        }
-        None => Some(None),
-    };
-    (namespace, deployment)
+    let namespace = namespace(fields, scope, names, faults);
+    if needed && fields.need("deployment", "deployment: ${labels.deployment}").is_none() {
+        return (namespace, None);
+    }
+    (namespace, optional("deployment", fields, scope, names, faults))
 }

@@ -2,7 +2,7 @@
 
 use super::super::names::{Names, Scope};
 use super::super::{Figures, HttpProbe, Probe, UrlTemplate};
-use super::threshold_of;
+use super::{no_window, threshold_of};
 use crate::yaml::{Faults, Field, Fields};
 
 const EXAMPLE: &str = "such as http://web.${labels.namespace}.svc:8080/health";
@@ -26,8 +26,7 @@ pub(super) fn http(
         Some(Some(_)) | None => Some(Figures::Decimal),
     };
     let threshold = threshold_of(&mut fields, figures, faults);
-    let message = "`window` of `http`, which is about this moment";
-    fields.refuse("window", message, "remove it", faults);
+    no_window("http", &mut fields, faults);
     fields.end(faults);
     let probe =
         Probe::Http(HttpProbe { url: url?, status: status?, pointer: pointer?, threshold: threshold? });

@@ -10,7 +10,7 @@ mod verification;
 use std::time::Duration;
 
 use super::names::{Names, Scope, is_name};
-use super::{Figures, Named, Probe, Threshold};
+use super::{Figures, Named, Probe, Template, Threshold};
 use crate::yaml::{Faults, Field, Fields};
 
 /// The words that say what is asked.
@@ -136,6 +136,38 @@ fn counting(
     let count_by = if fields.has_almost(&["count_by"]) { CountBy::Unreadable } else { count_by };
     fields.end(faults);
     (count_by, threshold)
+}
+
+/// The namespace that a question is about.
+fn namespace(
+    fields: &mut Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> Option<Template> {
+    let field = fields.need("namespace", "namespace: ${labels.namespace}")?;
+    names.template(field, scope, faults)
+}
+
+/// A field with a name in it, which may be missing.
+fn optional(
+    name: &'static str,
+    fields: &mut Fields<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> Option<Option<Template>> {
+    match fields.get(name) {
+        Some(field) => names.template(field, scope, faults).map(Some),
+        None => Some(None),
+    }
+}
+
+/// A question about this moment has no window.
+fn no_window(question: &str, fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Option<Duration>> {
+    let message = format!("`window` of `{question}`, which is about this moment");
+    fields.refuse("window", &message, "remove it", faults);
+    Some(None)
 }
 
 /// How far a question looks back.

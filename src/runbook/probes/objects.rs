@@ -2,8 +2,7 @@
 
 use super::super::names::{Names, Scope};
 use super::super::{AutoscalerState, AutoscalersProbe, BudgetState, BudgetsProbe, EventsProbe, Probe};
-use super::cluster::optional;
-use super::{threshold, window};
+use super::{namespace, optional, threshold, window};
 use crate::yaml::{Faults, Field, Fields};
 
 pub(super) fn events(
@@ -66,14 +65,4 @@ pub(super) fn autoscalers(
         deployment: deployment?,
         threshold: threshold?,
     }))
-}
-
-fn namespace(
-    fields: &mut Fields<'_>,
-    scope: Scope,
-    names: &mut Names<'_>,
-    faults: &mut Faults,
-) -> Option<super::super::Template> {
-    let field = fields.need("namespace", "namespace: ${labels.namespace}")?;
-    names.template(field, scope, faults)
 }
