@@ -1,20 +1,12 @@
-//! The words of LogQL: where a string begins and ends, and where a placeholder stands in it. Comments end here.
+//! The words of LogQL.
 //!
 //! As strict as Loki's own lexer (`pkg/logql/syntax/lex.go`, on Go's `text/scanner`) or stricter, never laxer: what is not known is a fault.
 
 use super::Fault;
+use super::cursor::{self, Cursor, Language, Part, is_word};
 
 /// One word of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token<'t> {
-    pub(super) kind: Kind<'t>,
-    /// The word as it was written.
-    pub(super) source: &'t str,
-    /// Its byte offset.
-    pub(super) at: usize,
-    /// Whether white space or a comment stands before it.
-    pub(super) spaced: bool,
-}
+pub(super) type Token<'t> = cursor::Token<'t, Kind<'t>>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind<'t> {
@@ -32,189 +24,66 @@ pub(super) enum Kind<'t> {
     Raw,
 }
 
-/// A piece of a string in double quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part<'t> {
-    /// As it was written, escapes included.
-    Source(&'t str),
-    /// `${path}`.
-    Hole { path: &'t str, at: usize },
-}
-
 /// Those of two characters first, so that the longest is found.
 const OPERATORS: [&str; 21] = [
     "!=", "!~", "!>", "=~", "==", "|=", "|~", "|>", ">=", "<=", "{", "}", "(", ")", "[", "]", ",", "=", "|",
     "<", ">",
 ];
 
+const LOGQL: Language = Language {
+    comment_ends: &['\n'],
+    escape: |text, _| escape_length(text),
+    no_end: "the string in double quotes has no end on its line",
+    no_escape: "this escape does not exist in a string in double quotes",
+    in_backticks: "use double quotes and escape \\ and \" in it; backticks have no escapes, so a value could end the string",
+    placeholder: "a placeholder is ${labels.NAME}, ${vars.NAME} or ${each.NAME}; for these two characters themselves write \\u0024{",
+};
+
 /// The words of `text`.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Vec<Fault>> {
-    let mut lexer = Lexer { text, at: 0, faults: Vec::new() };
-    let mut tokens = Vec::new();
-    loop {
-        let before = lexer.at;
-        lexer.skip_space();
-        let at = lexer.at;
-        if at == text.len() {
-            break;
-        }
-        if let Some(kind) = lexer.token() {
-            tokens.push(Token { kind, source: &text[at..lexer.at], at, spaced: at > before });
-        }
-    }
-    if lexer.faults.is_empty() { Ok(tokens) } else { Err(lexer.faults) }
+    cursor::tokens(&LOGQL, text, word)
 }
 
-struct Lexer<'t> {
-    text: &'t str,
-    at: usize,
-    faults: Vec<Fault>,
-}
-
-impl<'t> Lexer<'t> {
-    fn rest(&self) -> &'t str {
-        &self.text[self.at..]
-    }
-
-    fn fault(&mut self, at: usize, message: impl Into<String>, hint: Option<&str>) {
-        self.faults.push(Fault { at, message: message.into(), hint: hint.map(str::to_owned) });
-    }
-
-    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
-        let rest = self.rest();
-        let taken = &rest[..rest.find(|c| !wanted(c)).unwrap_or(rest.len())];
-        self.at += taken.len();
-        taken
-    }
-
-    fn skip_space(&mut self) {
-        loop {
-            self.take_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
-            if !self.rest().starts_with('#') {
-                return;
-            }
-            self.take_while(|c| c != '\n');
+/// The word that begins here; none after a fault. Always moves on.
+fn word<'t>(cursor: &mut Cursor<'t>) -> Option<Kind<'t>> {
+    let at = cursor.at;
+    let first = cursor.rest().chars().next()?;
+    match first {
+        '"' => return cursor.quoted('"').map(Kind::Quoted),
+        '`' => return cursor.raw().map(|()| Kind::Raw),
+        'a'..='z' | 'A'..='Z' | '_' => {
+            cursor.take_while(is_word);
+            return Some(Kind::Word);
         }
-    }
-
-    /// The word that begins here; none after a fault. Always moves on.
-    fn token(&mut self) -> Option<Kind<'t>> {
-        let at = self.at;
-        let first = self.rest().chars().next()?;
-        match first {
-            '"' => return self.quoted(),
-            '`' => return self.raw(),
-            'a'..='z' | 'A'..='Z' | '_' => {
-                self.take_while(is_word);
-                return Some(Kind::Word);
-            }
-            // A sign belongs to the number: `> -5` compares.
-            '0'..='9' | '-' | '+'
-                if first.is_ascii_digit() || self.rest()[1..].starts_with(|c: char| c.is_ascii_digit()) =>
-            {
-                self.at += 1;
-                self.take_while(|c| is_word(c) || c == '.' || c == 'µ');
-                return Some(Kind::Number);
-            }
-            '-' if self.rest().starts_with("--") => {
-                self.take_while(|c| c.is_ascii_alphabetic() || c == '-');
-                return Some(Kind::Flag);
-            }
-            '$' if self.rest().starts_with("${") => {
-                let end = self.rest().find('}').map_or(2, |end| end + 1);
-                self.at += end;
-                let hint = format!("write \"{}\"", &self.text[at..self.at]);
-                self.fault(at, "a placeholder may only stand inside a string in double quotes", Some(&hint));
-                return None;
-            }
-            _ => {}
+        // A sign belongs to the number: `> -5` compares.
+        '0'..='9' | '-' | '+'
+            if first.is_ascii_digit() || cursor.rest()[1..].starts_with(|c: char| c.is_ascii_digit()) =>
+        {
+            cursor.at += 1;
+            cursor.take_while(|c| is_word(c) || c == '.' || c == 'µ');
+            return Some(Kind::Number);
         }
-        if let Some(operator) = OPERATORS.iter().find(|operator| self.rest().starts_with(**operator)) {
-            self.at += operator.len();
-            return Some(Kind::Op);
+        '-' if cursor.rest().starts_with("--") => {
+            cursor.take_while(|c| c.is_ascii_alphabetic() || c == '-');
+            return Some(Kind::Flag);
         }
-        self.at += first.len_utf8();
-        let hint = (first == '\'').then_some("LogQL has strings in double quotes and in backticks");
-        self.fault(at, format!("{first:?} has no meaning here"), hint);
-        None
-    }
-
-    fn raw(&mut self) -> Option<Kind<'t>> {
-        let open = self.at;
-        let Some(length) = self.rest()[1..].find('`') else {
-            self.at = self.text.len();
-            self.fault(open, "the string in backticks has no end", None);
-            return None;
-        };
-        self.at += length + 2;
-        let body = &self.text[open + 1..self.at - 1];
-        if let Some(hole) = body.find("${") {
-            let hint = "use double quotes and escape \\ and \" in it; backticks have no escapes, so a value could end the string";
-            self.fault(open + 1 + hole, "a placeholder may not stand in backticks", Some(hint));
+        '$' if cursor.rest().starts_with("${") => {
+            let end = cursor.rest().find('}').map_or(2, |end| end + 1);
+            cursor.at += end;
+            let hint = format!("write \"{}\"", &cursor.text[at..cursor.at]);
+            cursor.fault(at, "a placeholder may only stand inside a string in double quotes", Some(&hint));
             return None;
         }
-        Some(Kind::Raw)
+        _ => {}
     }
-
-    fn quoted(&mut self) -> Option<Kind<'t>> {
-        let open = self.at;
-        let faults = self.faults.len();
-        let mut parts = Vec::new();
-        self.at += 1;
-        let mut from = self.at;
-        loop {
-            let at = self.at;
-            let rest = self.rest();
-            let Some(next) = rest.chars().next().filter(|c| *c != '\n') else {
-                self.fault(
-                    open,
-                    "the string in double quotes has no end on its line",
-                    Some("write a line break as \\n"),
-                );
-                return None;
-            };
-            if next == '"' {
-                parts.push(Part::Source(&self.text[from..at]));
-                self.at += 1;
-                break;
-            }
-            if next == '\\' {
-                let length = escape_length(rest);
-                if length.is_none() {
-                    let hint = "write a backslash as \\\\; in a regular expression \\. becomes \\\\.";
-                    self.fault(at, "this escape does not exist in a string in double quotes", Some(hint));
-                }
-                // After a fault the escaped character is skipped with its backslash, so that one fault does not make others.
-                self.at += length.unwrap_or_else(|| 1 + rest[1..].chars().next().map_or(0, char::len_utf8));
-                continue;
-            }
-            if !rest.starts_with("${") {
-                self.at += next.len_utf8();
-                continue;
-            }
-            parts.push(Part::Source(&self.text[from..at]));
-            let body = &rest[2..];
-            let path = &body[..body.find(|c| !is_word(c) && c != '.').unwrap_or(body.len())];
-            self.at += 2 + path.len();
-            if self.rest().starts_with('}') && path.split('.').all(|name| !name.is_empty()) {
-                self.at += 1;
-                parts.push(Part::Hole { path, at });
-            } else {
-                let hint = "a placeholder is ${labels.NAME}, ${vars.NAME} or ${each.NAME}; for these two characters themselves write \\u0024{";
-                self.fault(
-                    at,
-                    "this placeholder has no end, or something else than names and dots in it",
-                    Some(hint),
-                );
-            }
-            from = self.at;
-        }
-        (self.faults.len() == faults).then_some(Kind::Quoted(parts))
+    if let Some(operator) = OPERATORS.iter().find(|operator| cursor.rest().starts_with(**operator)) {
+        cursor.at += operator.len();
+        return Some(Kind::Op);
     }
-}
-
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
+    cursor.at += first.len_utf8();
+    let hint = (first == '\'').then_some("LogQL has strings in double quotes and in backticks");
+    cursor.fault(at, format!("{first:?} has no meaning here"), hint);
+    None
 }
 
 /// The bytes of the escape that `text` begins with. Source: <https://go.dev/ref/spec#Rune_literals>.

@@ -4,6 +4,7 @@
 //! stands in, so that it can never end the string, add a matcher, or widen a regular expression; an empty value is a refusal, because
 //! empty must never mean all. Pure: asks no Loki. Templates of LogQL's own (`{{.service}}`) pass untouched.
 
+pub(crate) mod cursor;
 mod lex;
 mod parse;
 pub(crate) mod pattern;

@@ -5,7 +5,8 @@
 
 use regex::Regex;
 
-use super::lex::{Kind, Part, Token, decoded};
+use super::cursor::Part;
+use super::lex::{Kind, Token, decoded};
 use super::pattern;
 use super::{Fault, LogQuery, Matcher, Piece, Stage};
 

@@ -1,23 +1,15 @@
-//! The words of PromQL: where a string begins and ends, and where a placeholder stands in it. Comments end here.
+//! The words of PromQL.
 //!
 //! As strict as Prometheus' own lexer (`promql/parser/lex.go`) or stricter, never laxer: what is not known is a fault.
 
 use std::time::Duration;
 
 use super::Fault;
+use crate::logql::cursor::{self, Cursor, Language, Part, is_word};
 use crate::logql::escape_length;
 
 /// One word of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token<'t> {
-    pub(super) kind: Kind<'t>,
-    /// The word as it was written.
-    pub(super) source: &'t str,
-    /// Its byte offset.
-    pub(super) at: usize,
-    /// Whether white space or a comment stands before it.
-    pub(super) spaced: bool,
-}
+pub(super) type Token<'t> = cursor::Token<'t, Kind<'t>>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind<'t> {
@@ -33,15 +25,6 @@ pub(super) enum Kind<'t> {
     Raw,
 }
 
-/// A piece of a string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part<'t> {
-    /// As it was written, escapes included.
-    Source(&'t str),
-    /// `${path}`.
-    Hole { path: &'t str, at: usize },
-}
-
 /// Ten years: no range is longer, and the sums of many do not overflow.
 const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
@@ -51,176 +34,69 @@ const OPERATORS: [&str; 23] = [
     "<", ">", ":",
 ];
 
+const PROMQL: Language = Language {
+    comment_ends: &['\n', '\r'],
+    escape,
+    no_end: "the string has no end on its line",
+    no_escape: "this escape does not exist in this string",
+    in_backticks: "use double quotes; backticks have no escapes, so a value could end the string",
+    placeholder: "a placeholder is ${labels.NAME}, ${vars.NAME} or ${each.NAME}",
+};
+
 /// The words of `text`.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Vec<Fault>> {
-    let mut lexer = Lexer { text, at: 0, faults: Vec::new() };
-    let mut tokens = Vec::new();
-    loop {
-        let before = lexer.at;
-        lexer.skip_space();
-        let at = lexer.at;
-        if at == text.len() {
-            break;
-        }
-        if let Some(kind) = lexer.token() {
-            tokens.push(Token { kind, source: &text[at..lexer.at], at, spaced: at > before });
-        }
-    }
-    if lexer.faults.is_empty() { Ok(tokens) } else { Err(lexer.faults) }
+    cursor::tokens(&PROMQL, text, word)
 }
 
-struct Lexer<'t> {
-    text: &'t str,
-    at: usize,
-    faults: Vec<Fault>,
-}
-
-impl<'t> Lexer<'t> {
-    fn rest(&self) -> &'t str {
-        &self.text[self.at..]
-    }
-
-    fn fault(&mut self, at: usize, message: impl Into<String>, hint: Option<&str>) {
-        self.faults.push(Fault { at, message: message.into(), hint: hint.map(str::to_owned) });
-    }
-
-    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
-        let rest = self.rest();
-        let taken = &rest[..rest.find(|c| !wanted(c)).unwrap_or(rest.len())];
-        self.at += taken.len();
-        taken
-    }
-
-    fn skip_space(&mut self) {
-        loop {
-            self.take_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
-            if !self.rest().starts_with('#') {
-                return;
-            }
-            self.take_while(|c| c != '\n' && c != '\r');
+/// The word that begins here; none after a fault. Always moves on.
+fn word<'t>(cursor: &mut Cursor<'t>) -> Option<Kind<'t>> {
+    let at = cursor.at;
+    let rest = cursor.rest();
+    let first = rest.chars().next()?;
+    let next = rest[first.len_utf8()..].chars().next();
+    match first {
+        '"' | '\'' => return Some(Kind::Quoted(first, cursor.quoted(first)?)),
+        '`' => return cursor.raw().map(|()| Kind::Raw),
+        'a'..='z' | 'A'..='Z' | '_' => {
+            cursor.take_while(|c| is_word(c) || c == ':');
+            return Some(Kind::Word);
         }
-    }
-
-    /// The word that begins here; none after a fault. Always moves on.
-    fn token(&mut self) -> Option<Kind<'t>> {
-        let at = self.at;
-        let rest = self.rest();
-        let first = rest.chars().next()?;
-        let next = rest[first.len_utf8()..].chars().next();
-        match first {
-            '"' | '\'' => return self.quoted(first),
-            '`' => return self.raw(),
-            'a'..='z' | 'A'..='Z' | '_' => {
-                self.take_while(|c| is_word(c) || c == ':');
-                return Some(Kind::Word);
-            }
-            // The name of a recording rule; else it is the colon of a subquery.
-            ':' if next.is_some_and(|next| next.is_ascii_alphabetic() || next == '_') => {
-                self.take_while(|c| is_word(c) || c == ':');
-                return Some(Kind::Word);
-            }
-            '0'..='9' | '.' if first != '.' || next.is_some_and(|next| next.is_ascii_digit()) => {
-                let begun = self.take_while(|c| is_word(c) || c == '.');
-                // `1e-3`, and not `0xe-3`.
-                let is_power = begun.ends_with(['e', 'E']) && !begun.starts_with("0x");
-                if is_power && self.rest().starts_with(['+', '-']) {
-                    self.at += 1;
-                    self.take_while(|c| c.is_ascii_digit());
-                }
-                return Some(Kind::Number);
-            }
-            '@' => {
-                self.at += 1;
-                let hint = "the query is asked about the moment at hand; use `offset` to look further back";
-                self.fault(at, "a fixed moment (`@`) can not be asked about again", Some(hint));
-                return None;
-            }
-            '$' if rest.starts_with("${") => {
-                self.at += rest.find('}').map_or(2, |end| end + 1);
-                let hint = format!("such as {{namespace=\"{}\"}}", &self.text[at..self.at]);
-                self.fault(at, "a placeholder may only stand in the string of a label matcher", Some(&hint));
-                return None;
-            }
-            _ => {}
+        // The name of a recording rule; else it is the colon of a subquery.
+        ':' if next.is_some_and(|next| next.is_ascii_alphabetic() || next == '_') => {
+            cursor.take_while(|c| is_word(c) || c == ':');
+            return Some(Kind::Word);
         }
-        if let Some(operator) = OPERATORS.iter().find(|operator| rest.starts_with(**operator)) {
-            self.at += operator.len();
-            return Some(Kind::Op);
+        '0'..='9' | '.' if first != '.' || next.is_some_and(|next| next.is_ascii_digit()) => {
+            let begun = cursor.take_while(|c| is_word(c) || c == '.');
+            // `1e-3`, and not `0xe-3`.
+            let is_power = begun.ends_with(['e', 'E']) && !begun.starts_with("0x");
+            if is_power && cursor.rest().starts_with(['+', '-']) {
+                cursor.at += 1;
+                cursor.take_while(|c| c.is_ascii_digit());
+            }
+            return Some(Kind::Number);
         }
-        self.at += first.len_utf8();
-        self.fault(at, format!("{first:?} has no meaning here"), None);
-        None
-    }
-
-    fn raw(&mut self) -> Option<Kind<'t>> {
-        let open = self.at;
-        let Some(length) = self.rest()[1..].find('`') else {
-            self.at = self.text.len();
-            self.fault(open, "the string in backticks has no end", None);
-            return None;
-        };
-        self.at += length + 2;
-        let body = &self.text[open + 1..self.at - 1];
-        if let Some(hole) = body.find("${") {
-            let hint = "use double quotes; backticks have no escapes, so a value could end the string";
-            self.fault(open + 1 + hole, "a placeholder may not stand in backticks", Some(hint));
+        '@' => {
+            cursor.at += 1;
+            let hint = "the query is asked about the moment at hand; use `offset` to look further back";
+            cursor.fault(at, "a fixed moment (`@`) can not be asked about again", Some(hint));
             return None;
         }
-        Some(Kind::Raw)
-    }
-
-    fn quoted(&mut self, quote: char) -> Option<Kind<'t>> {
-        let open = self.at;
-        let faults = self.faults.len();
-        let mut parts = Vec::new();
-        self.at += 1;
-        let mut from = self.at;
-        loop {
-            let at = self.at;
-            let rest = self.rest();
-            let Some(next) = rest.chars().next().filter(|c| *c != '\n') else {
-                self.fault(open, "the string has no end on its line", Some("write a line break as \\n"));
-                return None;
-            };
-            if next == quote {
-                parts.push(Part::Source(&self.text[from..at]));
-                self.at += 1;
-                break;
-            }
-            if next == '\\' {
-                let length = escape(rest, quote);
-                if length.is_none() {
-                    let hint = "write a backslash as \\\\; in a regular expression \\. becomes \\\\.";
-                    self.fault(at, "this escape does not exist in this string", Some(hint));
-                }
-                // After a fault the escaped character is skipped with its backslash, so that one fault does not make others.
-                self.at += length.unwrap_or_else(|| 1 + rest[1..].chars().next().map_or(0, char::len_utf8));
-                continue;
-            }
-            if !rest.starts_with("${") {
-                self.at += next.len_utf8();
-                continue;
-            }
-            parts.push(Part::Source(&self.text[from..at]));
-            let body = &rest[2..];
-            let path = &body[..body.find(|c| !is_word(c) && c != '.').unwrap_or(body.len())];
-            self.at += 2 + path.len();
-            if self.rest().starts_with('}') && path.split('.').all(|name| !name.is_empty()) {
-                self.at += 1;
-                parts.push(Part::Hole { path, at });
-            } else {
-                let hint = "a placeholder is ${labels.NAME}, ${vars.NAME} or ${each.NAME}";
-                let message = "this placeholder has no end, or something else than names and dots in it";
-                self.fault(at, message, Some(hint));
-            }
-            from = self.at;
+        '$' if rest.starts_with("${") => {
+            cursor.at += rest.find('}').map_or(2, |end| end + 1);
+            let hint = format!("such as {{namespace=\"{}\"}}", &cursor.text[at..cursor.at]);
+            cursor.fault(at, "a placeholder may only stand in the string of a label matcher", Some(&hint));
+            return None;
         }
-        (self.faults.len() == faults).then_some(Kind::Quoted(quote, parts))
+        _ => {}
     }
-}
-
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
+    if let Some(operator) = OPERATORS.iter().find(|operator| rest.starts_with(**operator)) {
+        cursor.at += operator.len();
+        return Some(Kind::Op);
+    }
+    cursor.at += first.len_utf8();
+    cursor.fault(at, format!("{first:?} has no meaning here"), None);
+    None
 }
 
 /// The bytes of the escape that `text` begins with: Go's, and of the quotes only the string's own.

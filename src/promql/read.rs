@@ -4,8 +4,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::lex::{self, Part, Token};
+use super::lex::{self, Token};
 use super::{Fault, Kind, LOOKBACK, Piece, PromQuery, Word};
+use crate::logql::cursor::Part;
 use crate::logql::{decoded, pattern};
 
 const AGGREGATIONS: [&str; 14] = [
