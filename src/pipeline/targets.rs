@@ -8,7 +8,7 @@ use crate::incident::Incident;
 use crate::incident::event::Leg;
 use crate::incident::plan::{Kind, Target};
 use crate::probe::{Eyes, NoOwner, value_of};
-use crate::runbook::{Object, Runbook};
+use crate::runbook::{Object, Runbook, no_value};
 
 /// One leg per value that was found, most affected first, but for targets that have recovered already.
 ///
@@ -67,7 +67,7 @@ async fn leg(
     let fill = |template: &crate::runbook::Template, leg: &Leg| {
         template
             .with(|path| value_of(incident, runbook, Some(leg), path))
-            .map_err(|path| NoOwner::None(format!("${{{path}}} has no value, and empty never means all")))
+            .map_err(|path| NoOwner::None(no_value(&path)))
     };
     let namespace = fill(&runbook.targets.namespace, &leg)?;
     let name = fill(name, &leg)?;

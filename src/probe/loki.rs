@@ -11,7 +11,7 @@ use crate::clients::loki::Loki;
 use crate::clock::between;
 use crate::incident::evidence::{Evidence, Sample, Verdict};
 use crate::logql::Rendered;
-use crate::runbook::{LokiProbe, Threshold};
+use crate::runbook::{LokiProbe, Threshold, no_value};
 use crate::text::{cut, span};
 
 /// How many lines are shown to people.
@@ -31,10 +31,7 @@ pub(super) async fn ask(loki: &Loki, scope: &Scope<'_>, question: Question<'_>) 
     let range = between(from, scope.now);
     let rendered = match probe.query.with(|path| scope.value_of(path)) {
         Ok(rendered) => narrowed(rendered, probe, scope),
-        Err(path) => {
-            let why = format!("${{{path}}} has no value, and empty never means all");
-            return Evidence::unknown(name, String::new(), why);
-        }
+        Err(path) => return Evidence::unknown(name, String::new(), no_value(&path)),
     };
     let asked = rendered.count(probe.count_by.as_deref(), range);
     match answer(loki, scope, &question, &rendered, &asked).await {

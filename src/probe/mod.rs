@@ -28,7 +28,7 @@ use crate::incident::event::{Found, Leg};
 use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
 use crate::incident::plan::{Kind, Target};
 use crate::runbook::{
-    Check, Named, PodState, Probe, RolloutState, Runbook, Template, Threshold, Verification, Verify,
+    Check, Named, PodState, Probe, RolloutState, Runbook, Template, Threshold, Verification, Verify, no_value,
 };
 
 /// The kubelet waits no longer than this before it starts a container again.
@@ -64,6 +64,11 @@ impl<'a> Scope<'a> {
 
     fn value_of(&self, path: &str) -> Option<String> {
         value(self.incident, self.vars, self.leg, path)
+    }
+
+    /// A template with its values.
+    fn fill(&self, template: &Template) -> Result<String, String> {
+        template.with(|path| self.value_of(path)).map_err(|path| no_value(&path))
     }
 
     /// When the incident began; for a person's question, now.
@@ -301,13 +306,8 @@ fn object(
     namespace: &Template,
     deployment: Option<&Template>,
 ) -> Result<(String, Option<String>), String> {
-    let fill = |template: &Template| {
-        template
-            .with(|path| scope.value_of(path))
-            .map_err(|path| format!("${{{path}}} has no value, and empty never means all"))
-    };
-    let namespace = fill(namespace)?;
-    let deployment = deployment.map(fill).transpose()?;
+    let namespace = scope.fill(namespace)?;
+    let deployment = deployment.map(|deployment| scope.fill(deployment)).transpose()?;
     let target = scope.leg.map(|leg| &leg.target);
     let own = target.filter(|target| target.kind == Kind::Deployment && target.namespace == namespace);
     Ok((namespace, deployment.or_else(|| own.map(|target| target.name.clone()))))

@@ -20,13 +20,9 @@ pub(super) async fn ask(
     probe: &NodesProbe,
     threshold: Threshold,
 ) -> Evidence {
-    let wanted = match probe.node.as_ref().map(|template| template.with(|path| scope.value_of(path))) {
-        Some(Err(path)) => {
-            let why = format!("${{{path}}} has no value, and empty never means all");
-            return Evidence::unknown(name, String::new(), why);
-        }
-        Some(Ok(wanted)) => Some(wanted),
-        None => None,
+    let wanted = match probe.node.as_ref().map(|node| scope.fill(node)).transpose() {
+        Ok(wanted) => wanted,
+        Err(why) => return Evidence::unknown(name, String::new(), why),
     };
     let of = wanted.as_ref().map_or_else(|| "nodes".to_owned(), |wanted| format!("node/{wanted}"));
     let asked = format!("{of}: {}", probe.state.as_str());

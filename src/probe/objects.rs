@@ -9,21 +9,13 @@ use super::{Scope, held};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clock::between;
 use crate::incident::evidence::{Evidence, Sample};
-use crate::runbook::{
-    AutoscalerState, AutoscalersProbe, BudgetState, BudgetsProbe, EventsProbe, Template, Threshold,
-};
+use crate::runbook::{AutoscalerState, AutoscalersProbe, BudgetState, BudgetsProbe, EventsProbe, Threshold};
 use crate::text::{count, cut, span};
 
 /// How many objects are shown to people.
 const SAMPLES: usize = 3;
 /// How long a note that is shown may be.
 const LENGTH: usize = 300;
-
-fn filled(scope: &Scope<'_>, template: &Template) -> Result<String, String> {
-    template
-        .with(|path| scope.value_of(path))
-        .map_err(|path| format!("${{{path}}} has no value, and empty never means all"))
-}
 
 /// The evidence of a count, with the lines that are shown: when, from where, what.
 fn counted(
@@ -61,8 +53,8 @@ pub(super) async fn events(
     threshold: Threshold,
     from: Timestamp,
 ) -> Evidence {
-    let named = filled(scope, &probe.namespace).and_then(|namespace| {
-        let object = probe.object.as_ref().map(|object| filled(scope, object)).transpose()?;
+    let named = scope.fill(&probe.namespace).and_then(|namespace| {
+        let object = probe.object.as_ref().map(|object| scope.fill(object)).transpose()?;
         Ok((namespace, object))
     });
     let (namespace, object) = match named {
@@ -107,7 +99,7 @@ pub(super) async fn budgets(
     probe: &BudgetsProbe,
     threshold: Threshold,
 ) -> Evidence {
-    let namespace = match filled(scope, &probe.namespace) {
+    let namespace = match scope.fill(&probe.namespace) {
         Ok(namespace) => namespace,
         Err(why) => return Evidence::unknown(name, String::new(), why),
     };
@@ -147,8 +139,8 @@ pub(super) async fn autoscalers(
     probe: &AutoscalersProbe,
     threshold: Threshold,
 ) -> Evidence {
-    let named = filled(scope, &probe.namespace).and_then(|namespace| {
-        let deployment = probe.deployment.as_ref().map(|name| filled(scope, name)).transpose()?;
+    let named = scope.fill(&probe.namespace).and_then(|namespace| {
+        let deployment = probe.deployment.as_ref().map(|name| scope.fill(name)).transpose()?;
         Ok((namespace, deployment))
     });
     let (namespace, deployment) = match named {

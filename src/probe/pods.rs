@@ -35,13 +35,9 @@ pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>, question: Qu
         Ok(named) => named,
         Err(why) => return Evidence::unknown(name, String::new(), why),
     };
-    let node = match probe.node.as_ref().map(|node| node.with(|path| scope.value_of(path))) {
-        Some(Err(path)) => {
-            let why = format!("${{{path}}} has no value, and empty never means all");
-            return Evidence::unknown(name, String::new(), why);
-        }
-        Some(Ok(node)) => Some(node),
-        None => None,
+    let node = match probe.node.as_ref().map(|node| scope.fill(node)).transpose() {
+        Ok(node) => node,
+        Err(why) => return Evidence::unknown(name, String::new(), why),
     };
     let whose = deployment.as_ref().map_or_else(String::new, |name| format!(" of deployment/{name}"));
     let on = node.as_ref().map_or_else(String::new, |node| format!(" on node/{node}"));

@@ -12,7 +12,7 @@ use crate::clients::prometheus::{Instant, Prometheus, Sample};
 use crate::clock::{after, between};
 use crate::incident::evidence::{Evidence, Verdict};
 use crate::promql::Rendered;
-use crate::runbook::{PrometheusProbe, Threshold};
+use crate::runbook::{PrometheusProbe, Threshold, no_value};
 use crate::text::span;
 
 pub(super) struct Question<'a> {
@@ -32,10 +32,7 @@ pub(super) async fn ask(
     let Rendered { query, bare, reach } =
         match probe.query.with(|path| scope.value_of(path), scope.time_scale) {
             Ok(rendered) => rendered,
-            Err(path) => {
-                let why = format!("${{{path}}} has no value, and empty never means all");
-                return Evidence::unknown(name, String::new(), why);
-            }
+            Err(path) => return Evidence::unknown(name, String::new(), no_value(&path)),
         };
     let Some(prometheus) = prometheus else {
         let why = "there is no `prometheus: {url: ...}` in the configuration";

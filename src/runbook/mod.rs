@@ -27,7 +27,7 @@ pub use probe::{
     HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, PrometheusProbe,
     RolloutState, RolloutsProbe, Threshold, VerificationProbe,
 };
-pub use template::{Part, Template, TemplateFault};
+pub use template::{Part, Template, TemplateFault, no_value};
 pub use url::{Unfilled, UrlTemplate};
 
 /// How far automation may go. The lowest of the daemon's ceiling, the namespace's, the runbook's and the step's counts.

@@ -99,6 +99,12 @@ impl Template {
     }
 }
 
+/// What is said of a placeholder without a value.
+#[must_use]
+pub fn no_value(path: &str) -> String {
+    format!("${{{path}}} has no value, and empty never means all")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

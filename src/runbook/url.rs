@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::template::{Part, Template, TemplateFault};
+use super::template::{Part, Template, TemplateFault, no_value};
 
 /// An address with placeholders, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ struct Segment {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfilled {
     /// A placeholder without a value.
-    #[error("${{{0}}} has no value, and empty never means all")]
+    #[error("{}", no_value(.0))]
     Empty(String),
     /// A value that would be more than a name of a host, or a piece of the path.
     #[error("the value of ${{{0}}} can not be {1}")]
