@@ -103,19 +103,23 @@ pub fn all_of(answers: &[Evidence]) -> Found {
     }
 }
 
-/// What the answers of `verify` come to: as [`all_of`], but silence counts as good when another answer holds
-/// and so shows that the target lives.
+/// The first answer that leaves a `verify` open. Silence counts as good when another answer holds and so shows that the target lives.
 #[must_use]
-pub fn all_of_verify(answers: &[Evidence]) -> Found {
+pub fn left_open(answers: &[Evidence]) -> Option<&Evidence> {
     let lives = answers.iter().any(|answer| answer.verdict == Verdict::Holds);
-    let unknown = answers.iter().any(|answer| match answer.verdict {
+    answers.iter().find(|answer| match answer.verdict {
         Verdict::Unknown { .. } => true,
         Verdict::Quiet { .. } => !lives,
         Verdict::Holds | Verdict::Fails => false,
-    });
+    })
+}
+
+/// What the answers of `verify` come to: as [`all_of`], but silence need not leave it open ([`left_open`]).
+#[must_use]
+pub fn all_of_verify(answers: &[Evidence]) -> Found {
     // A check that fails is a failure even beside one that is unknown only when nothing is unknown: unknown
     // never goes on to the next step.
-    if answers.is_empty() || unknown {
+    if answers.is_empty() || left_open(answers).is_some() {
         Found::Unknown
     } else if answers.iter().any(|answer| answer.verdict == Verdict::Fails) {
         Found::Fails

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Eyes, Look, Scope, held};
-use crate::incident::evidence::{Evidence, Sample, Verdict};
+use crate::incident::evidence::{Evidence, Sample, Verdict, left_open};
 use crate::runbook::{Named, Threshold, VerificationProbe};
 use crate::text::{count, cut};
 
@@ -46,14 +46,8 @@ fn answer(
     answers: &[Evidence],
 ) -> Evidence {
     let asked = format!("verification {}", probe.verification.name);
-    // As in a runbook's own `verify`: beside a sign of life silence is good.
-    let lives = answers.iter().any(|answer| answer.verdict == Verdict::Holds);
-    let unknown = |answer: &&Evidence| match answer.verdict {
-        Verdict::Unknown { .. } => true,
-        Verdict::Quiet { .. } => !lives,
-        Verdict::Holds | Verdict::Fails => false,
-    };
-    if let Some(open) = answers.iter().find(unknown) {
+    // As in a runbook's own `verify`.
+    if let Some(open) = left_open(answers) {
         return Evidence::unknown(name, asked, format!("{}: {}", open.probe, open.saw));
     }
     let failed: Vec<&Evidence> = answers.iter().filter(|answer| answer.verdict == Verdict::Fails).collect();

@@ -181,17 +181,7 @@ impl World {
 
     /// Changes a node in any way.
     pub fn edit_node(&self, node: &str, edit: impl FnOnce(&mut Value)) -> bool {
-        self.shared.change(|state| {
-            let name = (String::new(), node.to_owned());
-            let Some(mut object) =
-                state.cluster.others.get("nodes").and_then(|nodes| nodes.get(&name)).cloned()
-            else {
-                return false;
-            };
-            edit(&mut object);
-            state.cluster.store_other("nodes", object);
-            true
-        })
+        self.shared.change(|state| state.cluster.edit_node(node, edit))
     }
 
     /// A node as the API serves it.

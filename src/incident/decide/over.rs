@@ -19,11 +19,10 @@ pub(super) const RESOLVED_BY_ITSELF: &str = "the alert resolved; the remaining t
 pub(super) fn on_resolved(incident: &Incident) -> Option<Event> {
     let closed = |outcome, why: &str| Some(Event::Closed { outcome, why: why.to_owned() });
     if incident.effects == 0 {
-        let shadowed = incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct));
         return match incident.stage {
             // What ended has its own word.
             Stage::StepEnded { result: Some(StepResult::Failed), .. } | Stage::Declined { .. } => None,
-            _ if shadowed => None,
+            _ if shadowed(incident) => None,
             _ if let Some(why) = incident.suppressed() => {
                 closed(Outcome::Declined, &format!("the alert was {why}, before anything was done"))
             }
@@ -45,6 +44,11 @@ pub(super) fn on_resolved(incident: &Incident) -> Option<Event> {
         }
         _ => closed(Outcome::Recovered, RESOLVED_BY_ITSELF),
     }
+}
+
+/// Whether something would have been done to a target, but for the shadow.
+fn shadowed(incident: &Incident) -> bool {
+    incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct))
 }
 
 /// Something was done, and the rest is no longer wanted. What did not help is a person's to know all the same.
@@ -95,7 +99,7 @@ pub(super) fn on_not_confirmed(
 pub(super) fn nothing_left(incident: &Incident, recovered: &str, healed: &str) -> Next {
     if incident.effects > 0 {
         close(Outcome::Recovered, recovered)
-    } else if incident.legs.iter().any(|leg| leg.result == Some(StepResult::WouldAct)) {
+    } else if shadowed(incident) {
         close(Outcome::WouldAct, "in shadow: nothing was done")
     } else {
         close(Outcome::SelfHealed, healed)

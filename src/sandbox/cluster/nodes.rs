@@ -110,12 +110,13 @@ impl Cluster {
         true
     }
 
-    fn edit_node(&mut self, node: &str, edit: impl FnOnce(&mut Value)) {
+    /// Whether there is such a node.
+    pub(in crate::sandbox) fn edit_node(&mut self, node: &str, edit: impl FnOnce(&mut Value)) -> bool {
         let found = self.others.get("nodes").and_then(|nodes| nodes.get(&node_name(node))).cloned();
-        if let Some(mut object) = found {
-            edit(&mut object);
-            self.store_other("nodes", object);
-        }
+        let Some(mut object) = found else { return false };
+        edit(&mut object);
+        self.store_other("nodes", object);
+        true
     }
 
     pub(super) fn advance_nodes(&mut self, now: Timestamp, pace: Pace, chance: &mut Chance) {
