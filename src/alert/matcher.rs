@@ -130,6 +130,12 @@ impl Matcher {
         &self.name
     }
 
+    /// Whether its value is a regular expression.
+    #[must_use]
+    pub const fn is_regex(&self) -> bool {
+        matches!(self.comparison, Comparison::Matches | Comparison::DoesNotMatch)
+    }
+
     /// Whether it holds when the label is missing: a runbook made only of such matchers would answer everything.
     #[must_use]
     pub fn holds_for_nothing(&self) -> bool {

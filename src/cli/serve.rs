@@ -16,7 +16,7 @@ use super::paint::Paint;
 use crate::act::Hands;
 use crate::api::wire::LoadedRunbook;
 use crate::api::{self, Api};
-use crate::clients::alertmanager::Alertmanager;
+use crate::clients::alertmanager::{Alertmanager, SETTLED};
 use crate::clients::http::{self, Http};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
@@ -29,7 +29,7 @@ use crate::incident::refusal::Guard;
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::notify::slack::{PACE, SlackSink};
-use crate::pipeline::reconcile::{Reconciler, SETTLED};
+use crate::pipeline::reconcile::Reconciler;
 use crate::pipeline::{Pipeline, Shelf};
 use crate::probe::Eyes;
 use crate::receive::{self, Receiver};
@@ -178,9 +178,11 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
 
 /// Eyes on the systems of the configuration.
 pub(super) fn eyes(config: &Config, kubernetes: Kubernetes) -> anyhow::Result<Eyes> {
+    let alertmanager = config.alertmanager.as_ref().map(|there| Alertmanager::new(&there.settings));
     Ok(Eyes::new(Loki::new(&config.loki)?, kubernetes)
         .with_http(Http::new(http::Policy::new(config.http.clone())))
-        .with_prometheus(config.prometheus.as_ref().map(Prometheus::new).transpose()?))
+        .with_prometheus(config.prometheus.as_ref().map(Prometheus::new).transpose()?)
+        .with_alertmanager(alertmanager.transpose()?))
 }
 
 fn metrics(runbooks: &[Arc<Runbook>]) -> anyhow::Result<Metrics> {

@@ -1,4 +1,4 @@
-//! `prometheus:` and `http:`: whom the probes may ask besides the cluster and Loki, and what a runbook could never be answered with them.
+//! `prometheus:` and `http:`: whom the probes may ask besides the cluster, Loki and Alertmanager, and what a runbook could never be answered with them.
 
 use super::Config;
 use super::read::{section, url};
@@ -45,7 +45,7 @@ pub(super) fn http(field: Option<Field<'_>>, faults: &mut Faults) -> Vec<Allowed
 }
 
 impl Config {
-    /// Why a probe could never be answered with this configuration: it asks a host that is not allowed, or a Prometheus that is not there. A host
+    /// Why a probe could never be answered with this configuration: it asks a host that is not allowed, or a Prometheus or an Alertmanager that is not there. A host
     /// that only an alert names is looked at when it is asked.
     #[must_use]
     pub fn objection(&self, probe: &Probe) -> Option<Objection> {
@@ -55,6 +55,12 @@ impl Config {
                     "the probe asks Prometheus, and the configuration names none; expected `prometheus` in it"
                         .to_owned(),
                 hint: "add `prometheus: {url: http://prometheus:9090}` to the configuration".to_owned(),
+            }),
+            Probe::Alerts(_) if self.alertmanager.is_none() => Some(Objection {
+                message:
+                    "the probe asks Alertmanager, and the configuration names none; expected `alertmanager` in it"
+                        .to_owned(),
+                hint: "add `alertmanager: {url: http://alertmanager:9093, receiver: runbookd}` to the configuration".to_owned(),
             }),
             Probe::Http(probe) => {
                 let value = |path: &str| self.vars.get(path.strip_prefix("vars.")?).cloned();
@@ -74,6 +80,7 @@ impl Config {
             | Probe::Events(_)
             | Probe::Budgets(_)
             | Probe::Autoscalers(_)
+            | Probe::Alerts(_)
             // Its checks were looked at where they stand.
             | Probe::Verification(_) => None,
         }

@@ -1,6 +1,7 @@
 //! Probes: questions that change nothing, one file each. Each answers *holds*, *fails* or *unknown*; a question
 //! that could not be asked is unknown.
 
+mod alerts;
 mod http;
 mod logs;
 mod loki;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::clients::alertmanager::Alertmanager;
 use crate::clients::http::{Http, Policy};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
@@ -44,6 +46,7 @@ pub struct Eyes {
     kubernetes: Kubernetes,
     http: Http,
     prometheus: Option<Prometheus>,
+    alertmanager: Option<Alertmanager>,
 }
 
 /// What a question is about: the moment, and the values of the placeholders.
@@ -142,7 +145,7 @@ impl Eyes {
     /// Eyes on these systems, and on no others.
     #[must_use]
     pub fn new(loki: Loki, kubernetes: Kubernetes) -> Self {
-        Self { loki, kubernetes, http: Http::new(Policy::default()), prometheus: None }
+        Self { loki, kubernetes, http: Http::new(Policy::default()), prometheus: None, alertmanager: None }
     }
 
     /// With eyes on the services that may be asked.
@@ -155,6 +158,12 @@ impl Eyes {
     #[must_use]
     pub fn with_prometheus(self, prometheus: Option<Prometheus>) -> Self {
         Self { prometheus, ..self }
+    }
+
+    /// With eyes on an Alertmanager, if there is one.
+    #[must_use]
+    pub fn with_alertmanager(self, alertmanager: Option<Alertmanager>) -> Self {
+        Self { alertmanager, ..self }
     }
 
     /// The object behind a pod, also behind one that is gone.
@@ -222,7 +231,7 @@ impl Eyes {
                     let look = Look { threshold: Some(*threshold), window: *window, since: Some(since) };
                     let mut named = runbook.confirm.iter().chain(&runbook.probes);
                     match named.find(|named| named.name == *name) {
-                        Some(named) => self.one(&scope, name, &named.probe, look).await,
+                        Some(named) => self.sign_of_health(&scope, named, look).await,
                         None => {
                             let why = format!("there is no probe called {name}");
                             Evidence::unknown(name, String::new(), why)
@@ -233,6 +242,16 @@ impl Eyes {
             });
         }
         (all_of_verify(&answers), answers)
+    }
+
+    /// Asks a probe whether all is well. An answer that is not about the thing itself is silence about it, however good: beside a sign of
+    /// life it counts, and alone it says nothing.
+    async fn sign_of_health(&self, scope: &Scope<'_>, named: &Named, look: Look) -> Evidence {
+        let evidence = self.one(scope, &named.name, &named.probe, look).await;
+        if named.probe.tells_of_health() || evidence.verdict != Verdict::Holds {
+            return evidence;
+        }
+        Evidence { verdict: Verdict::Quiet { why: evidence.saw.clone() }, ..evidence }
     }
 
     /// Asks one probe.
@@ -286,6 +305,10 @@ impl Eyes {
             Probe::Autoscalers(probe) => {
                 let threshold = look.threshold(probe.threshold);
                 objects::autoscalers(&self.kubernetes, scope, name, probe, threshold).await
+            }
+            Probe::Alerts(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                alerts::ask(self.alertmanager.as_ref(), scope, name, probe, threshold).await
             }
             Probe::Rollouts(probe) if probe.state == RolloutState::Incomplete => {
                 rollouts::incomplete(&self.kubernetes, scope, name, probe, look.threshold(probe.threshold))

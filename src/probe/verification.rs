@@ -16,9 +16,9 @@ const LENGTH: usize = 300;
 /// The answers to the checks, in their order.
 pub(super) async fn checks(eyes: &Eyes, scope: &Scope<'_>, checks: &[Named], look: Look) -> Vec<Evidence> {
     let mut answers = Vec::with_capacity(checks.len());
-    for Named { name, probe } in checks {
+    for named in checks {
         // A verification holds probes, and no other verification: this ends.
-        answers.push(Box::pin(eyes.one(scope, name, probe, look)).await);
+        answers.push(Box::pin(eyes.sign_of_health(scope, named, look)).await);
     }
     answers
 }

@@ -2,6 +2,7 @@
 //!
 //! Plain data. `load` reads them from YAML and knows where everything stood; nothing here does I/O but that.
 
+mod alerts;
 pub mod load;
 mod names;
 mod probe;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Labels, Matcher};
 
+pub use alerts::{AlertState, AlertsProbe, MatcherTemplate};
 pub use probe::{
     AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, Figures,
     HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, PrometheusProbe,

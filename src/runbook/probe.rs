@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Template, UrlTemplate, Verification};
+use super::{AlertsProbe, Template, UrlTemplate, Verification};
 use crate::logql::LogQuery;
 use crate::promql::PromQuery;
 
@@ -35,6 +35,8 @@ pub enum Probe {
     Budgets(BudgetsProbe),
     /// How many autoscalers are in a state.
     Autoscalers(AutoscalersProbe),
+    /// How many alerts are in a state.
+    Alerts(AlertsProbe),
 }
 
 /// Counts the checks of a verification that fail.
@@ -72,6 +74,7 @@ impl Probe {
             | Self::Events(_)
             | Self::Budgets(_)
             | Self::Autoscalers(_)
+            | Self::Alerts(_)
             | Self::Verification(_) => Figures::Whole,
         }
     }
@@ -91,6 +94,7 @@ impl Probe {
             | Self::Nodes(_)
             | Self::Budgets(_)
             | Self::Autoscalers(_)
+            | Self::Alerts(_)
             | Self::Http(_)
             | Self::Prometheus(_) => false,
         }
@@ -113,8 +117,15 @@ impl Probe {
             | Self::Events(_)
             | Self::Budgets(_)
             | Self::Autoscalers(_)
+            | Self::Alerts(_)
             | Self::Http(_) => Duration::ZERO,
         }
+    }
+
+    /// Whether its answer is about the thing itself. An alert that is gone is not: it also goes when nobody measures any more.
+    #[must_use]
+    pub const fn tells_of_health(&self) -> bool {
+        !matches!(self, Self::Alerts(_))
     }
 }
 

@@ -230,7 +230,7 @@ fn alerts(field: Field<'_>, faults: &mut Faults) -> Option<Vec<Matcher>> {
 }
 
 /// The regex crate draws a picture of several lines; the last one says what is wrong.
-fn one_line(message: &str) -> String {
+pub(super) fn one_line(message: &str) -> String {
     match (message.split_once('\n'), message.rsplit_once("error: ")) {
         (Some((first, _)), Some((_, last))) if first.starts_with("not a regular expression") => {
             format!("not a regular expression: {last}")

@@ -11,6 +11,9 @@ use crate::yaml::{Faults, Field, Fields, Value, did_you_mean, write_duration};
 const KINDS: [&str; 3] = ["remediate", "expect", "diagnose"];
 const VERIFY: &str = "verify: {within: 5m, hold: 1m, all: [{probe: NAME, at_most: 0}, {rollout: complete}]}";
 
+/// What is said where nothing but alerts is looked at.
+pub(super) const ONLY_ALERTS: &str = "nothing here looks at more than alerts, and one also resolves when nobody measures any more; expected a condition that is about the thing itself";
+
 /// What is known of the document when its steps are read; nothing of what could not be read itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About<'k> {
@@ -207,6 +210,18 @@ fn verify(
                 can_be_answered(item, check, known, (longest, word), faults);
             }
             all.extend(check);
+        }
+        let says_nothing = |check: &Check| match check {
+            Check::Again { probe, .. } => about
+                .known
+                .and_then(|known| known.iter().find(|known| known.name == *probe))
+                .is_some_and(|known| !known.tells_of_health),
+            Check::RolloutComplete => false,
+        };
+        if !all.is_empty() && all.iter().all(says_nothing) {
+            let hint =
+                "add what shows that it works: `{rollout: complete}`, or a probe of pods, logs or an address";
+            faults.add(field.place(), ONLY_ALERTS, Some(hint.to_owned()));
         }
     }
     fields.end(faults);

@@ -6,6 +6,7 @@ use super::Verification;
 use super::names::{Names, Scope, is_name};
 use super::probes::probes;
 use super::read::API_VERSION;
+use super::steps::ONLY_ALERTS;
 use crate::yaml::{Document, Faults, Fields, Place, Value};
 
 /// The kind of document that holds a verification.
@@ -52,7 +53,12 @@ pub(super) fn verification(
             let hint = "nothing that is asked is no reason to call it well";
             field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
         }
-        probes(field, Scope::Installation, names, scale, faults).0
+        let (checks, known) = probes(field, Scope::Installation, names, scale, faults);
+        if !known.is_empty() && known.iter().all(|known| !known.tells_of_health) {
+            let hint = "add what shows that it works: pods, a rollout or an address";
+            faults.add(field.place(), ONLY_ALERTS, Some(hint.to_owned()));
+        }
+        checks
     });
     fields.end(faults);
     if faults.count() > before {

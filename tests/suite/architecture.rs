@@ -160,8 +160,8 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
     ("http", &["probe", "config", "cli", "clients"], "only probe/ asks other services"),
     (
         "alertmanager",
-        &["pipeline", "config", "cli", "clients"],
-        "only reconciling asks Alertmanager; what it sends comes by receive/",
+        &["pipeline", "probe", "config", "cli", "clients"],
+        "only reconciling and probes ask Alertmanager; what it sends comes by receive/",
     ),
     (
         "kubernetes",

@@ -155,6 +155,7 @@ confirm:
   variable: {http: "http://${vars.auth}/health", at_least: 1}
   of_the_alert: {http: "http://web.${labels.namespace}.svc/health", at_least: 1}
   metrics: {prometheus: sum(up), at_least: 1}
+  another: {alerts: firing, matching: ['alertname="Other"'], at_most: 0}
 targets: {deployment: web}
 steps:
   - diagnose: look again
@@ -168,7 +169,7 @@ steps:
 "#;
 
 #[test]
-fn a_host_that_is_not_allowed_and_a_prometheus_that_is_not_there_are_faults() {
+fn a_host_that_is_not_allowed_and_a_system_that_is_not_there_are_faults() {
     let files = |config| [("runbookd.yaml", config), ("rules/asking.yaml", ASKING)];
     let nothing = files("vars: {auth: 'auth.shop.svc:8001'}\n");
     insta::assert_snapshot!(check_files(&nothing, Some("runbookd.yaml"), &[]), @r#"
@@ -178,15 +179,18 @@ fn a_host_that_is_not_allowed_and_a_prometheus_that_is_not_there_are_faults() {
       hint: add `http: {allow: ["auth.shop.svc:8001"]}` to the configuration
     rules/asking.yaml:10:25: the probe asks Prometheus, and the configuration names none; expected `prometheus` in it
       hint: add `prometheus: {url: http://prometheus:9090}` to the configuration
-    rules/asking.yaml:15:21: the probe asks web.shop.svc:8080, which the configuration does not allow; expected a host that it does
+    rules/asking.yaml:11:21: the probe asks Alertmanager, and the configuration names none; expected `alertmanager` in it
+      hint: add `alertmanager: {url: http://alertmanager:9093, receiver: runbookd}` to the configuration
+    rules/asking.yaml:16:21: the probe asks web.shop.svc:8080, which the configuration does not allow; expected a host that it does
       hint: add `http: {allow: ["web.shop.svc:8080"]}` to the configuration
-    rules/asking.yaml:18:22: the probe asks web.shop.svc:8081, which the configuration does not allow; expected a host that it does
+    rules/asking.yaml:19:22: the probe asks web.shop.svc:8081, which the configuration does not allow; expected a host that it does
       hint: add `http: {allow: ["web.shop.svc:8081"]}` to the configuration
 
-    5 faults
+    6 faults
     "#);
     let all = files(
         "vars: {auth: 'auth.shop.svc:8001'}\nprometheus: {url: 'http://prometheus:9090'}\n\
+         alertmanager: {url: 'http://alertmanager:9093', receiver: runbookd}\n\
          http: {allow: [web.shop.svc, 'auth.shop.svc:8001']}\n",
     );
     insta::assert_snapshot!(check_files(&all, Some("runbookd.yaml"), &[]), @r#"rules/asking.yaml: asking (shadow) answers alertname="Web": diagnose, then restart"#);

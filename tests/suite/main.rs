@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by them, wherever in it")]
 
 mod actions;
+mod alerts;
 mod api;
 mod architecture;
 mod asking;

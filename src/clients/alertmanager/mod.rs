@@ -24,6 +24,9 @@ const SYSTEM: System = System {
     too_large: "there are too many alerts",
     said: server::text,
 };
+/// One that has run for a shorter time may not have heard of everything yet: Prometheus sends what fires again every minute
+/// (`--rules.alert.resend-delay`), and other sources may be slower.
+pub const SETTLED: Duration = Duration::from_mins(5);
 
 /// Where Alertmanager is, and who we are there.
 #[derive(Debug, Clone)]

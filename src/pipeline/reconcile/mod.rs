@@ -28,9 +28,6 @@ use crate::runbook::Runbook;
 use crate::store::{Intake, Receipt, Store, StoreError, Suppressed};
 use crate::text::cut;
 
-/// An Alertmanager that has run for a shorter time may not have heard of everything yet: Prometheus sends what fires again every
-/// minute (`--rules.alert.resend-delay`), and other sources may be slower.
-pub const SETTLED: Duration = Duration::from_mins(5);
 /// However short an interval is written and divided, there is at least this between two rounds.
 const LEAST: Duration = Duration::from_millis(20);
 /// So much of what a person wrote into a silence stands in the journal.
@@ -46,7 +43,7 @@ pub struct Reconciler {
     pub every: Duration,
     /// For how long an alert must have been seen firing before its notification counts as lost.
     pub grace: Duration,
-    /// For how long Alertmanager must have run before what it does not list counts as gone: [`SETTLED`], at the pace of the runbooks.
+    /// For how long Alertmanager must have run before what it does not list counts as gone: [`SETTLED`](crate::clients::alertmanager::SETTLED), at the pace of the runbooks.
     pub settled: Duration,
     /// The journal.
     pub store: Arc<dyn Store>,

@@ -1,5 +1,6 @@
 //! Reads probes and thresholds: `confirm:`, the probes of a diagnosis, and what both share with `verify:`.
 
+mod alerts;
 mod cluster;
 mod http;
 mod loki;
@@ -14,7 +15,7 @@ use super::{Figures, Named, Probe, Template, Threshold};
 use crate::yaml::{Faults, Field, Fields};
 
 /// The words that say what is asked.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "loki",
     "prometheus",
     "http",
@@ -25,6 +26,7 @@ const KINDS: [&str; 11] = [
     "events",
     "budgets",
     "autoscalers",
+    "alerts",
     "verification",
 ];
 
@@ -42,6 +44,8 @@ pub(super) struct Known {
     pub(super) figures: Option<Figures>,
     /// How far back the question itself looks, as it is written.
     pub(super) reach: Duration,
+    /// Whether its answer is about the thing itself; true when nobody can say.
+    pub(super) tells_of_health: bool,
 }
 
 /// What a probe counts by.
@@ -79,6 +83,7 @@ pub(super) fn probes(
             has_window: probe.as_ref().is_none_or(Probe::has_window),
             figures: probe.as_ref().map(Probe::figures),
             reach: probe.as_ref().map_or(Duration::ZERO, Probe::reach),
+            tells_of_health: probe.as_ref().is_none_or(Probe::tells_of_health),
         });
         named.extend(probe.map(|probe| Named { name: entry.name.to_owned(), probe }));
     }
@@ -107,6 +112,7 @@ fn probe(
         [("autoscalers", field)] => {
             (objects::autoscalers(*field, fields, scope, names, faults), CountBy::None)
         }
+        [("alerts", field)] => (alerts::alerts(*field, fields, scope, names, faults), CountBy::None),
         [("rollouts", field)] => {
             (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
         }
