@@ -1,6 +1,8 @@
-//! How durations and figures are written for people, the same everywhere.
+//! How moments, durations and figures are written for people, the same everywhere.
 
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 /// `90s` is "1m 30s", `45ms` is "45 ms": at most two units, as people write durations.
 #[must_use]
@@ -26,6 +28,12 @@ pub fn span(duration: Duration) -> String {
         parts = vec![format!("{seconds} s")];
     }
     parts.join(" ")
+}
+
+/// `2026-11-23 12:00 UTC`.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// `1 pod`, `2 pods`.

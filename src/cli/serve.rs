@@ -180,7 +180,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
 pub(super) fn eyes(config: &Config, kubernetes: Kubernetes) -> anyhow::Result<Eyes> {
     let alertmanager = config.alertmanager.as_ref().map(|there| Alertmanager::new(&there.settings));
     Ok(Eyes::new(Loki::new(&config.loki)?, kubernetes)
-        .with_http(Http::new(http::Policy::new(config.http.clone())))
+        .with_http(Http::trusting(http::Policy::new(config.http.allowed.clone()), config.http.trust.clone()))
         .with_prometheus(config.prometheus.as_ref().map(Prometheus::new).transpose()?)
         .with_alertmanager(alertmanager.transpose()?))
 }

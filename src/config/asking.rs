@@ -1,14 +1,18 @@
 //! `prometheus:` and `http:`: whom the probes may ask besides the cluster, Loki and Alertmanager, and what a runbook could never be answered with them.
 
-use super::Config;
+use std::io::Read as _;
+
 use super::read::{section, url};
 use super::secrets::Secrets;
-use crate::clients::http::{Allowed, Origin, Policy};
+use super::{Config, Http};
+use crate::clients::http::{Allowed, Origin, Policy, Trust};
 use crate::clients::prometheus::Settings;
-use crate::runbook::Probe;
 use crate::runbook::load::Objection;
+use crate::runbook::{Probe, UrlTemplate};
 use crate::yaml::{Faults, Field, Fields};
 
+/// No file of certificates is longer: the system's own has about 200 KiB.
+const MOST_BYTES: u64 = 4 << 20;
 const PROMETHEUS_TOKEN: &str = "RUNBOOKD_PROMETHEUS_TOKEN";
 
 pub(super) fn prometheus(
@@ -26,8 +30,8 @@ pub(super) fn prometheus(
     Some(Settings { tenant, bearer, ..Settings::new(address?) })
 }
 
-pub(super) fn http(field: Option<Field<'_>>, faults: &mut Faults) -> Vec<Allowed> {
-    let Some(mut fields) = section(field, "`http`", faults) else { return Vec::new() };
+pub(super) fn http(field: Option<Field<'_>>, secrets: &Secrets<'_>, faults: &mut Faults) -> Http {
+    let Some(mut fields) = section(field, "`http`", faults) else { return Http::default() };
     let items = fields.get("allow").and_then(|field| field.list("allow: [web.shop.svc:8080]", faults));
     let mut allowed = Vec::new();
     for item in items.unwrap_or_default() {
@@ -40,8 +44,27 @@ pub(super) fn http(field: Option<Field<'_>>, faults: &mut Faults) -> Vec<Allowed
             }
         }
     }
+    let trust = fields.get("ca_file").and_then(|field| trust(field, secrets, faults));
     fields.end(faults);
-    allowed
+    Http { allowed, trust: trust.unwrap_or_default() }
+}
+
+fn trust(field: Field<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Trust> {
+    let path = secrets.folder.join(field.string(faults)?);
+    let mut text = Vec::new();
+    let read = std::fs::File::open(&path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text));
+    if let Err(error) = read {
+        let message =
+            format!("the file {} can not be read: {error}; expected certificates in it", path.display());
+        secrets.missing(field.place(), message, faults);
+        return None;
+    }
+    Trust::from_pem(&text)
+        .map_err(|expected| {
+            let message = format!("the file {} holds something else; {expected}", path.display());
+            faults.add(field.place(), message, None);
+        })
+        .ok()
 }
 
 impl Config {
@@ -62,15 +85,8 @@ impl Config {
                         .to_owned(),
                 hint: "add `alertmanager: {url: http://alertmanager:9093, receiver: runbookd}` to the configuration".to_owned(),
             }),
-            Probe::Http(probe) => {
-                let value = |path: &str| self.vars.get(path.strip_prefix("vars.")?).cloned();
-                let origin = Origin::read(&probe.url.origin(value)?)?;
-                let allowed = Policy::new(self.http.clone()).allows(&origin);
-                (!allowed).then(|| Objection {
-                    message: format!("the probe asks {origin}, which the configuration does not allow; expected a host that it does"),
-                    hint: format!("add `http: {{allow: [\"{origin}\"]}}` to the configuration"),
-                })
-            }
+            Probe::Http(probe) => self.may_not_ask(&probe.url),
+            Probe::Tls(probe) => self.may_not_ask(&probe.address),
             Probe::Prometheus(_)
             | Probe::Loki(_)
             | Probe::Pods(_)
@@ -84,5 +100,15 @@ impl Config {
             // Its checks were looked at where they stand.
             | Probe::Verification(_) => None,
         }
+    }
+
+    fn may_not_ask(&self, url: &UrlTemplate) -> Option<Objection> {
+        let value = |path: &str| self.vars.get(path.strip_prefix("vars.")?).cloned();
+        let origin = Origin::read(&url.origin(value)?)?;
+        let allowed = Policy::new(self.http.allowed.clone()).allows(&origin);
+        (!allowed).then(|| Objection {
+            message: format!("the probe asks {origin}, which the configuration does not allow; expected a host that it does"),
+            hint: format!("add `http: {{allow: [\"{origin}\"]}}` to the configuration"),
+        })
     }
 }

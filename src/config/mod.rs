@@ -45,8 +45,8 @@ pub struct Config {
     pub loki: loki::Settings,
     /// Where metrics are asked for; none: no runbook may ask for any.
     pub prometheus: Option<prometheus::Settings>,
-    /// The services that `http` probes may ask; empty: none.
-    pub http: Vec<http::Allowed>,
+    /// The services that `http` and `tls` probes may ask.
+    pub http: Http,
     /// Where it is asked what fires; none: only the webhook tells.
     pub alertmanager: Option<Alertmanager>,
     /// Where people are told; none: only the journal.
@@ -73,6 +73,15 @@ pub struct Webhook {
 pub struct Api {
     /// The commands must show it; none: no one need to, and then `listen` is on loopback.
     pub token: Option<Secret>,
+}
+
+/// `http:`
+#[derive(Debug, Clone, Default)]
+pub struct Http {
+    /// The hosts that may be asked; empty: none.
+    pub allowed: Vec<http::Allowed>,
+    /// Whom to believe besides those whom the system does.
+    pub trust: http::Trust,
 }
 
 /// `alertmanager:`
@@ -132,7 +141,7 @@ impl Default for Config {
             kubernetes: kubernetes::Settings::default(),
             loki: loki::Settings::new("http://127.0.0.1:3100"),
             prometheus: None,
-            http: Vec::new(),
+            http: Http::default(),
             alertmanager: None,
             slack: None,
             log: Log { format: Format::Text, level: "info".to_owned() },

@@ -12,6 +12,7 @@ mod pods;
 mod prometheus;
 mod rollout;
 mod rollouts;
+mod tls;
 mod verification;
 
 use std::collections::BTreeMap;
@@ -280,6 +281,9 @@ impl Eyes {
             }
             Probe::Http(probe) => {
                 http::ask(&self.http, scope, name, probe, look.threshold(probe.threshold)).await
+            }
+            Probe::Tls(probe) => {
+                tls::ask(&self.http, scope, name, probe, look.threshold(probe.threshold)).await
             }
             Probe::Prometheus(probe) => {
                 let (threshold, since) = (look.threshold(probe.threshold), look.since);

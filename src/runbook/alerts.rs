@@ -138,7 +138,7 @@ mod tests {
             (r#"${labels.name}="x""#, 0),
             (r#"a${labels.name}="x""#, 1),
             (r#""${labels.name}"="x""#, 1),
-            (r#"app${labels.sign}"x""#, 3),
+            (r#"app${labels.sign}"x""#, 17),
             (r#"app="x"${labels.more}"#, 7),
         ] {
             assert_eq!(MatcherTemplate::parse(text).unwrap_err().at, at, "{text}");

@@ -12,6 +12,7 @@ mod steps;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod url;
 mod verification;
 
@@ -30,6 +31,7 @@ pub use probe::{
     RolloutState, RolloutsProbe, Threshold, VerificationProbe,
 };
 pub use template::{Part, Template, TemplateFault, no_value};
+pub use tls::{DAY, TlsProbe};
 pub use url::{Unfilled, UrlTemplate};
 
 /// How far automation may go. The lowest of the daemon's ceiling, the namespace's, the runbook's and the step's counts.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AlertsProbe, Template, UrlTemplate, Verification};
+use super::{AlertsProbe, Template, TlsProbe, UrlTemplate, Verification};
 use crate::logql::LogQuery;
 use crate::promql::PromQuery;
 
@@ -37,6 +37,8 @@ pub enum Probe {
     Autoscalers(AutoscalersProbe),
     /// How many alerts are in a state.
     Alerts(AlertsProbe),
+    /// For how many days a certificate is still good.
+    Tls(TlsProbe),
 }
 
 /// Counts the checks of a verification that fail.
@@ -57,6 +59,8 @@ pub enum Figures {
     Decimal,
     /// Yes or no: 1 or 0.
     YesOrNo,
+    /// Days, which are written as a time.
+    Days,
 }
 
 impl Probe {
@@ -66,6 +70,7 @@ impl Probe {
         match self {
             Self::Http(HttpProbe { pointer: None, .. }) => Figures::YesOrNo,
             Self::Http(_) | Self::Prometheus(_) => Figures::Decimal,
+            Self::Tls(_) => Figures::Days,
             Self::Loki(_)
             | Self::Pods(_)
             | Self::Rollouts(_)
@@ -95,6 +100,7 @@ impl Probe {
             | Self::Budgets(_)
             | Self::Autoscalers(_)
             | Self::Alerts(_)
+            | Self::Tls(_)
             | Self::Http(_)
             | Self::Prometheus(_) => false,
         }
@@ -118,6 +124,7 @@ impl Probe {
             | Self::Budgets(_)
             | Self::Autoscalers(_)
             | Self::Alerts(_)
+            | Self::Tls(_)
             | Self::Http(_) => Duration::ZERO,
         }
     }

@@ -88,7 +88,15 @@ const PLACES: &[(&str, &[&str], &str)] = &[
         &["clients/", "cli/client.rs", "config/read.rs"],
         "every HTTP client needs its time limits, and no redirects",
     ),
-    ("rustls", &["clients/"], "there is one TLS stack with one provider"),
+    // The sandbox is the other side of it.
+    ("rustls", &["clients/", "sandbox/"], "there is one TLS stack with one provider"),
+    ("tokio_rustls", &["clients/http/tls/", "sandbox/"], "there is one TLS stack with one provider"),
+    (
+        "x509_cert",
+        &["clients/http/tls/"],
+        "it reads what a certificate says of itself; whether that is true rustls says",
+    ),
+    ("rcgen", &["sandbox/"], "nothing but the sandbox makes certificates"),
     // With `use`, because the client and the probe of that name are modules of ours.
     ("use prometheus", &["metrics.rs"], "metrics have closed label sets, all made at the start"),
     (

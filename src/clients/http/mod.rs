@@ -1,4 +1,4 @@
-//! Any other HTTP service: one GET to an address that a runbook names. Only hosts that the configuration allows are asked, and only at the
+//! Any other HTTP service: one GET to an address that a runbook names, or a look at the certificate that it presents (`tls`). Only hosts that the configuration allows are asked, and only at the
 //! addresses that [`Policy`] lets a name have; what was checked is what is connected to.
 //!
 //! Sends no credentials and no cookies, follows no redirect, uses no proxy, keeps no connection. Reads 64 KiB and no more.
@@ -6,6 +6,7 @@
 mod policy;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::future::Future;
 use std::io;
@@ -18,6 +19,7 @@ use http::header::{ACCEPT, CACHE_CONTROL, HeaderValue};
 use reqwest::Url;
 
 pub use policy::{Allowed, Origin, Policy, is_special};
+pub use tls::{Certificate, Trust};
 
 use super::error::sources;
 use super::{CONNECT_TIMEOUT, CallError, DEFAULT_TIMEOUT, Questions, Reason, http_client_builder};
@@ -64,17 +66,27 @@ struct Inner {
     resolver: Resolver,
     timeout: Duration,
     answers: Questions<Reply>,
+    trust: Trust,
+    shown: Questions<Arc<tls::Shown>>,
 }
 
 impl Http {
     /// Asks these hosts, and no others.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self::with(policy, DEFAULT_TIMEOUT, Arc::new(|host, port| Box::pin(system(host, port))))
+        Self::trusting(policy, Trust::default())
     }
 
-    fn with(policy: Policy, timeout: Duration, resolver: Resolver) -> Self {
-        Self(Arc::new(Inner { policy, resolver, timeout, answers: Questions::new(AT_ONCE) }))
+    /// The same, and believes what these certificates vouch for, too.
+    #[must_use]
+    pub fn trusting(policy: Policy, trust: Trust) -> Self {
+        let resolver: Resolver = Arc::new(|host, port| Box::pin(system(host, port)));
+        Self::with(policy, DEFAULT_TIMEOUT, resolver, trust)
+    }
+
+    fn with(policy: Policy, timeout: Duration, resolver: Resolver, trust: Trust) -> Self {
+        let (answers, shown) = (Questions::new(AT_ONCE), Questions::new(AT_ONCE));
+        Self(Arc::new(Inner { policy, resolver, timeout, answers, trust, shown }))
     }
 
     /// What the address answers to a GET.
@@ -83,6 +95,13 @@ impl Http {
     /// `ClientError` for an address that may not be asked, whereupon nothing is; `Unreachable` or `Timeout` when no connection came
     /// about and nobody refused it: then nothing is known of the other side.
     pub async fn get(&self, url: &str) -> Result<Reply, CallError> {
+        let (url, origin, call) = self.allowed(url)?;
+        let question = url.to_string();
+        self.0.answers.ask(question, || self.get_once(&call, &url, &origin)).await
+    }
+
+    /// The address, when its host may be asked, and the call in words.
+    fn allowed(&self, url: &str) -> Result<(Url, Origin, String), CallError> {
         let unfit = || CallError::unsent("ask an address", "it is not one that can be asked");
         let url = Url::parse(url).map_err(|_| unfit())?;
         let origin = Origin::of(&url).ok_or_else(unfit)?;
@@ -90,8 +109,7 @@ impl Http {
         if !self.0.policy.allows(&origin) {
             return Err(CallError::unsent(&call, &not_allowed(&origin)));
         }
-        let question = url.to_string();
-        self.0.answers.ask(question, || self.get_once(&call, &url, &origin)).await
+        Ok((url, origin, call))
     }
 
     async fn get_once(&self, call: &str, url: &Url, origin: &Origin) -> Result<Reply, CallError> {
@@ -107,6 +125,8 @@ impl Http {
         if url.scheme() == "http" {
             // No certificate is looked at, and reading the system's takes longer than the question.
             client = client.tls_certs_only([]);
+        } else {
+            client = client.tls_certs_merge(self.0.trust.for_reqwest());
         }
         let client = super::built(client)
             .map_err(|error| CallError::new(call, Reason::ClientError, &error.to_string()))?;

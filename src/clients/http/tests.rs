@@ -35,7 +35,7 @@ fn resolver(answers: &[&[&str]]) -> (Resolver, Arc<AtomicUsize>) {
 
 fn client(hosts: &[&str], answers: &[&[&str]]) -> (Http, Arc<AtomicUsize>) {
     let (resolver, asked) = resolver(answers);
-    (Http::with(policy(hosts), Duration::from_millis(400), resolver), asked)
+    (Http::with(policy(hosts), Duration::from_millis(400), resolver, Trust::default()), asked)
 }
 
 fn port_of(wire: &Wire) -> &str {
@@ -268,7 +268,7 @@ async fn what_the_other_side_did_is_an_answer_and_what_the_network_did_not_deliv
         (Reason::Unreachable, "the name has no address")
     );
     let failing: Resolver = Arc::new(|_, _| Box::pin(async { Err(io::Error::other("no such name")) }));
-    let http = Http::with(policy(&["web"]), Duration::from_secs(1), failing);
+    let http = Http::with(policy(&["web"]), Duration::from_secs(1), failing, Trust::default());
     assert_eq!(http.get("http://web/").await.unwrap_err().reason, Reason::Unreachable);
 }
 

@@ -6,16 +6,17 @@ mod http;
 mod loki;
 mod objects;
 mod prometheus;
+mod tls;
 mod verification;
 
 use std::time::Duration;
 
 use super::names::{Names, Scope, is_name};
-use super::{Figures, Named, Probe, Template, Threshold};
-use crate::yaml::{Faults, Field, Fields};
+use super::{DAY, Figures, Named, Probe, Template, Threshold};
+use crate::yaml::{Faults, Field, Fields, Value, parse_duration};
 
 /// The words that say what is asked.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "loki",
     "prometheus",
     "http",
@@ -27,6 +28,7 @@ const KINDS: [&str; 12] = [
     "budgets",
     "autoscalers",
     "alerts",
+    "tls",
     "verification",
 ];
 
@@ -113,6 +115,7 @@ fn probe(
             (objects::autoscalers(*field, fields, scope, names, faults), CountBy::None)
         }
         [("alerts", field)] => (alerts::alerts(*field, fields, scope, names, faults), CountBy::None),
+        [("tls", field)] => (tls::tls(*field, fields, scope, names, faults), CountBy::None),
         [("rollouts", field)] => {
             (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
         }
@@ -202,9 +205,20 @@ pub(super) fn threshold_of(
         field.wrong(expected, Some(hint.to_owned()), faults);
         None
     };
-    match (fields.get("at_least"), fields.get("at_most")) {
+    let (at_least, at_most) = (fields.get("at_least"), fields.get("at_most"));
+    // Of a probe that could not be read nobody knows which of the two it wants.
+    let is_time = |field: Field<'_>| matches!(&field.node.value, Value::Scalar(scalar) if parse_duration(&scalar.text).is_ok());
+    let figures = match (figures, at_least.or(at_most)) {
+        (None, Some(field)) if is_time(field) => Some(Figures::Days),
+        _ => figures,
+    };
+    match (at_least, at_most) {
         (Some(field), None) => match figures.unwrap_or(Figures::Decimal) {
             Figures::Decimal => field.decimal(faults).map(Threshold::AtLeast),
+            Figures::Days => match days(field, faults)? {
+                0.0 => wrong(field, "expected more than nothing, which always holds", DAYS, faults),
+                number => Some(Threshold::AtLeast(number)),
+            },
             Figures::Whole => match whole(field, faults)? {
                 0.0 => {
                     let hint = "`at_least: 1` for any line, `at_most: 0` for none";
@@ -219,6 +233,7 @@ pub(super) fn threshold_of(
         },
         (None, Some(field)) => match figures.unwrap_or(Figures::Decimal) {
             Figures::Decimal => field.decimal(faults).map(Threshold::AtMost),
+            Figures::Days => days(field, faults).map(Threshold::AtMost),
             Figures::Whole => whole(field, faults).map(Threshold::AtMost),
             Figures::YesOrNo => match whole(field, faults)? {
                 0.0 => Some(Threshold::AtMost(0.0)),
@@ -236,6 +251,7 @@ pub(super) fn threshold_of(
         (None, None) => {
             let hint = match figures {
                 Some(Figures::YesOrNo) => YES_OR_NO,
+                Some(Figures::Days) => DAYS,
                 _ => "add `at_least: 5` or `at_most: 0`",
             };
             faults.add(
@@ -248,5 +264,17 @@ pub(super) fn threshold_of(
     }
 }
 
+/// A time, as a number of days.
+fn days(field: Field<'_>, faults: &mut Faults) -> Option<f64> {
+    if let Value::Scalar(scalar) = &field.node.value
+        && scalar.is_number()
+    {
+        field.wrong("expected a time such as 14d", Some(format!("did you mean {}d?", scalar.text)), faults);
+        return None;
+    }
+    Some(field.duration_or_zero(faults)?.as_secs_f64() / DAY.as_secs_f64())
+}
+
+const DAYS: &str = "`at_least: 14d` holds when it is good for so long, `at_most: 14d` when it is not";
 const YES_OR_NO: &str =
     "`at_least: 1` holds when the status is the expected one, `at_most: 0` when it is not";
