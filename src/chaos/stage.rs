@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use crate::sandbox::{AlertmanagerTarget, NAMESPACE, Options, Sandbox, World};
+use crate::sandbox::{AlertmanagerTarget, HOST, NAMESPACE, Options, Sandbox, World};
 
 /// The runbooks as they are shipped: file name and text.
 pub const SHIPPED: [(&str, &str); 3] = [
@@ -235,6 +235,7 @@ impl Stage {
             std::fs::write(rules.join(name), text)?;
         }
         std::fs::write(folder.join("kubeconfig"), self.sandbox.kubeconfig())?;
+        std::fs::write(folder.join("ca.pem"), self.sandbox.front_ca())?;
         std::fs::write(folder.join("webhook-token"), WEBHOOK_TOKEN)?;
         std::fs::write(self.api_token_file(), API_TOKEN)?;
         std::fs::write(folder.join("slack-token"), &Options::default().slack_token)?;
@@ -244,7 +245,9 @@ impl Stage {
     fn configuration(&self) -> String {
         let Setting { time_scale, ceiling, namespaces, more, .. } = &self.setting;
         let services: Vec<(&str, String)> = self.sandbox.services().collect();
-        let allow: Vec<String> = services.iter().map(|(_, address)| format!("\"{address}\"")).collect();
+        let front = self.sandbox.front_address();
+        let allowed = services.iter().map(|(_, address)| address).chain([&front]);
+        let allow: Vec<String> = allowed.map(|address| format!("\"{address}\"")).collect();
         // `chat_api_address`, as `${vars.NAME}` takes no hyphens.
         let addresses: String = services
             .iter()
@@ -262,9 +265,9 @@ impl Stage {
              kubernetes: {{kubeconfig: kubeconfig}}\n\
              loki: {{url: \"{loki}\"}}\n\
              prometheus: {{url: \"{prometheus}\"}}\n\
-             http: {{allow: [{allow}]}}\n\
+             http: {{allow: [{allow}], ca_file: ca.pem}}\n\
              slack: {{url: \"{slack}\", token_file: slack-token, channel: \"{CHANNEL}\"}}\n\
-             vars: {{namespace: {NAMESPACE}, oncall_channel: \"{CHANNEL}\"{addresses}}}\n\
+             vars: {{namespace: {NAMESPACE}, oncall_channel: \"{CHANNEL}\"{addresses}, public_host: {HOST}, public_address: \"{front}\"}}\n\
              time_scale: {time_scale}\n\
              {more}\n",
             port = self.port,

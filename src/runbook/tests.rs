@@ -15,7 +15,14 @@ fn vars() -> BTreeMap<String, String> {
 #[test]
 fn the_shipped_runbooks_load_and_their_kept_source_reads_the_same() {
     // What `rules/verify.yaml` asks.
-    let addresses = ["frontend_address", "auth_address", "chat_api_address", "inference_address"];
+    let addresses = [
+        "frontend_address",
+        "auth_address",
+        "chat_api_address",
+        "inference_address",
+        "public_address",
+        "public_host",
+    ];
     let mut vars = vars();
     vars.extend(addresses.map(|name| (name.to_owned(), "web.shop.svc:80".to_owned())));
     let loaded = load(&[PathBuf::from("rules")], Some(&vars), 2).unwrap();

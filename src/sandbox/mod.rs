@@ -1,5 +1,5 @@
 //! A small world on loopback that speaks the real protocols: a Kubernetes API, Loki, Prometheus, Slack and an Alertmanager,
-//! with services that run, log, fail and recover behind them. `demo` and the tests run the daemon against it.
+//! with services that run, log, fail and recover behind them, and a public host in front. `demo` and the tests run the daemon against it.
 //!
 //! It has its own parsers and its own idea of every protocol, taken from recorded answers of the real servers: what
 //! it shared with the clients, a test could not find wrong. Its languages are closed; what lies outside of them gets
@@ -8,6 +8,7 @@
 mod alertmanager;
 mod chance;
 mod cluster;
+mod front;
 mod go;
 mod health;
 mod kubernetes;
@@ -29,6 +30,7 @@ use tokio::task::JoinSet;
 
 pub use alertmanager::AlertmanagerTarget;
 pub use cluster::{CrashCause, CrashFault, NAMESPACE, NodeFault, PodView};
+pub use front::{CertificateFault, HOST};
 pub use loki::LogLine;
 pub use server::Request;
 pub use services::PoolFault;
@@ -89,6 +91,7 @@ struct Ports {
     alertmanager: u16,
     prometheus: u16,
     services: BTreeMap<&'static str, u16>,
+    front: u16,
 }
 
 impl Sandbox {
@@ -97,9 +100,11 @@ impl Sandbox {
     /// # Errors
     /// When a port cannot be bound.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(options));
+        let front = front::Front::new(crate::clock::now()).map_err(io::Error::other)?;
+        let shared = Arc::new(Shared::new(options, front));
         let mut tasks = JoinSet::new();
         let mut services = BTreeMap::new();
+        let public = TcpListener::bind(("127.0.0.1", 0)).await?;
         for name in services::NAMES {
             services.insert(name, listen(System::Service(name), &shared, &mut tasks).await?);
         }
@@ -110,7 +115,9 @@ impl Sandbox {
             alertmanager: listen(System::Alertmanager, &shared, &mut tasks).await?,
             prometheus: listen(System::Prometheus, &shared, &mut tasks).await?,
             services,
+            front: public.local_addr()?.port(),
         };
+        tasks.spawn(front::serve(public, Arc::clone(&shared)));
         tasks.spawn(state::run(Arc::clone(&shared)));
         tasks.spawn(alertmanager::run(Arc::clone(&shared)));
         Ok(Self { shared, ports, _tasks: tasks })
@@ -161,6 +168,18 @@ impl Sandbox {
     /// The services, and the address at which each answers `/api/health`: `127.0.0.1:4711`.
     pub fn services(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.ports.services.iter().map(|(name, port)| (*name, format!("127.0.0.1:{port}")))
+    }
+
+    /// The address at which the public host [`HOST`] speaks TLS: `127.0.0.1:4711`.
+    #[must_use]
+    pub fn front_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.front)
+    }
+
+    /// The certificate of the authority that vouches for the public host, in PEM.
+    #[must_use]
+    pub fn front_ca(&self) -> String {
+        self.shared.lock().front.root()
     }
 
     /// Alertmanager's base URL; its API is `{url}/api/v2/...`.

@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -20,7 +21,7 @@ use super::trouble::System;
 
 /// A larger body is refused with 413: the API server's own limit is 3 MiB, Loki's is 4.
 const BODY_LIMIT: usize = 4 << 20;
-const CONNECTIONS: usize = 256;
+pub(super) const CONNECTIONS: usize = 256;
 
 /// A request that a server received, and what it was answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,15 +151,21 @@ pub(super) async fn serve(system: System, listener: TcpListener, shared: Arc<Sha
         }
         // Answers are small, and a client waits for each: Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
-        let shared = Arc::clone(&shared);
-        let service = service_fn(move |request| handle(system, Arc::clone(&shared), request));
-        connections.spawn(async move {
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(Duration::from_mins(1));
-            // A connection that ends with an error is the client's business, or was cut on purpose.
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
-        });
+        connections.spawn(converse(system, stream, Arc::clone(&shared)));
     }
+}
+
+/// Answers what comes over one connection.
+pub(super) async fn converse(
+    system: System,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    shared: Arc<Shared>,
+) {
+    let service = service_fn(move |request| handle(system, Arc::clone(&shared), request));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(Duration::from_mins(1));
+    // A connection that ends with an error is the client's business, or was cut on purpose.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn handle(

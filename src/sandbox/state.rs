@@ -10,12 +10,13 @@ use tokio::sync::{Notify, watch};
 use super::alertmanager::{self, Alerts};
 use super::chance::Chance;
 use super::cluster::{Cluster, Happening};
+use super::front::Front;
 use super::loki::Logs;
 use super::server::{Answer, Received, Reply, Request};
 use super::services::Services;
 use super::slack::{self, Slack};
 use super::trouble::{System, Trouble, Troubles};
-use super::{Options, health, kubernetes, loki, prometheus};
+use super::{Options, front, health, kubernetes, loki, prometheus};
 use crate::clock;
 
 /// The longest time between two looks of the controllers; a write wakes them sooner, as a watch would.
@@ -59,6 +60,7 @@ pub(super) struct State {
     /// Whether Prometheus has loaded `deploy/prometheus/alerts.yaml`.
     pub(super) alert_rules: bool,
     pub(super) troubles: Troubles,
+    pub(super) front: Front,
     pub(super) requests: VecDeque<Request>,
 }
 
@@ -70,7 +72,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options, front: Front) -> Self {
         let now = clock::now();
         let pace = Pace(options.pace);
         let mut chance = Chance::new(options.seed);
@@ -84,6 +86,7 @@ impl Shared {
             slack: Slack::new(now),
             alerts: Alerts::new(options.alertmanager_to.clone()),
             troubles: Troubles::default(),
+            front,
             alert_rules: false,
             requests: VecDeque::new(),
             options,
@@ -152,6 +155,7 @@ impl State {
         match self.troubles.strike(system, write) {
             None => match system {
                 System::Service(name) => health::answer(name, &self.cluster, &mut self.chance, received),
+                System::Front => front::answer(&self.cluster, &mut self.chance, received),
                 _ => Reply::Answer(self.answer(system, received, now)),
             },
             Some(Trouble::Down) => Reply::Cut,
@@ -175,7 +179,7 @@ impl State {
                     System::Kubernetes => Answer::text(429, "Too many requests, please try again later.\n"),
                     System::Loki => Answer::text(429, "too many outstanding requests"),
                     System::Slack => slack::not_ok(429, "ratelimited"),
-                    System::Alertmanager | System::Prometheus | System::Service(_) => {
+                    System::Alertmanager | System::Prometheus | System::Service(_) | System::Front => {
                         Answer::text(429, "Too Many Requests\n")
                     }
                 };
@@ -195,7 +199,7 @@ impl State {
                 let world = prometheus::World { cluster: &self.cluster, services: &self.services, now };
                 prometheus::answer(&world, received)
             }
-            System::Service(_) => Answer::text(404, "404 page not found\n"),
+            System::Service(_) | System::Front => Answer::text(404, "404 page not found\n"),
         }
     }
 

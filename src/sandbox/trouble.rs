@@ -18,6 +18,8 @@ pub enum System {
     Prometheus,
     /// The HTTP port of the service of this name.
     Service(&'static str),
+    /// The public host, which speaks TLS.
+    Front,
 }
 
 /// What goes wrong between a client and a system.
@@ -85,6 +87,12 @@ impl Troubles {
     /// Sets the trouble of a system from the request on that comes after so many.
     pub(super) fn set_after(&mut self, system: System, trouble: Trouble, skip: u32) {
         self.0.insert(system, InForce { trouble, skip, times: None });
+    }
+
+    /// The trouble that strikes a connection before anything is said on it: there nobody answers at all. It is used up by one.
+    pub(super) fn strike_connection(&mut self, system: System) -> Option<Trouble> {
+        let mute = matches!(self.0.get(&system)?.trouble, Trouble::Down | Trouble::Hang);
+        mute.then(|| self.strike(system, false)).flatten()
     }
 
     /// The trouble that strikes the next request, which uses it up by one.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::alertmanager::AlertmanagerTarget;
 use super::cluster::{CrashFault, NAMESPACE, Name, NodeFault, PodView};
+use super::front::CertificateFault;
 use super::loki::LogLine;
 use super::server::Request;
 use super::services::{PoolFault, nanoseconds, service_stream};
@@ -224,6 +225,11 @@ impl World {
             }));
             state.cluster.advance_budgets();
         });
+    }
+
+    /// The public host presents a certificate with this fault from now on, or a good one: as after a renewal.
+    pub fn present_certificate(&self, fault: Option<CertificateFault>) -> bool {
+        self.shared.change(|state| state.front.present(fault, clock::now()).is_ok())
     }
 
     /// Puts a trouble between the clients and a system, or takes it away.

@@ -25,6 +25,7 @@ mod receive;
 mod reconcile;
 mod sandbox_alertmanager;
 mod sandbox_conformance;
+mod sandbox_front;
 mod sandbox_loki;
 mod sandbox_recordings;
 mod sandbox_slack;
