@@ -11,7 +11,7 @@ use crate::clients::CallError;
 use crate::clients::alertmanager::{Alertmanager, Alerts, Listed, Running, SETTLED, State};
 use crate::clock::{after, between};
 use crate::incident::evidence::{Evidence, Sample, Verdict};
-use crate::runbook::{AlertState, AlertsProbe, Threshold};
+use crate::runbook::{AlertState, AlertsProbe, Threshold, no_value};
 use crate::text::{count, cut, span};
 
 /// How many alerts are shown to people.
@@ -31,8 +31,7 @@ pub(super) async fn ask(
         match matcher.with(|path| scope.value_of(path)) {
             Ok(matcher) => matching.push(matcher),
             Err(path) => {
-                let why = format!("${{{path}}} has no value, and empty never means all");
-                return Evidence::unknown(name, String::new(), why);
+                return Evidence::unknown(name, String::new(), no_value(&path));
             }
         }
     }

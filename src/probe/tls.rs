@@ -27,13 +27,9 @@ pub(super) async fn ask(
         Ok(url) => url,
         Err(why) => return Evidence::unknown(name, String::new(), why.to_string()),
     };
-    let server_name = probe.server_name.as_ref().map(|template| template.with(|path| scope.value_of(path)));
-    let server_name = match server_name.transpose() {
+    let server_name = match probe.server_name.as_ref().map(|template| scope.fill(template)).transpose() {
         Ok(server_name) => server_name,
-        Err(path) => {
-            let why = format!("${{{path}}} has no value, and empty never means all");
-            return Evidence::unknown(name, String::new(), why);
-        }
+        Err(why) => return Evidence::unknown(name, String::new(), why),
     };
     let host = url.trim_start_matches("https://").trim_end_matches('/');
     let asked = match &server_name {

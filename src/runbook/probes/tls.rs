@@ -5,7 +5,7 @@ use regex::Regex;
 use super::super::names::{Names, Scope};
 use super::super::read::one_line;
 use super::super::{Figures, Probe, TlsProbe, UrlTemplate};
-use super::cluster::optional;
+use super::optional;
 use super::threshold_of;
 use crate::yaml::{Faults, Field, Fields};
 
