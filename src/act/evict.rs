@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::pod::{self, gone};
 use super::{Followed, GRACE, PlanError, Right, right, unread};
-use crate::clients::kubernetes::Kubernetes;
+use crate::clients::kubernetes::{Budget, Kubernetes};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Against, Change, Circumstances, Plan, Target};
@@ -33,8 +33,18 @@ pub(super) async fn plan(
         });
     }
     let budgets = kubernetes.disruption_budgets(&target.namespace).await.map_err(unread)?;
+    let own: Vec<&Budget> = budgets.iter().filter(|budget| budget.protects(&pod)).collect();
     // One that is not ready counts as lost already, and the server may well allow it.
-    let refuses = budgets.iter().find(|budget| pod.ready && budget.allowed < 1 && budget.protects(&pod));
+    let refuses = own.iter().find(|budget| pod.ready && budget.allowed < 1);
+    if against.is_none() && own.len() > 1 {
+        let names: Vec<&str> = own.iter().map(|budget| budget.name.as_str()).collect();
+        against = Some(Against {
+            saw: format!("{target} has several disruption budgets: {}", names.join(", ")),
+            // With status 500. Source: `EvictionREST.Create` in Kubernetes' `pkg/registry/core/pod/storage/eviction.go`.
+            why: "the API server evicts no pod that has more than one; narrow their selectors".to_owned(),
+            passes: false,
+        });
+    }
     if let Some(budget) = refuses.filter(|_| against.is_none()) {
         against = Some(Against {
             saw: format!(

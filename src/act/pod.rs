@@ -28,12 +28,13 @@ pub(super) fn replaced(pod: &Pod) -> String {
     format!("its process gets {} to end; {owner} makes a new pod", span(pod.grace))
 }
 
-/// What came of a call that names the pod's uid. That the name is another pod's by now tells that ours is gone, which was all that was wanted.
+/// What came of a call that names the pod's uid. That the name is another pod's by now tells that ours is gone, which was all that was wanted; the
+/// server asks that pod's disruption budget before it looks at the uid.
 pub(super) async fn sent(kubernetes: &Kubernetes, plan: &Plan, sent: Result<(), CallError>) -> EffectResult {
     match sent {
         Ok(()) => EffectResult::Applied,
         Err(error)
-            if error.reason == Reason::Conflict
+            if matches!(error.reason, Reason::Conflict | Reason::RateLimited)
                 && matches!(gone(kubernetes, plan).await, Followed::Complete(_)) =>
         {
             EffectResult::Applied

@@ -215,10 +215,15 @@ impl World {
 
     /// Puts a `PodDisruptionBudget` into the cluster.
     pub fn put_disruption_budget(&self, deployment: &str, max_unavailable: u32) {
+        self.put_named_budget(deployment, deployment, max_unavailable);
+    }
+
+    /// The same under a name of its own: a pod can have several.
+    pub fn put_named_budget(&self, name: &str, deployment: &str, max_unavailable: u32) {
         self.shared.change(|state| {
             let uid = state.chance.uid();
             state.cluster.store_other("poddisruptionbudgets", json!({
-                "metadata": {"name": deployment, "namespace": NAMESPACE, "uid": uid, "generation": 1,
+                "metadata": {"name": name, "namespace": NAMESPACE, "uid": uid, "generation": 1,
                              "creationTimestamp": Timestamp::from_second(clock::now().as_second()).unwrap_or_default().to_string()},
                 "spec": {"selector": {"matchLabels": {"app.kubernetes.io/name": deployment}}, "maxUnavailable": max_unavailable},
                 "status": {"observedGeneration": 1, "conditions": []},

@@ -5,20 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runbookd::act::{Followed, Hands, Reverted, rights};
+use runbookd::act::{Hands, Reverted, rights};
 use runbookd::clients::kubernetes::{self, Kubernetes};
-use runbookd::clock::{after, now};
+use runbookd::clock::now;
 use runbookd::incident::event::{EffectResult, Observation};
-use runbookd::incident::permit::{Asked, Permit, Wanted};
 use runbookd::incident::plan::{Kind, Object, Plan, Target};
-use runbookd::incident::refusal::Answer;
-use runbookd::incident::{IncidentId, OperationId};
 use runbookd::runbook::Action;
 use runbookd::sandbox::{NAMESPACE, NodeFault, Options, PodView, Request, Sandbox, System, Trouble, World};
 use serde_json::{Value, json};
 
+use crate::invariants::{self, Ground, LIMIT, permit};
+
 const SERVICE: &str = "chat-api";
-const LIMIT: Duration = Duration::from_secs(60);
 
 struct Set {
     hands: Hands,
@@ -144,49 +142,32 @@ impl Set {
             Kind::Deployment => self.world.deployment(SERVICE).unwrap()["spec"].clone(),
         }
     }
-
-    async fn plan(&self, action: Action) -> Plan {
-        self.hands.plan(action, &self.target, now(), now()).await.unwrap()
-    }
-
-    async fn apply(&self, plan: &Plan) -> EffectResult {
-        self.hands.apply(permit(plan), now()).await
-    }
-
-    async fn follow(&self, plan: &Plan) -> Followed {
-        let until = after(now(), LIMIT);
-        loop {
-            match self.hands.follow(plan).await {
-                Followed::NotYet(_) if now() < until => self.world.changed().await,
-                other => return other,
-            }
-        }
-    }
 }
 
-/// A permit that every guard granted.
-fn permit(plan: &Plan) -> Permit {
-    let op = OperationId::new(&IncidentId::new(1, 1), 1);
-    let wanted = Wanted { op, leg: 0, step: 0, plan: plan.clone(), again: false };
-    let all = Asked::every(|guard| {
-        (Answer { guard, saw: String::new(), limit: String::new(), allows: true }, None)
-    });
-    let not_after: Timestamp = after(now(), Duration::from_secs(30));
-    all.grant(wanted, not_after).unwrap().1
+impl Ground for Set {
+    fn hands(&self) -> &Hands {
+        &self.hands
+    }
+
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    async fn state(&self) -> Value {
+        self.spec()
+    }
+
+    async fn moved(&self) {
+        self.world.changed().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_changes_nothing_and_says_the_same_again() {
     for case in cases() {
-        let action = case.0;
         let set = set_for(case).await;
-        let before = set.spec();
-        let (first, second) = (set.plan(action).await, set.plan(action).await);
-        assert_eq!(set.spec(), before, "{case:?}");
+        invariants::a_plan_changes_nothing_and_says_the_same_again(&set, case.0).await;
         assert!(set.world.writes().is_empty(), "{case:?} writes while it plans");
-        let hash = runbookd::runbook::Hash("r".to_owned());
-        assert_eq!(first.judged(&hash, 0), second.judged(&hash, 0), "{case:?}: what a person judges moves");
-        assert_eq!(set.hands.observe(&first).await, Observation::NotDone, "{case:?}");
     }
 }
 
@@ -246,19 +227,7 @@ async fn each_action_needs_the_rights_that_it_names_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn applied_twice_is_as_once_and_comes_to_its_end() {
     for case in cases() {
-        let action = case.0;
-        let set = set_for(case).await;
-        let plan = set.plan(action).await;
-        let before = set.spec();
-        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{case:?}");
-        let once = set.spec();
-        assert_ne!(once, before, "{case:?} changes nothing");
-        assert_eq!(set.hands.observe(&plan).await, Observation::Done, "{case:?}");
-        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{case:?}");
-        assert_eq!(set.spec(), once, "{case:?} done twice");
-        let end = set.follow(&plan).await;
-        assert!(matches!(end, Followed::Complete(_)), "{case:?}: {end:?}");
-        assert_eq!(set.hands.observe(&plan).await, Observation::Done, "{case:?}, after its end");
+        invariants::applied_twice_is_as_once_and_comes_to_its_end(&set_for(case).await, case.0).await;
     }
 }
 
@@ -310,47 +279,14 @@ async fn a_failure_at_any_call_leaves_something_that_can_be_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_object_of_the_same_name_is_never_touched() {
     for case in cases() {
-        let action = case.0;
-        let set = set_for(case).await;
-        let uid = "00000000-0000-4000-a000-000000000000";
-        let mut plan = Plan { uid: uid.to_owned(), ..set.plan(action).await };
-        for object in &mut plan.objects {
-            object.uid = uid.to_owned();
-        }
-        let before = set.spec();
-        let result = set.apply(&plan).await;
-        assert_eq!(set.spec(), before, "{case:?}");
-        let seen = set.hands.observe(&plan).await;
-        if matches!(action, Action::Evict | Action::DeletePod) {
-            assert_eq!(result, EffectResult::Applied, "{case:?}");
-            // No uid is given twice: a pod of another one says that ours is gone, which was all that was wanted.
-            assert_eq!(seen, Observation::Done, "{case:?}");
-        } else {
-            assert!(matches!(result, EffectResult::Refused { .. }), "{case:?}: {result:?}");
-            assert!(matches!(seen, Observation::Ambiguous { .. }), "{case:?}: {seen:?}");
-        }
+        invariants::another_object_of_the_same_name_is_never_touched(&set_for(case).await, case.0).await;
     }
 }
 
-/// What was changed for a while is as it was; what was not, is left as it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn reverted_twice_is_as_once() {
     for case in cases() {
-        let set = set_for(case).await;
-        let before = set.spec();
-        let plan = set.plan(case.0).await;
-        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{case:?}");
-        let done = set.spec();
-        let first = set.hands.revert(permit(&plan), now()).await;
-        let once = set.spec();
-        assert_eq!(set.hands.revert(permit(&plan), now()).await, first, "{case:?}");
-        assert_eq!(set.spec(), once, "{case:?} put back twice");
-        match first {
-            Reverted::Nothing => assert_eq!(once, done, "{case:?}"),
-            Reverted::Done => assert_eq!(once, before, "{case:?}"),
-            other => panic!("{case:?}: {other:?}"),
-        }
-        assert_eq!(first == Reverted::Done, case.0 == Action::Cordon, "{case:?}");
+        invariants::reverted_twice_is_as_once(&set_for(case).await, case.0).await;
     }
 }
 
@@ -423,6 +359,48 @@ async fn an_eviction_that_a_budget_refuses_never_becomes_a_delete() {
     assert_eq!(writes.len(), 1, "sent once: {writes:?}");
     assert!(writes[0].path.ends_with("/eviction") && writes[0].method == "POST", "{writes:?}");
     assert_eq!(set.hands.observe(&plan).await, Observation::NotDone);
+}
+
+/// The API server answers 500 then, and evicts nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eviction_of_a_pod_with_two_budgets_is_not_even_tried() {
+    let set = set_for((Action::Evict, Kind::Pod)).await;
+    let plan = set.plan(Action::Evict).await;
+    set.world.put_named_budget("another", SERVICE, 1);
+    let late = set.plan(Action::Evict).await.circumstances.against.unwrap();
+    assert!(late.saw.ends_with("has several disruption budgets: another, chat-api"), "{late:?}");
+    assert!(!late.passes, "{late:?}");
+    let result = set.apply(&plan).await;
+    let EffectResult::Unclear { message, .. } = &result else { panic!("{result:?}") };
+    assert!(message.contains("has more than one PodDisruptionBudget"), "{message}");
+    assert_eq!(set.hands.observe(&plan).await, Observation::NotDone);
+}
+
+/// The API server asks the budget of the pod that has the name now before it compares uids.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eviction_of_a_pod_that_is_gone_is_done_whatever_the_budget_of_the_next_one_says() {
+    let set = set_for((Action::Evict, Kind::Pod)).await;
+    let uid = "00000000-0000-4000-a000-000000000000".to_owned();
+    let plan = Plan { uid, ..set.plan(Action::Evict).await };
+    set.world.put_disruption_budget(SERVICE, 0);
+    let before = set.spec();
+    assert_eq!(set.apply(&plan).await, EffectResult::Applied);
+    assert_eq!(set.spec(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eviction_of_what_is_not_ready_costs_a_budget_nothing_while_enough_others_are() {
+    let set = set_for((Action::Evict, Kind::Pod)).await;
+    let pod = set.world.pods(SERVICE).into_iter().find(|pod| pod.name == set.target.name).unwrap();
+    let fault = NodeFault { removed: false, collected: false, replaced: false };
+    assert!(set.world.end_machine(&pod.node.unwrap(), fault));
+    let lost =
+        |world: &World| world.pods(SERVICE).iter().any(|pod| pod.name == set.target.name && !pod.ready);
+    assert!(set.world.until(LIMIT, lost).await);
+    let plan = set.plan(Action::Evict).await;
+    assert_eq!(plan.circumstances.against, None);
+    assert_eq!(set.apply(&plan).await, EffectResult::Applied);
+    assert_eq!(set.hands.observe(&plan).await, Observation::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]

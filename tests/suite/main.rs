@@ -16,6 +16,7 @@ mod daemon;
 mod docs;
 mod flows;
 mod inject;
+mod invariants;
 mod listen;
 mod notify;
 mod real_alertmanager;

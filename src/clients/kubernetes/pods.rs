@@ -28,7 +28,7 @@ const DEFAULT_GRACE: u64 = 30;
 /// How much of a container's logs one answer holds.
 const LOG_BYTES: i64 = 64 << 10;
 /// What the API server says (400) of a container that was not started again, or whose node has removed the logs.
-/// Source: `LogLocation` in Kubernetes' `pkg/registry/core/pod/strategy.go`, and the kubelet's `GetContainerLogs`.
+/// It hands on what the kubelet says: `validateContainerLogStatus` in Kubernetes' `pkg/kubelet/kubelet_pods.go`.
 const NO_PREVIOUS: &str = "previous terminated container";
 
 /// A pod as it was at one moment.

@@ -165,6 +165,12 @@ impl Failure {
         Self::new(429, "TooManyRequests", message, details)
     }
 
+    /// An eviction of a pod that more than one disruption budget selects.
+    pub(super) fn several_budgets() -> Self {
+        let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        Self::new(500, "", message, Value::Null)
+    }
+
     /// What a JSON patch gets that cannot be applied, a failed `test` included.
     pub(super) fn unprocessable() -> Self {
         Self::new(422, "Invalid", "the server rejected our request due to an error in our request", json!({}))

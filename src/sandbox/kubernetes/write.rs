@@ -289,14 +289,29 @@ pub(super) fn evict(
     let pod = resource::find(&state.cluster, target, name)?;
     let body: Value = serde_json::from_slice(&received.body)
         .map_err(|_| Failure::unrecognized("Eviction", &received.body))?;
-    precondition(&pod, name, &body["deleteOptions"])?;
-    for budget in state.cluster.budgets_of(&pod) {
-        if budget.allowed() == 0 && pod["metadata"]["deletionTimestamp"].is_null() {
-            return Err(Failure::budget(&budget.name, budget.desired, budget.healthy));
+    // Budgets come before the uid, and are not asked of what runs no more, or not yet.
+    let counts = pod["metadata"]["deletionTimestamp"].is_null() && pod["status"]["phase"] == "Running";
+    match state.cluster.budgets_of(&pod).as_slice() {
+        [budget] if counts => {
+            let spare = !is_ready(&pod) && budget.healthy >= budget.desired && budget.desired > 0;
+            if budget.allowed() == 0 && !spare {
+                return Err(Failure::budget(&budget.name, budget.desired, budget.healthy));
+            }
         }
+        [_, _, ..] if counts => return Err(Failure::several_budgets()),
+        _ => {}
     }
+    precondition(&pod, name, &body["deleteOptions"])?;
     state.cluster.stop_pod(&target.key(name), now, state.pace);
     let done =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(json_answer(201, &done))
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
