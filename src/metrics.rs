@@ -9,6 +9,7 @@ use prometheus::{
 use crate::incident::Outcome;
 use crate::incident::event::EffectResult;
 use crate::incident::refusal::Guard;
+use crate::incident::restore::RESTORE;
 use crate::runbook::Action;
 
 /// Everything that is counted. Cheap to clone: all clones count together.
@@ -23,6 +24,10 @@ pub struct Metrics {
     pub webhook_seconds: Histogram,
     /// Incidents that are worked on now.
     pub incidents_open: IntGauge,
+    /// Fields that are changed for a while now.
+    pub changes: IntGauge,
+    /// Those of them whose time to be put back has come.
+    pub changes_overdue: IntGauge,
     /// Incidents that can not be worked on.
     pub incidents_left_alone: IntCounter,
     incidents_closed: IntCounterVec,
@@ -142,6 +147,14 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Self {
             incidents_open: gauge("runbookd_incidents_open", "Incidents that are worked on now.")?,
+            changes: gauge(
+                "runbookd_changes",
+                "Fields that are changed for a while now, and will be put back.",
+            )?,
+            changes_overdue: gauge(
+                "runbookd_changes_overdue",
+                "Fields whose time to be put back has come; above 0 for long only while paused, or when a person must decide.",
+            )?,
             paused: gauge("runbookd_paused", "1 while a person has stopped all effects.")?,
             slack_behind: gauge(
                 "runbookd_slack_incidents_behind",
@@ -179,7 +192,7 @@ impl Metrics {
         {
             metrics.effects.with_label_values(&[action.as_str(), result]);
         }
-        for runbook in runbooks {
+        for runbook in runbooks.iter().chain(&[RESTORE]) {
             for outcome in Outcome::ALL {
                 metrics.incidents_closed.with_label_values(&[*runbook, outcome.as_str()]);
             }

@@ -66,6 +66,7 @@ pub(super) async fn plan(
         },
         touches: vec![touches.to_owned()],
         objects: Vec::new(),
+        sets: None,
         circumstances: Circumstances { against, ..Circumstances::default() },
         settles_within: GRACE,
         made_at: now,

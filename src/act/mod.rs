@@ -7,10 +7,17 @@
 
 mod cordon;
 mod delete_pod;
+mod env;
 mod evict;
+mod fields;
 mod pod;
+mod quota;
+mod resources;
 mod restart;
+mod restore;
 mod rollback;
+mod scale;
+mod setting;
 
 use jiff::Timestamp;
 
@@ -18,15 +25,20 @@ use std::time::Duration;
 
 use crate::clients::kubernetes::{Kubernetes, Rollout, Workload};
 use crate::clients::{CallError, Reason};
-use crate::incident::event::{EffectResult, Observation};
+use crate::incident::changes::Entry;
+use crate::incident::event::{EffectResult, Observation, Released};
 use crate::incident::permit::Permit;
-use crate::incident::plan::{Plan, Target};
-use crate::runbook::Action;
+use crate::incident::plan::{Plan, Stays, Target};
+use crate::runbook::{Action, Kind, Remedy};
 use crate::text::count;
 
 /// The Deployment controller reports a failure after `progressDeadlineSeconds`; this is how much later it is
 /// waited for at the most.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// A field that was set counts as set for good only this long after the intent, when it is still so: an autoscaler looks every 15 s, and
+/// Argo CD puts back within seconds what is not in its repository.
+pub const STICKS_AFTER: Duration = Duration::from_secs(30);
 
 /// A right in the cluster, as a role grants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +64,10 @@ pub const fn rights(action: Action) -> &'static [Right] {
         Action::Evict => evict::RIGHTS,
         Action::DeletePod => delete_pod::RIGHTS,
         Action::Cordon | Action::Uncordon => cordon::RIGHTS,
+        Action::Scale => scale::RIGHTS,
+        Action::Resources => resources::RIGHTS,
+        Action::Env => env::RIGHTS,
+        Action::PutBack | Action::ChangeAgain => fields::RIGHTS,
     }
 }
 
@@ -59,6 +75,26 @@ pub const fn rights(action: Action) -> &'static [Right] {
 #[derive(Clone)]
 pub struct Hands {
     kubernetes: Kubernetes,
+}
+
+/// What a runbook wants to be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'w> {
+    /// The action and its options.
+    pub remedy: &'w Remedy,
+    /// How long what is changed stays so.
+    pub stays: Stays,
+    /// What a person would change so that it lasts.
+    pub make_it_last: Option<&'w str>,
+}
+
+/// How entries of the ledger are put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restoring {
+    /// What is to be written; none when nothing is.
+    pub plan: Option<Plan>,
+    /// What is not ours to put back, any more.
+    pub released: Vec<Released>,
 }
 
 /// No plan can be made.
@@ -99,18 +135,49 @@ impl Hands {
     /// [`PlanError`] when the target does not exist or can not be read.
     pub async fn plan(
         &self,
-        action: Action,
+        wish: &Wish<'_>,
         target: &Target,
         alerted: Timestamp,
         now: Timestamp,
     ) -> Result<Plan, PlanError> {
+        let action = match wish.remedy {
+            Remedy::Plain(action) => *action,
+            Remedy::Scale(to) => return scale::plan(&self.kubernetes, wish, *to, target, now).await,
+            Remedy::Resources(to) => return resources::plan(&self.kubernetes, wish, to, target, now).await,
+            Remedy::Env(to) => return env::plan(&self.kubernetes, wish, to, target, now).await,
+            Remedy::PutBack | Remedy::ChangeAgain => wish.remedy.action(),
+        };
         match action {
+            Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
+                Err(PlanError { why: format!("`{}` needs options", action.as_str()), for_good: true })
+            }
             Action::Restart => restart::plan(&self.kubernetes, target, now).await,
             Action::Rollback => rollback::plan(&self.kubernetes, target, alerted, now).await,
             Action::Evict => evict::plan(&self.kubernetes, target, now).await,
             Action::DeletePod => delete_pod::plan(&self.kubernetes, target, now).await,
             Action::Cordon | Action::Uncordon => cordon::plan(&self.kubernetes, action, target, now).await,
         }
+    }
+
+    /// How what is changed for a while is put back: as far as it still is as we left it. Reads only.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the object can not be read.
+    pub async fn plan_restore(
+        &self,
+        entries: &[Entry],
+        target: &Target,
+        now: Timestamp,
+    ) -> Result<Restoring, PlanError> {
+        restore::plan_restore(&self.kubernetes, entries, target, now).await
+    }
+
+    /// How a restore that brought the trouble back is undone: `put_back` is its plan.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the object can not be read, or is no longer as the restore left it.
+    pub async fn plan_again(&self, put_back: &Plan, now: Timestamp) -> Result<Plan, PlanError> {
+        restore::plan_again(&self.kubernetes, put_back, now).await
     }
 
     /// Makes the effect, once. The permit is used up, whatever comes of it.
@@ -124,6 +191,9 @@ impl Hands {
             Action::Evict => evict::apply(&self.kubernetes, permit).await,
             Action::DeletePod => delete_pod::apply(&self.kubernetes, permit).await,
             Action::Cordon | Action::Uncordon => cordon::apply(&self.kubernetes, permit).await,
+            Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
+                fields::apply(&self.kubernetes, permit).await
+            }
         }
     }
 
@@ -135,6 +205,9 @@ impl Hands {
             Action::Evict => evict::observe(&self.kubernetes, plan).await,
             Action::DeletePod => delete_pod::observe(&self.kubernetes, plan).await,
             Action::Cordon | Action::Uncordon => cordon::observe(&self.kubernetes, plan).await,
+            Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
+                fields::observe(&self.kubernetes, plan).await
+            }
         }
     }
 
@@ -145,6 +218,9 @@ impl Hands {
         }
         match permit.plan().action {
             Action::Cordon => cordon::revert(&self.kubernetes, permit).await,
+            Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
+                fields::revert(&self.kubernetes, permit).await
+            }
             // A new process, an older revision, a pod that is gone: nothing of it is meant for a while.
             Action::Restart | Action::Rollback | Action::Evict | Action::DeletePod | Action::Uncordon => {
                 Reverted::Nothing
@@ -160,6 +236,9 @@ impl Hands {
             Action::Evict => evict::follow(&self.kubernetes, plan).await,
             Action::DeletePod => delete_pod::follow(&self.kubernetes, plan).await,
             Action::Cordon | Action::Uncordon => cordon::follow(&self.kubernetes, plan).await,
+            Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
+                fields::follow(&self.kubernetes, plan).await
+            }
         }
     }
 }
@@ -175,6 +254,18 @@ pub enum Reverted {
     LeftAlone(String),
     /// It could not be done, or is not known to have been; to be tried again.
     Failed(String),
+}
+
+/// The kind as its documentation writes it.
+const fn proper(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Deployment => "Deployment",
+        Kind::StatefulSet => "StatefulSet",
+        Kind::DaemonSet => "DaemonSet",
+        Kind::Pod => "Pod",
+        Kind::Node => "Node",
+        Kind::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+    }
 }
 
 /// A permit that has run out allows nothing.

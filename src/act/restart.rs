@@ -5,13 +5,14 @@
 use jiff::Timestamp;
 
 use super::{
-    Followed, GRACE, PlanError, Right, another, result_of, right, rolled_out, unfollowed, unobserved, unread,
+    Followed, GRACE, PlanError, Right, another, proper, result_of, right, rolled_out, unfollowed, unobserved,
+    unread,
 };
 use crate::clients::CallError;
 use crate::clients::kubernetes::{Kubernetes, RESTARTED_AT, Workload};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
-use crate::incident::plan::{Against, Change, Circumstances, Kind, Plan, Target};
+use crate::incident::plan::{Against, Change, Circumstances, Plan, Target};
 use crate::runbook::Action;
 use crate::text::count;
 
@@ -52,12 +53,14 @@ pub(super) async fn plan(
         },
         touches: vec![format!("{pods} replaced by the {}'s own rollout strategy", proper(target.kind))],
         objects: Vec::new(),
+        sets: None,
         circumstances: Circumstances {
             paused: workload.paused,
             replicas,
             // One that has failed is over: new pods may be just what it needs.
             rollout_in_progress: workload.rolling_out,
             controller: workload.controller,
+            may_not_last: Vec::new(),
             against,
         },
         settles_within: workload.progress_deadline + GRACE,
@@ -70,17 +73,6 @@ pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResu
     let Target { kind, namespace, name } = &plan.target;
     let sent = kubernetes.restart(kind.as_str(), namespace, name, &plan.uid, &plan.change.after).await;
     sent.map_or_else(result_of, |()| EffectResult::Applied)
-}
-
-/// The kind as its documentation writes it.
-const fn proper(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Deployment => "Deployment",
-        Kind::StatefulSet => "StatefulSet",
-        Kind::DaemonSet => "DaemonSet",
-        Kind::Pod => "Pod",
-        Kind::Node => "Node",
-    }
 }
 
 async fn of(kubernetes: &Kubernetes, plan: &Plan) -> Result<Workload, CallError> {
@@ -131,6 +123,7 @@ mod tests {
 
     use super::*;
     use crate::clients::kubernetes::Rollout;
+    use crate::runbook::Kind;
 
     fn workload(uid: &str, restarted_at: Option<&str>) -> Workload {
         Workload {
@@ -164,6 +157,7 @@ mod tests {
             },
             touches: Vec::new(),
             objects: Vec::new(),
+            sets: None,
             circumstances: Circumstances::default(),
             settles_within: GRACE,
             made_at: Timestamp::UNIX_EPOCH,

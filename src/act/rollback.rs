@@ -84,6 +84,7 @@ pub(super) async fn plan(
             format!("{pods} replaced by the Deployment's own rollout strategy"),
         ],
         objects: Vec::new(),
+        sets: None,
         circumstances: Circumstances {
             paused: deployment.paused,
             replicas,
@@ -95,6 +96,7 @@ pub(super) async fn plan(
                 )
             }),
             controller: deployment.controller.clone(),
+            may_not_last: Vec::new(),
             against: None,
         },
         settles_within: deployment.progress_deadline + GRACE,

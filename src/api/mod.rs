@@ -8,6 +8,7 @@
 
 mod access;
 mod ask;
+mod changes;
 mod health;
 mod incidents;
 mod people;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 
 use crate::clients::Secret;
 use crate::metrics::Metrics;
+use crate::probe::Eyes;
 use crate::runbook::Mode;
 use crate::store::Store;
 use problem::Problem;
@@ -45,6 +47,8 @@ pub struct Api {
     pub runbooks: Vec<wire::LoadedRunbook>,
     /// The most that any runbook may do.
     pub ceiling: Mode,
+    /// What can be seen of the cluster; none: only what the journal has is told.
+    pub eyes: Option<Eyes>,
     /// Becomes true when the daemon ends: it is no longer ready, and nobody waits for events any more.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -59,6 +63,7 @@ pub fn router(api: Api) -> Router {
         .route("/incidents/{id}/approve", post(people::approve))
         .route("/incidents/{id}/decline", post(people::decline))
         .route("/unanswered", get(incidents::unanswered))
+        .route("/changes", get(changes::changes))
         .route("/pause", post(people::pause))
         .route("/resume", post(people::resume))
         .method_not_allowed_fallback(wrong_method)

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::incident::changes::Entry;
 use crate::incident::event::Leg;
 use crate::incident::ledger::Pause;
 use crate::incident::outcome::StepResult;
@@ -58,6 +59,47 @@ impl From<&Runbook> for LoadedRunbook {
             hash: runbook.hash.clone(),
         }
     }
+}
+
+/// `GET /api/v1/changes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// What is changed for a while now, by object.
+    pub changes: Vec<Change>,
+}
+
+/// A field that is changed for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What the journal has of it.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// How the cluster has it at this moment.
+    pub live: Live,
+    /// Its time has come, and it is not put back yet.
+    pub overdue: bool,
+}
+
+/// A value in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Live {
+    /// As runbookd left it, or as it was before.
+    AsWeLeftIt,
+    /// It is as it was before the change already.
+    AsBefore,
+    /// Somebody has changed it since: it will be left alone.
+    Changed {
+        /// What is there; none: nothing.
+        value: Option<String>,
+        /// By whom and when, as far as the object says.
+        by: Option<String>,
+    },
+    /// It could not be looked at.
+    Unseen {
+        /// In an operator's words.
+        why: String,
+    },
 }
 
 /// `GET /api/v1/incidents`.

@@ -8,8 +8,8 @@ use clap::Args;
 use super::paint::{Paint, Tone, harmless};
 use crate::config::{Config, Purpose};
 use crate::runbook::load::{Loaded, Objects, load_with};
-use crate::runbook::{Probe, Runbook, StepKind};
-use crate::text::count;
+use crate::runbook::{Probe, RestoreWhen, Runbook, StepKind};
+use crate::text::{count, span};
 use crate::yaml::{Fault, Faults, Severity};
 
 /// Say everything that is wrong with runbooks and a configuration
@@ -109,7 +109,7 @@ fn write_fault(paint: Paint, fault: &Fault, text: &mut String) {
     }
 }
 
-/// `rules/web.yaml: web (act) answers alertname="Web": restart`
+/// `rules/web.yaml: web (act) answers alertname="Web": restart, then scale for 2h`
 fn write_runbook(paint: Paint, file: Option<&Path>, runbook: &Runbook, text: &mut String) {
     let file = file.map(|file| format!("{}: ", harmless(&file.display().to_string()))).unwrap_or_default();
     let matchers: Vec<_> = runbook.alerts.iter().map(ToString::to_string).collect();
@@ -117,9 +117,13 @@ fn write_runbook(paint: Paint, file: Option<&Path>, runbook: &Runbook, text: &mu
         .steps
         .iter()
         .map(|step| match &step.kind {
-            StepKind::Diagnose(_) => "diagnose",
-            StepKind::Expect(_) => "expect",
-            StepKind::Remediate { action, .. } => action.as_str(),
+            StepKind::Diagnose(_) => "diagnose".to_owned(),
+            StepKind::Expect(_) => "expect".to_owned(),
+            StepKind::Remediate { remedy, restore, .. } => {
+                let action = remedy.action();
+                let stays = if action.sets_fields() { stays(*restore) } else { String::new() };
+                format!("{}{stays}", action.as_str())
+            }
         })
         .collect();
     let _ = writeln!(
@@ -132,4 +136,13 @@ fn write_runbook(paint: Paint, file: Option<&Path>, runbook: &Runbook, text: &mu
         if runbook.goes_on { " and lets later runbooks answer, too" } else { "" },
         steps.join(", then ")
     );
+}
+
+/// How long what is changed stays so.
+fn stays(restore: RestoreWhen) -> String {
+    match restore {
+        RestoreWhen::Never => " for good".to_owned(),
+        RestoreWhen::After(time) => format!(" for {}", span(time)),
+        RestoreWhen::Recovered => " until it has recovered".to_owned(),
+    }
 }

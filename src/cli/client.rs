@@ -81,6 +81,11 @@ impl Client {
         self.send(self.get("/status").timeout(WITHIN)).await
     }
 
+    pub(super) async fn changes<T: DeserializeOwned>(&self) -> Result<T, Failed> {
+        // The cluster is looked at for each of them.
+        self.send(self.get("/changes").timeout(WAIT_WITHIN)).await
+    }
+
     pub(super) async fn incidents<T: DeserializeOwned>(&self, open: bool, limit: u32) -> Result<T, Failed> {
         let query = [("open", open.to_string()), ("limit", limit.to_string())];
         self.send(self.get("/incidents").query(&query).timeout(WITHIN)).await

@@ -2,6 +2,7 @@
 //! 0 fine, 1 faults found or not recovered, 2 wrong usage.
 
 pub mod approve;
+pub mod changes;
 pub mod check;
 mod client;
 pub mod decline;
@@ -66,6 +67,8 @@ pub enum Command {
     Status(status::StatusArgs),
     /// List incidents, show one with its timeline, or the alerts that nobody answered
     Incidents(incidents::IncidentsArgs),
+    /// Show what is changed for a while: until when, and who touched it since
+    Changes(changes::ChangesArgs),
     /// Stop all effects, durably
     Pause(pause::PauseArgs),
     /// Allow effects again
@@ -131,6 +134,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
+        Command::Changes(args) => changes::run(args).await,
         Command::Pause(args) => pause::run(args).await,
         Command::Resume(args) => resume::run(args).await,
         Command::Approve(args) => approve::run(args).await,

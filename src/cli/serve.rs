@@ -112,6 +112,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         token: config.api.token,
         runbooks: runbooks.iter().map(|runbook| LoadedRunbook::from(runbook.as_ref())).collect(),
         ceiling: policy.ceiling,
+        eyes: Some(eyes.clone()),
         shutdown: shutdown.clone(),
     }))
     .layer(tower_http::catch_panic::CatchPanicLayer::new());
@@ -149,6 +150,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         owner: format!("{}-{}", std::process::id(), crate::clock::now().as_microsecond()),
         metrics,
     });
+    tasks.spawn(Arc::clone(&pipeline).restore_what_is_due(shutdown.clone()));
     tasks.spawn(pipeline.run(shutdown));
     announce(&runbooks, &policy, &config.listen.to_string(), &kubernetes.server(), config.time_scale);
 
@@ -200,7 +202,12 @@ fn channels(runbooks: &[Arc<Runbook>]) -> impl Fn(&Incident) -> Option<String> +
         .iter()
         .filter_map(|runbook| Some((runbook.name.clone(), runbook.escalate.slack.clone()?)))
         .collect();
-    move |incident| channels.get(&incident.opened.runbook).cloned()
+    move |incident| {
+        // What is put back is told where the change was.
+        let opened = &incident.opened;
+        let runbook = opened.restore.as_ref().map_or(&opened.runbook, |restore| &restore.runbook);
+        channels.get(runbook).cloned()
+    }
 }
 
 fn announce(runbooks: &[Arc<Runbook>], policy: &Policy, listen: &str, server: &str, time_scale: u32) {

@@ -11,7 +11,7 @@ use crate::clock::between;
 use crate::incident::event::{EffectResult, Event, Found, Leg, Observation, Opened, Recorded};
 use crate::incident::evidence::{Evidence, Verdict};
 use crate::incident::outcome::{Outcome, StepResult};
-use crate::incident::plan::Plan;
+use crate::incident::plan::{Plan, Stays};
 use crate::incident::refusal::{Answer, Guard, Refusal};
 use crate::text::{count, cut, span};
 
@@ -79,7 +79,14 @@ pub fn plan(plan: &Plan) -> Vec<(&'static str, String)> {
         ("field", change.field.clone()),
         ("change", format!("{before} → {}", change.after)),
     ];
+    if let Some(sets) = &plan.sets {
+        // The first is the change above.
+        rows.extend(sets.fields.iter().skip(1).map(|set| ("and", set.to_string())));
+        rows.push(("stays", stays(sets.stays)));
+        rows.extend(sets.make_it_last.iter().map(|last| ("to last", last.clone())));
+    }
     rows.extend(plan.touches.iter().map(|touched| ("touches", touched.clone())));
+    rows.extend(circumstances.may_not_last.iter().map(|what| ("may not", format!("last: {what}"))));
     let mut around = vec![count(u64::from(circumstances.replicas), "replica", "replicas")];
     if circumstances.paused {
         around.push("the rollout is paused".to_owned());
@@ -89,6 +96,18 @@ pub fn plan(plan: &Plan) -> Vec<(&'static str, String)> {
     rows.push(("now", around.join(", ")));
     rows.push(("settles", format!("within {}", span(plan.settles_within))));
     rows.into_iter().map(|(name, value)| (name, harmless(&value))).collect()
+}
+
+/// How long a change stays, in words.
+fn stays(stays: Stays) -> String {
+    match stays {
+        Stays::ForGood => "for good".to_owned(),
+        Stays::For(time) => format!("for {}, then it is put back", span(time)),
+        Stays::UntilRecovered { or_else } => {
+            format!("until it has recovered, or {} after an end without that", span(or_else))
+        }
+        Stays::UntilAPersonDecides => "until a person decides".to_owned(),
+    }
 }
 
 /// Whether the event is the same answer to the same question as the one before it: asked again and again, it is news only once.
@@ -190,6 +209,11 @@ impl Told {
             Event::PlanFailed { why, for_good, .. } => {
                 let (tone, after) = if *for_good { (Tone::Bad, "") } else { (Tone::Wait, "; asked again") };
                 Self::new(tone, "no plan", format!("{why}{after}"))
+            }
+            Event::Released { changes, .. } => {
+                let number = count(changes.len() as u64, "change is", "changes are");
+                Self::new(Tone::Plain, "released", format!("{number} no longer runbookd's to put back"))
+                    .with(changes.iter().map(|change| detail(change.why.clone())))
             }
             Event::WouldAct { asked, .. } => {
                 // In shadow the guard `mode` always says no; what the others say is the news.

@@ -5,9 +5,13 @@ use super::{Question, allow, refuse};
 use crate::clock::{after, between};
 use crate::incident::ledger::Ledger;
 use crate::incident::refusal::{Answer, Guard, Refusal};
+use crate::incident::restore::RESTORE;
 use crate::text::span;
 
 pub(super) fn ask(question: &Question, ledger: &Ledger) -> (Answer, Option<Refusal>) {
+    if question.wanted.plan.action.restores() {
+        return super::restores(Guard::Cooldown);
+    }
     let target = question.wanted.plan.target.key();
     let cooldown = question.runbook.limits.cooldown;
     let limit = format!("{} between two attempts", span(cooldown));
@@ -15,6 +19,8 @@ pub(super) fn ask(question: &Question, ledger: &Ledger) -> (Answer, Option<Refus
     let last = ledger
         .attempts
         .iter()
+        // What was put back was no attempt to cure anything.
+        .filter(|attempt| attempt.runbook != RESTORE)
         .filter(|attempt| attempt.target == target && attempt.op.incident() != incident)
         .map(|attempt| attempt.at)
         .max();

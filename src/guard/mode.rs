@@ -6,6 +6,9 @@ use crate::runbook::Mode;
 
 /// The lowest mode, and whose it is.
 pub(super) fn effective(question: &Question) -> (Mode, &'static str) {
+    if question.wanted.plan.action.restores() {
+        return (Mode::Act, "the runbook that made the change");
+    }
     let step = question.runbook.steps.get(question.wanted.step);
     let namespace = question.policy.namespaces.get(&question.wanted.plan.target.namespace);
     let nodes = question.wanted.plan.action.changes_a_node().then_some(question.policy.nodes);
@@ -25,6 +28,9 @@ pub(super) fn effective(question: &Question) -> (Mode, &'static str) {
 pub(super) fn ask(question: &Question) -> (Answer, Option<Refusal>) {
     let (mode, whose) = effective(question);
     let limit = format!("set by {whose}");
+    if question.wanted.plan.action.restores() {
+        return super::restores(Guard::Mode);
+    }
     match mode {
         Mode::Act => {
             allow(Guard::Mode, "act", "the ceiling, the namespace, the runbook and the step allow it")

@@ -7,15 +7,23 @@ use super::{Question, allow, refuse};
 use crate::clock::{after, before};
 use crate::incident::ledger::{Attempt, Ledger};
 use crate::incident::refusal::{Answer, Guard, Refusal};
+use crate::incident::restore::RESTORE;
 use crate::runbook::Rate;
 
 pub(super) fn ask_runbook(question: &Question, ledger: &Ledger) -> (Answer, Option<Refusal>) {
+    if question.wanted.plan.action.restores() {
+        return super::restores(Guard::RunbookRate);
+    }
     let mine = ledger.attempts.iter().filter(|attempt| attempt.runbook == question.runbook.name);
     hold(Guard::RunbookRate, question.runbook.limits.rate, mine, ledger.now)
 }
 
 pub(super) fn ask_global(question: &Question, ledger: &Ledger) -> (Answer, Option<Refusal>) {
-    hold(Guard::GlobalRate, question.policy.rate, ledger.attempts.iter(), ledger.now)
+    if question.wanted.plan.action.restores() {
+        return super::restores(Guard::GlobalRate);
+    }
+    let all = ledger.attempts.iter().filter(|attempt| attempt.runbook != RESTORE);
+    hold(Guard::GlobalRate, question.policy.rate, all, ledger.now)
 }
 
 fn hold<'a>(

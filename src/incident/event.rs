@@ -14,7 +14,7 @@ use super::plan::{Plan, Target};
 use super::refusal::{Answer, Refusal};
 use super::{IncidentId, OperationId};
 use crate::alert::{Alert, Fingerprint, Labels};
-use crate::runbook::Hash;
+use crate::runbook::{Field, Hash};
 
 /// The version of the event set that this release writes. A higher one is left alone and reported.
 pub const VERSION: u32 = 1;
@@ -154,6 +154,13 @@ pub enum Event {
         why: String,
         /// Whether asking again can help.
         for_good: bool,
+    },
+    /// Changes that are no longer runbookd's to put back: somebody else has put them back, or changed them once more.
+    Released {
+        /// On which target.
+        leg: usize,
+        /// Which, and why.
+        changes: Vec<Released>,
     },
     /// In shadow: this would have been done.
     WouldAct {
@@ -302,6 +309,39 @@ pub struct Opened {
     pub more: u64,
     /// How many alerts Alertmanager cut off its notification: targets may be missing.
     pub truncated: u64,
+    /// It puts back what an earlier incident changed for a while. Its alerts are that incident's, for its probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
+}
+
+/// What an incident puts back. Which fields those are says the ledger, at the moment at which it is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The object.
+    pub object: Target,
+    /// The incident that changed it.
+    pub of: IncidentId,
+    /// That incident's runbook.
+    pub runbook: String,
+    /// On which target.
+    pub leg: Leg,
+    /// As which step: its `verify` is asked again.
+    pub step: usize,
+}
+
+/// A change that is no longer runbookd's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// The object.
+    pub object: Target,
+    /// The field.
+    pub field: Field,
+    /// The operation that had changed it: one that was taken over since is kept.
+    pub op: OperationId,
+    /// What was seen, and who wrote it, as far as that can be told.
+    pub why: String,
+    /// Somebody changed it once more: it is not as it was before our first change, and a person is told.
+    pub left_alone: bool,
 }
 
 /// What several answers come to.
@@ -401,6 +441,7 @@ impl Event {
             Self::StepSkipped { .. } => "step_skipped",
             Self::Planned { .. } => "planned",
             Self::PlanFailed { .. } => "plan_failed",
+            Self::Released { .. } => "released",
             Self::WouldAct { .. } => "would_act",
             Self::Refused { .. } => "refused",
             Self::ApprovalAsked { .. } => "approval_asked",

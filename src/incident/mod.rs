@@ -8,6 +8,7 @@
 //! Pure: no I/O, no clock, no chance. A test can therefore drive it through any history and crash it anywhere.
 
 mod alerts;
+pub mod changes;
 pub mod decide;
 pub mod event;
 pub mod evidence;
@@ -16,6 +17,7 @@ pub mod outcome;
 pub mod permit;
 pub mod plan;
 pub mod refusal;
+pub mod restore;
 mod state;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use crate::runbook::Kind;
-use crate::runbook::{Action, Hash};
+use crate::runbook::{Action, Field, Hash};
 use crate::text::hex;
 
 /// An object that is acted on.
@@ -66,6 +66,9 @@ pub struct Plan {
     /// The very objects that are acted on, when they are not the target itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Object>,
+    /// The fields that are set, when it is fields that are changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sets: Option<Sets>,
     /// What was read from the cluster; guards look at it and ask nobody.
     pub circumstances: Circumstances,
     /// After this long the effect must be complete.
@@ -94,7 +97,65 @@ impl Plan {
         if let Some(judged) = judged.as_array_mut().filter(|_| !self.objects.is_empty()) {
             judged.push(serde_json::json!(self.objects));
         }
+        if let (Some(judged), Some(sets)) = (judged.as_array_mut(), &self.sets) {
+            judged.push(serde_json::json!(sets));
+        }
         Hash(hex(&Sha256::digest(judged.to_string().as_bytes())))
+    }
+}
+
+/// Fields of one object, set by one patch: all of them or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sets {
+    /// The object: the target, or the autoscaler that owns the target's number of pods.
+    pub object: Target,
+    /// The very object.
+    pub uid: String,
+    /// What is set.
+    pub fields: Vec<SetField>,
+    /// How long it stays so.
+    pub stays: Stays,
+    /// What a person would change so that it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub make_it_last: Option<String>,
+}
+
+/// One field that is set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetField {
+    /// Which.
+    pub field: Field,
+    /// The value that must still be there at the write; none: there is none.
+    pub before: Option<String>,
+    /// The value that is written; none: it is removed.
+    pub after: Option<String>,
+    /// The declared value, which is put back in the end instead of `before`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+}
+
+/// How long a change stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stays {
+    /// For good. What somebody else of us is to put back there is still put back in its time.
+    ForGood,
+    /// Until this long after the intent.
+    For(Duration),
+    /// Until the incident has recovered; when it ends otherwise, this long after its end.
+    UntilRecovered {
+        /// See above.
+        or_else: Duration,
+    },
+    /// Until a person decides: it was put back once, and the trouble came with it.
+    UntilAPersonDecides,
+}
+
+impl fmt::Display for SetField {
+    /// `memory limit of inference 512Mi -> 2Gi`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        write!(f, "{} {} -> {}", self.field, value(&self.before), value(&self.after))
     }
 }
 
@@ -131,6 +192,9 @@ pub struct Circumstances {
     pub rollout_in_progress: Option<String>,
     /// The object's own controller, such as `Rollout/chat-api`, which would undo the change.
     pub controller: Option<String>,
+    /// What may undo the change, or keep it from lasting; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_not_last: Vec<String>,
     /// What else stands against it, of this action alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against: Option<Against>,

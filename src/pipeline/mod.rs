@@ -6,6 +6,7 @@
 
 mod perform;
 pub mod reconcile;
+mod restore;
 mod shelf;
 mod targets;
 
@@ -199,6 +200,7 @@ impl Pipeline {
         let events = self.store.events(&claim.incident, 0).await?;
         let mut incident = Incident::replay(&claim.incident, &events)?;
         let runbook = self.shelf.version(&self.store, &incident.opened.hash).await?;
+        let runbook = restore::runbook_of(&incident, runbook)?;
         crate::crash::here("claimed");
         loop {
             // Late by a moment at the most, and only to know when to ask again: the guard `pause` reads the ledger.

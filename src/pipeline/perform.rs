@@ -6,15 +6,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::info;
 
-use super::{Left, Pipeline, targets};
-use crate::act::Followed;
+use super::{Left, Pipeline, restore, targets};
+use crate::act::{Followed, STICKS_AFTER, Wish};
 use crate::clock;
 use crate::guard::{self, Question};
 use crate::incident::decide::{CONFIRM_AGAIN, FOLLOW_EVERY, FRESH};
 use crate::incident::event::{Found, Observation};
 use crate::incident::evidence::{Evidence, all_of};
 use crate::incident::permit::{Asked, Wanted};
-use crate::incident::plan::Plan;
+use crate::incident::plan::{Circumstances, Plan};
 use crate::incident::refusal::{Guard, Refusal};
 use crate::incident::{Effect, Event, Incident, Next, Outcome};
 use crate::probe::NoOwner;
@@ -34,9 +34,13 @@ impl Pipeline {
         Ok(match next {
             Next::Nothing | Next::Wait(_) => None,
             Next::Append(event) => Some(event),
+            Next::Confirm if incident.opened.restore.is_some() => Some(self.confirm_restore(incident).await?),
             Next::Confirm => {
                 let (found, answers) = self.eyes.confirm(incident, runbook).await;
                 Some(Event::Confirmed { found, answers })
+            }
+            Next::ChooseLegs if let Some(restore) = &incident.opened.restore => {
+                Some(Event::LegsChosen { legs: vec![restore.leg.clone()] })
             }
             Next::ChooseLegs => match targets::choose(&self.eyes, incident, runbook).await {
                 Ok(legs) if legs.is_empty() => {
@@ -63,6 +67,7 @@ impl Pipeline {
                 };
                 Some(Event::Diagnosed { leg, step, answers })
             }
+            Next::Plan if incident.opened.restore.is_some() => Some(self.plan_restore(incident).await?),
             Next::Plan => Some(self.plan(incident, runbook).await),
             Next::Commit(wanted) => self.commit(claim, incident, runbook, *wanted).await?,
             Next::Observe(effect) => {
@@ -95,7 +100,7 @@ impl Pipeline {
     async fn plan(&self, incident: &Incident, runbook: &Runbook) -> Event {
         let (leg, step) = (incident.leg, incident.step);
         let failed = |why: String, for_good| Event::PlanFailed { leg, step, why, for_good };
-        let Some((Step { when, .. }, StepKind::Remediate { action, .. })) =
+        let Some((Step { when, .. }, StepKind::Remediate { remedy, restore, make_it_last, .. })) =
             runbook.steps.get(step).map(|step| (step, &step.kind))
         else {
             return failed("the runbook has no such step".to_owned(), true);
@@ -103,7 +108,9 @@ impl Pipeline {
         let Some(target) = incident.current_leg().map(|leg| &leg.target) else {
             return failed("the incident has no target".to_owned(), true);
         };
-        let plan = self.hands.plan(*action, target, incident.opened_at, clock::now()).await;
+        let stays = restore::stays(runbook, *restore);
+        let wish = Wish { remedy, stays, make_it_last: make_it_last.as_deref() };
+        let plan = self.hands.plan(&wish, target, incident.opened_at, clock::now()).await;
         // A person has judged this very plan with the answers before them; a window that passed while they read is no new answer.
         let is_judged = |plan: &Plan| {
             let judged = plan.judged(&runbook.hash, step);
@@ -131,6 +138,32 @@ impl Pipeline {
         }
     }
 
+    /// What surrounds the target of a plan now; else why it can not be told.
+    async fn circumstances(
+        &self,
+        incident: &Incident,
+        runbook: &Runbook,
+        plan: &Plan,
+    ) -> Result<Result<Circumstances, String>, Left> {
+        let planned = if incident.opened.restore.is_some() {
+            self.plan_restore(incident).await?
+        } else {
+            let step = runbook.steps.get(incident.step).map(|step| &step.kind);
+            let Some(StepKind::Remediate { remedy, restore, make_it_last, .. }) = step else {
+                return Ok(Err("the runbook has no such step".to_owned()));
+            };
+            let stays = restore::stays(runbook, *restore);
+            let wish = Wish { remedy, stays, make_it_last: make_it_last.as_deref() };
+            let planned = self.hands.plan(&wish, &plan.target, incident.opened_at, clock::now()).await;
+            return Ok(planned.map(|plan| plan.circumstances).map_err(|error| error.why));
+        };
+        Ok(match planned {
+            Event::Planned { plan, .. } => Ok(plan.circumstances),
+            Event::PlanFailed { why, .. } => Err(why),
+            _ => Err("it is no longer ours to put back".to_owned()),
+        })
+    }
+
     /// The one dangerous moment. The guards are asked under the ledger's lock, the intent is committed, and only
     /// then is the permit in hand; the call is made at once.
     async fn commit(
@@ -149,10 +182,9 @@ impl Pipeline {
                 found => return Ok(Some(Event::EffectObserved { op: wanted.op, found })),
             }
             // The plan is the old one, the target may not be: paused, scaled to zero, taken over.
-            let Plan { action, target, .. } = &wanted.plan;
-            match self.hands.plan(*action, target, incident.opened_at, clock::now()).await {
-                Ok(now) => wanted.plan.circumstances = now.circumstances,
-                Err(error) => return Ok(Some(unseen(&wanted, runbook, error.why))),
+            match self.circumstances(incident, runbook, &wanted.plan).await? {
+                Ok(now) => wanted.plan.circumstances = now,
+                Err(why) => return Ok(Some(unseen(&wanted, runbook, why))),
             }
         }
         let judged = wanted.plan.judged(&runbook.hash, wanted.step);
@@ -258,7 +290,15 @@ impl Pipeline {
 
     async fn follow(&self, runbook: &Runbook, effect: Effect) -> Option<Event> {
         let op = effect.op;
+        // Whoever undoes a field needs a moment to notice.
+        let sticks = clock::after(effect.intended_at, runbook.paced(STICKS_AFTER));
+        let is_young = effect.plan.sets.is_some() && clock::now() < sticks;
         match self.hands.follow(&effect.plan).await {
+            Followed::Complete(saw) if is_young => {
+                tracing::debug!(%op, "Complete, and not yet seen to stick: {saw}");
+                tokio::time::sleep(runbook.paced(FOLLOW_EVERY)).await;
+                None
+            }
             Followed::Complete(saw) => Some(Event::EffectCompleted { op, saw }),
             Followed::Failed(saw) => Some(Event::EffectStalled { op, saw, failed: true }),
             Followed::Overtaken(saw) => Some(Event::EffectStalled { op, saw, failed: false }),

@@ -2,6 +2,7 @@
 //! that could not be asked is unknown.
 
 mod alerts;
+pub mod field;
 mod http;
 mod logs;
 mod loki;
@@ -31,7 +32,8 @@ use crate::incident::event::{Found, Leg};
 use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
 use crate::incident::plan::{Kind, Target};
 use crate::runbook::{
-    Check, Named, PodState, Probe, RolloutState, Runbook, Template, Threshold, Verification, Verify, no_value,
+    Check, Field, Named, PodState, Probe, RolloutState, Runbook, Template, Threshold, Verification, Verify,
+    no_value,
 };
 
 /// The kubelet waits no longer than this before it starts a container again.
@@ -173,6 +175,14 @@ impl Eyes {
     /// [`NoOwner`], with why.
     pub async fn owner_of(&self, namespace: &str, pod: &str) -> Result<Target, NoOwner> {
         owner::of(&self.kubernetes, namespace, pod).await
+    }
+
+    /// A field of the very object with this uid, as it is now.
+    ///
+    /// # Errors
+    /// Why it can not be seen, in an operator's words.
+    pub async fn field(&self, object: &Target, uid: &str, field: &Field) -> Result<field::Seen, String> {
+        field::look(&self.kubernetes, object, uid, field).await
     }
 
     /// Asks the probes of `confirm`, all about the same moment.

@@ -163,7 +163,8 @@ pub(super) async fn autoscalers(
     let found: Vec<_> = own
         .iter()
         .filter(|autoscaler| match probe.state {
-            AutoscalerState::AtMaximum => autoscaler.current >= autoscaler.most,
+            // What it counted is from before its last change; what it wants is never above its maximum.
+            AutoscalerState::AtMaximum => autoscaler.current.max(autoscaler.desired) >= autoscaler.most,
             AutoscalerState::Hindered => autoscaler.hindered.is_some(),
         })
         .collect();

@@ -3,11 +3,16 @@
 //! Plain data. `load` reads them from YAML and knows where everything stood; nothing here does I/O but that.
 
 mod alerts;
+mod field;
 pub mod load;
 mod names;
 mod probe;
 mod probes;
+mod quantity;
 mod read;
+mod remedies;
+mod remedy;
+pub mod secrecy;
 mod steps;
 mod template;
 #[cfg(test)]
@@ -25,11 +30,14 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Labels, Matcher};
 
 pub use alerts::{AlertState, AlertsProbe, MatcherTemplate};
+pub use field::Field;
 pub use probe::{
     AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, Figures,
     HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, PrometheusProbe,
     RolloutState, RolloutsProbe, Threshold, VerificationProbe,
 };
+pub use quantity::{BadQuantity, Quantity};
+pub use remedy::{Amount, By, Remedy, ResourcePart, Resources, RestoreWhen, Scale, Variable, Variables};
 pub use template::{Part, Template, TemplateFault, no_value};
 pub use tls::{DAY, TlsProbe};
 pub use url::{Unfilled, UrlTemplate};
@@ -208,10 +216,12 @@ pub enum Kind {
     Pod,
     /// A node; what is done there is done to its pods of one namespace, or to the node itself.
     Node,
+    /// `autoscaling/v2` `HorizontalPodAutoscaler`: changed for its target, never a target itself.
+    HorizontalPodAutoscaler,
 }
 
 impl Kind {
-    /// All kinds.
+    /// The kinds that can be a target.
     pub const ALL: [Self; 5] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Pod, Self::Node];
     /// The kinds that keep pods, and roll a new template out.
     pub const WORKLOADS: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
@@ -225,6 +235,7 @@ impl Kind {
             Self::DaemonSet => "daemonset",
             Self::Pod => "pod",
             Self::Node => "node",
+            Self::HorizontalPodAutoscaler => "horizontalpodautoscaler",
         }
     }
 
@@ -241,6 +252,7 @@ impl Kind {
             Self::DaemonSet => &[Self::DaemonSet],
             Self::Pod => &[Self::Pod],
             Self::Node => &[Self::Node],
+            Self::HorizontalPodAutoscaler => &[Self::HorizontalPodAutoscaler],
         }
     }
 }
@@ -277,7 +289,11 @@ pub enum StepKind {
     /// One action, and how to see whether it helped.
     Remediate {
         /// What is done.
-        action: Action,
+        remedy: Remedy,
+        /// When what it changes is put back.
+        restore: RestoreWhen,
+        /// What a person would change so that it lasts, in the author's words: a chart's value, a file.
+        make_it_last: Option<String>,
         /// What must hold afterwards.
         verify: Verify,
     },
@@ -299,12 +315,46 @@ pub enum Action {
     Cordon,
     /// Ends a [`Self::Cordon`] of runbookd's own.
     Uncordon,
+    /// Makes more pods, by the number of replicas or by the autoscaler's `minReplicas`.
+    Scale,
+    /// Changes requests and limits of a container.
+    Resources,
+    /// Changes environment variables of a container.
+    Env,
+    /// Puts back what runbookd changed for a while. No runbook says so: it comes due.
+    PutBack,
+    /// Changes once more what was put back, because the trouble came with it.
+    ChangeAgain,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 6] =
-        [Self::Restart, Self::Rollback, Self::Evict, Self::DeletePod, Self::Cordon, Self::Uncordon];
+    pub const ALL: [Self; 11] = [
+        Self::Restart,
+        Self::Rollback,
+        Self::Evict,
+        Self::DeletePod,
+        Self::Cordon,
+        Self::Uncordon,
+        Self::Scale,
+        Self::Resources,
+        Self::Env,
+        Self::PutBack,
+        Self::ChangeAgain,
+    ];
+
+    /// Those that a runbook can ask for. The others come due.
+    pub const OF_RUNBOOKS: [Self; 9] = [
+        Self::Restart,
+        Self::Rollback,
+        Self::Evict,
+        Self::DeletePod,
+        Self::Cordon,
+        Self::Uncordon,
+        Self::Scale,
+        Self::Resources,
+        Self::Env,
+    ];
 
     /// The word in YAML, messages and metrics.
     #[must_use]
@@ -316,7 +366,24 @@ impl Action {
             Self::DeletePod => "delete_pod",
             Self::Cordon => "cordon",
             Self::Uncordon => "uncordon",
+            Self::Scale => "scale",
+            Self::Resources => "resources",
+            Self::Env => "env",
+            Self::PutBack => "put_back",
+            Self::ChangeAgain => "change_again",
         }
+    }
+
+    /// Whether it ends a change of runbookd's own: it is not held up by what limits the changes, else what is meant for a while would stay.
+    #[must_use]
+    pub const fn restores(self) -> bool {
+        matches!(self, Self::PutBack | Self::ChangeAgain)
+    }
+
+    /// Whether it sets fields that can be put back.
+    #[must_use]
+    pub const fn sets_fields(self) -> bool {
+        matches!(self, Self::Scale | Self::Resources | Self::Env) || self.restores()
     }
 
     /// What it can be done to.
@@ -328,6 +395,9 @@ impl Action {
             Self::Evict => &[Kind::Pod],
             Self::DeletePod => &[Kind::Pod, Kind::Node],
             Self::Cordon | Self::Uncordon => &[Kind::Node],
+            // A DaemonSet has as many pods as there are nodes.
+            Self::Scale => &[Kind::Deployment, Kind::StatefulSet],
+            Self::Resources | Self::Env | Self::PutBack | Self::ChangeAgain => &Kind::WORKLOADS,
         }
     }
 

@@ -33,6 +33,9 @@ pub(super) struct Draft {
     pub(super) defer_to: Vec<(String, Place)>,
 }
 
+/// What stands for a runbook where something is put back.
+const RESERVED: &str = "restore";
+
 /// Reads a document; `scale` divides its durations.
 pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut Faults) -> Draft {
     let scale = scale.max(1);
@@ -48,6 +51,11 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         if !is_name(&name) {
             let expected = "expected letters, digits, `-` and `_`, at most 63";
             field.wrong(expected, None, faults);
+            return None;
+        }
+        if name == RESERVED {
+            let hint = "the incidents that put something back are counted under it";
+            field.wrong("expected another name", Some(hint.to_owned()), faults);
             return None;
         }
         draft.name = Some((name.clone(), field.place()));

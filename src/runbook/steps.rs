@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::names::{Names, Scope};
 use super::probes::{Known, probes, threshold_of, window};
-use super::{Action, Check, Kind, Mode, Step, StepKind, Verify};
+use super::remedies::{self, Done};
+use super::{Check, Kind, Mode, Step, StepKind, Verify};
 use crate::yaml::{Faults, Field, Fields, Value, did_you_mean, write_duration};
 
 /// The words with which a step begins.
@@ -129,44 +130,12 @@ fn remediation(
         }
         Some(mode)
     });
-    let mut actions = Vec::new();
-    for action in Action::ALL {
-        if let Some(field) = fields.get(action.as_str()) {
-            // No action has options yet.
-            if let Some(options) = Fields::of(field.node, "the action", faults) {
-                options.end(faults);
-            }
-            let on = |kind: &&Kind| !action.acts_on().contains(kind);
-            if let Some(kind) = about.kinds.and_then(|kinds| kinds.iter().find(on)) {
-                let acts_on: Vec<_> = action.acts_on().iter().map(|kind| kind.as_str()).collect();
-                let message = format!(
-                    "`{}` of a {}; expected a target that is a {}",
-                    action.as_str(),
-                    kind.as_str(),
-                    acts_on.join(" or a ")
-                );
-                faults.add(field.key, message, Some("see `targets`".to_owned()));
-            }
-            actions.push((field, action));
-        }
-    }
-    let words: Vec<_> = Action::ALL.iter().map(|action| action.as_str()).collect();
-    if actions.is_empty() && !fields.has_almost(&words) {
-        let words: Vec<_> = Action::ALL.iter().map(|action| format!("`{}: {{}}`", action.as_str())).collect();
-        faults.add(
-            fields.place,
-            format!("the step does nothing; expected one action: {}", words.join(", ")),
-            Some(format!("add {}", words.first().map_or("", String::as_str))),
-        );
-    }
-    for (second, _) in actions.iter().skip(1) {
-        let hint = "write two steps: the next begins when the one before it did not help";
-        faults.add(second.key, "a second action in one step; expected one", Some(hint.to_owned()));
-    }
+    let done = remedies::done(&mut fields, about.kinds, scale, faults);
     let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, false, about, scale, faults));
     fields.end(faults);
-    let action = actions.first().map(|(_, action)| *action)?;
-    Some(Step { title: title?, mode, when, kind: StepKind::Remediate { action, verify: verify? } })
+    let (Done { remedy, restore, make_it_last }, verify) = (done?, verify?);
+    let kind = StepKind::Remediate { remedy, restore, make_it_last, verify };
+    Some(Step { title: title?, mode, when, kind })
 }
 
 fn verify(

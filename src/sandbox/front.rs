@@ -17,10 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::chance::Chance;
-use super::cluster::Cluster;
-use super::health;
-use super::server::{Answer, CONNECTIONS, Received, Reply, converse};
+use super::server::{Answer, CONNECTIONS, Reply, converse};
 use super::state::Shared;
 use super::trouble::{System, Trouble};
 use crate::clock;
@@ -164,15 +161,15 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         None => {
             let shaken = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
             if let Ok(Ok(stream)) = shaken {
-                converse(System::Front, stream, shared).await;
+                converse(System::Front, None, stream, shared).await;
             }
         }
     }
 }
 
 /// The frontend's answer; without a pod behind it, the load balancer's own.
-pub(super) fn answer(cluster: &Cluster, chance: &mut Chance, received: &Received) -> Reply {
-    match health::answer("frontend", cluster, chance, received) {
+pub(super) fn answer(of_the_frontend: Reply) -> Reply {
+    match of_the_frontend {
         Reply::Cut => {
             let title = "503 Service Temporarily Unavailable";
             let body = format!(

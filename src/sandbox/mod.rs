@@ -8,12 +8,16 @@
 mod alertmanager;
 mod chance;
 mod cluster;
+mod doors;
+mod endpoints;
 mod front;
 mod go;
 mod health;
 mod kubernetes;
+mod load;
 mod loki;
 mod prometheus;
+mod quantity;
 mod server;
 mod services;
 mod slack;
@@ -192,6 +196,6 @@ impl Sandbox {
 async fn listen(system: System, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> io::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let port = listener.local_addr()?.port();
-    tasks.spawn(server::serve(system, listener, Arc::clone(shared)));
+    tasks.spawn(server::serve(system, None, listener, Arc::clone(shared)));
     Ok(port)
 }

@@ -28,6 +28,8 @@ pub(super) const CONNECTIONS: usize = 256;
 pub struct Request {
     /// Who received it.
     pub system: System,
+    /// The pod that received it at its own address.
+    pub pod: Option<String>,
     /// Its method, in capitals.
     pub method: String,
     /// Its path and query as they came.
@@ -63,6 +65,8 @@ pub(super) struct Received {
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The uid of the pod that was asked.
+    pub(super) pod: Option<String>,
 }
 
 impl Received {
@@ -96,6 +100,7 @@ impl Received {
             query,
             headers: self.headers.clone(),
             body: self.body.clone(),
+            pod: self.pod.clone(),
         }
     }
 }
@@ -138,7 +143,7 @@ pub(super) enum Reply {
 struct Closed;
 
 /// Serves one system until it is dropped; then its connections are closed, too.
-pub(super) async fn serve(system: System, listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn serve(system: System, pod: Option<String>, listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -151,17 +156,18 @@ pub(super) async fn serve(system: System, listener: TcpListener, shared: Arc<Sha
         }
         // Answers are small, and a client waits for each: Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
-        connections.spawn(converse(system, stream, Arc::clone(&shared)));
+        connections.spawn(converse(system, pod.clone(), stream, Arc::clone(&shared)));
     }
 }
 
 /// Answers what comes over one connection.
 pub(super) async fn converse(
     system: System,
+    pod: Option<String>,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     shared: Arc<Shared>,
 ) {
-    let service = service_fn(move |request| handle(system, Arc::clone(&shared), request));
+    let service = service_fn(move |request| handle(system, pod.clone(), Arc::clone(&shared), request));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(Duration::from_mins(1));
     // A connection that ends with an error is the client's business, or was cut on purpose.
@@ -170,6 +176,7 @@ pub(super) async fn converse(
 
 async fn handle(
     system: System,
+    pod: Option<String>,
     shared: Arc<Shared>,
     request: http::Request<Incoming>,
 ) -> Result<Response<Body>, Closed> {
@@ -182,7 +189,7 @@ async fn handle(
     };
     let method = parts.method.as_str().to_owned();
     let write = is_write(&method, &full_path);
-    let received = Received { method, path, query: pairs(query), headers: parts.headers, body };
+    let received = Received { method, path, query: pairs(query), headers: parts.headers, body, pod };
     match shared.reply(system, write, full_path, &received) {
         Reply::Answer(answer) => Ok(response(answer)),
         Reply::Late(answer, by) => {

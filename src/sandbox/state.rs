@@ -7,9 +7,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use super::alertmanager::{self, Alerts};
+use super::alertmanager::{self, Alerts, Rule};
 use super::chance::Chance;
 use super::cluster::{Cluster, Happening};
+use super::doors::{Doors, Porters};
+use super::endpoints::{self, Inside};
 use super::front::Front;
 use super::loki::Logs;
 use super::server::{Answer, Received, Reply, Request};
@@ -62,6 +64,9 @@ pub(super) struct State {
     pub(super) troubles: Troubles,
     pub(super) front: Front,
     pub(super) requests: VecDeque<Request>,
+    pub(super) doors: Doors,
+    /// What the inference service wants to see in `X-Internal-API-Key`.
+    pub(super) internal_key: Option<String>,
 }
 
 /// The state with what is needed to share it.
@@ -89,8 +94,11 @@ impl Shared {
             front,
             alert_rules: false,
             requests: VecDeque::new(),
+            doors: Doors::new(),
+            internal_key: None,
             options,
         };
+        state.doors.advance(&mut state.cluster);
         if state.options.traffic {
             state.write_happenings(&happenings);
         }
@@ -132,8 +140,12 @@ impl Shared {
                 state.requests.pop_front();
             }
             let body = String::from_utf8_lossy(&received.body).into_owned();
+            let asked = received.pod.as_deref();
+            let pod = asked.and_then(|uid| state.cluster.pods.values().find(|pod| pod.uid == uid));
+            let pod = pod.map(|pod| pod.name.clone());
             state.requests.push_back(Request {
                 system,
+                pod,
                 method: received.method.clone(),
                 path,
                 body,
@@ -154,8 +166,9 @@ impl State {
     fn reply(&mut self, system: System, write: bool, received: &Received, now: Timestamp) -> Reply {
         match self.troubles.strike(system, write) {
             None => match system {
-                System::Service(name) => health::answer(name, &self.cluster, &mut self.chance, received),
-                System::Front => front::answer(&self.cluster, &mut self.chance, received),
+                System::Service(_) | System::Pod(_) | System::Front => {
+                    self.answer_as_service(system, received, now)
+                }
                 _ => Reply::Answer(self.answer(system, received, now)),
             },
             Some(Trouble::Down) => Reply::Cut,
@@ -179,13 +192,33 @@ impl State {
                     System::Kubernetes => Answer::text(429, "Too many requests, please try again later.\n"),
                     System::Loki => Answer::text(429, "too many outstanding requests"),
                     System::Slack => slack::not_ok(429, "ratelimited"),
-                    System::Alertmanager | System::Prometheus | System::Service(_) | System::Front => {
-                        Answer::text(429, "Too Many Requests\n")
-                    }
+                    System::Alertmanager
+                    | System::Prometheus
+                    | System::Service(_)
+                    | System::Pod(_)
+                    | System::Front => Answer::text(429, "Too Many Requests\n"),
                 };
                 Reply::Answer(answer.with("Retry-After", retry_after.as_secs().max(1).to_string()))
             }
             Some(Trouble::NotOk(error)) => Reply::Answer(slack::not_ok(200, error)),
+        }
+    }
+
+    fn answer_as_service(&mut self, system: System, received: &Received, now: Timestamp) -> Reply {
+        let inside = Inside {
+            cluster: &mut self.cluster,
+            services: &self.services,
+            key: self.internal_key.as_deref(),
+            now,
+            pace: self.pace,
+        };
+        match (system, &received.pod) {
+            (System::Service(name), _) => health::answer(name, inside, &mut self.chance, received),
+            (System::Front, _) => {
+                front::answer(health::answer("frontend", inside, &mut self.chance, received))
+            }
+            (_, Some(uid)) => endpoints::answer(inside, uid, received),
+            (_, None) => Reply::Cut,
         }
     }
 
@@ -196,10 +229,15 @@ impl State {
             System::Slack => self.slack.answer(&self.options, received, now),
             System::Alertmanager => alertmanager::answer(&mut self.alerts, self.pace, received, now),
             System::Prometheus => {
-                let world = prometheus::World { cluster: &self.cluster, services: &self.services, now };
+                let world = prometheus::World {
+                    cluster: &self.cluster,
+                    services: &self.services,
+                    pace: self.pace,
+                    now,
+                };
                 prometheus::answer(&world, received)
             }
-            System::Service(_) | System::Front => Answer::text(404, "404 page not found\n"),
+            System::Service(_) | System::Pod(_) | System::Front => Answer::text(404, "404 page not found\n"),
         }
     }
 
@@ -207,6 +245,7 @@ impl State {
     fn advance(&mut self, now: Timestamp) -> bool {
         let (moved, happenings) = self.cluster.advance(now, self.pace, &mut self.chance);
         self.write_happenings(&happenings);
+        self.doors.advance(&mut self.cluster);
         self.services.advance(
             now,
             self.pace,
@@ -220,6 +259,7 @@ impl State {
             self.alerts.evaluate_5xx(name, ratio, now, self.pace);
         }
         if self.alert_rules {
+            self.evaluate_rules(now);
             for (name, deployment) in &self.cluster.deployments {
                 let status = &deployment["status"];
                 let count = |value: &serde_json::Value| value.as_u64().unwrap_or(0);
@@ -244,6 +284,50 @@ impl State {
         moved
     }
 
+    /// The rules of `deploy/prometheus/alerts.yaml` about memory and latency.
+    fn evaluate_rules(&mut self, now: Timestamp) {
+        let (pace, mins) = (self.pace, Duration::from_mins);
+        let rule = |alert, of, severity, pending| Rule { alert, of, severity, pending };
+        let owned = |labels: [(&str, String); 3]| labels.map(|(name, value)| (name.to_owned(), value)).into();
+        let containers = self.cluster.container_memory(now, pace).into_iter();
+        let high = containers.filter(|(_, share)| *share > 0.9).map(|(labels, share)| {
+            let [namespace, pod, container] = labels.clone().map(|(_, value)| value);
+            let percent = share * 100.0;
+            (
+                owned(labels),
+                format!("{container} of {namespace}/{pod} uses {percent:.4}% of its memory limit"),
+            )
+        });
+        self.alerts.evaluate_rule(&rule("HighMemory", "container", "warning", mins(2)), high, now, pace);
+        let nodes = self.cluster.node_memory(now, pace).into_iter();
+        let high = nodes.filter(|(_, share)| *share > 0.85).map(|(node, share)| {
+            let instance = format!("{node}:9100");
+            let labels = [("instance", instance.clone()), ("job", "node-exporter".to_owned())];
+            let labels = labels.map(|(name, value)| (name.to_owned(), value)).into();
+            (labels, format!("{instance} uses {}% of its memory", percent(share)))
+        });
+        self.alerts.evaluate_rule(&rule("HighMemory", "node", "critical", mins(5)), high, now, pace);
+        let killed = self.cluster.oom_killed(now, pace).into_iter().map(|labels| {
+            let [namespace, pod, container] = labels.clone().map(|(_, value)| value);
+            let mut labels: std::collections::BTreeMap<String, String> = owned(labels);
+            labels.insert("reason".to_owned(), "OOMKilled".to_owned());
+            (
+                labels,
+                format!("{container} of {namespace}/{pod} was killed: it needed more memory than its limit"),
+            )
+        });
+        let now_or_never = rule("ContainerOOMKilled", "", "warning", Duration::ZERO);
+        self.alerts.evaluate_rule(&now_or_never, killed, now, pace);
+        let slow = self.services.names().into_iter().filter_map(|app| {
+            let p99 = self.services.quantile(app, 0.99, now, pace.real(mins(5)))?;
+            let labels = [("namespace", super::NAMESPACE), ("app", app)];
+            let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            let summary = format!("the slowest hundredth of the answers of {app} takes {p99:.1} s or longer");
+            (p99 > 5.0).then_some((labels, summary))
+        });
+        self.alerts.evaluate_rule(&rule("HighP99Latency", "", "warning", mins(3)), slow, now, pace);
+    }
+
     fn write_happenings(&mut self, happenings: &[Happening]) {
         for happening in happenings {
             self.services.write_happening(happening, &mut self.chance, &mut self.logs);
@@ -251,15 +335,22 @@ impl State {
     }
 }
 
+/// `humanizePercentage`, without its last digits.
+fn percent(share: f64) -> f64 {
+    (share * 10_000.0).round() / 100.0
+}
+
 /// Lets the world's time run, for ever.
 pub(super) async fn run(shared: Arc<Shared>) {
+    let mut porters = Porters::default();
     loop {
         let (moved, due) = {
             let mut state = shared.lock();
             let now = clock::now();
             let moved = state.advance(now);
-            (moved, state.cluster.next_due(now))
+            (moved, state.cluster.next_due(now, state.pace))
         };
+        porters.follow(&shared);
         shared.announce();
         let wait = if moved { REST } else { due.map_or(TICK, |due| due.clamp(REST, TICK)) };
         tokio::select! {

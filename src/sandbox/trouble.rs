@@ -20,6 +20,8 @@ pub enum System {
     Service(&'static str),
     /// The public host, which speaks TLS.
     Front,
+    /// The pods of the service of this name, at their own addresses.
+    Pod(&'static str),
 }
 
 /// What goes wrong between a client and a system.

@@ -32,6 +32,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::alert::{Alert, Fingerprint, Labels};
+use crate::incident::changes::Entry;
+use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::permit::{Asked, Permit};
 use crate::incident::{Event, IncidentId, Outcome, Recorded};
@@ -264,6 +266,12 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Committed, StoreError>;
     /// Appends what a person said ([`Event::Approved`], [`Event::Declined`]); no claim is needed.
     async fn say(&self, incident: &IncidentId, expected: u64, event: Event) -> Result<Recorded, StoreError>;
+
+    /// What is changed for a while now.
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError>;
+    /// Opens the incident of a restore ([`Opened::restore`]); none when one is open for that object already, or nothing of the object is
+    /// changed any more.
+    async fn open_restore(&self, opened: Opened) -> Result<Option<IncidentId>, StoreError>;
 
     /// The ledger as the guards would see it now; for shadow and for people.
     async fn ledger(&self) -> Result<Ledger, StoreError>;

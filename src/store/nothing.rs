@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{AskGuards, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered};
+use crate::incident::changes::Entry;
+use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::{Event, IncidentId, Recorded};
 use crate::runbook::Hash;
@@ -73,6 +75,14 @@ impl Store for Nothing {
         _expected: u64,
         _event: Event,
     ) -> Result<Recorded, StoreError> {
+        nothing()
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn open_restore(&self, _opened: Opened) -> Result<Option<IncidentId>, StoreError> {
         nothing()
     }
 

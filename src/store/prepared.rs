@@ -46,10 +46,16 @@ pub(super) struct By {
     pub(super) deadline: Duration,
 }
 
+/// A scope as JSON, and the hash of that.
+pub(super) fn scope_of(scope: &Labels) -> (String, String) {
+    let json = serde_json::to_string(scope).unwrap_or_default();
+    let key = chain::digest(&json);
+    (json, key)
+}
+
 impl By {
     fn new(answered: AnsweredBy) -> Self {
-        let scope_json = serde_json::to_string(&answered.scope).unwrap_or_default();
-        let scope_key = chain::digest(&scope_json);
+        let (scope_json, scope_key) = scope_of(&answered.scope);
         let AnsweredBy { runbook, hash, scope, deadline } = answered;
         Self { runbook: runbook.into(), hash, scope, scope_json, scope_key, deadline }
     }
@@ -244,6 +250,7 @@ mod tests {
                     alerts,
                     more: 1,
                     truncated: 2,
+                    restore: None,
                 })
             };
             let whole = event(vec![alert.clone(); count]);

@@ -49,3 +49,8 @@ pub(super) fn fits(incident: &IncidentId, event: &Event, permit: &Permit) -> Res
 pub(super) fn not_in_flight(permit: &Permit) -> StoreError {
     StoreError::NotThisWay(format!("a further permit for {}, which is not in flight,", permit.op()))
 }
+
+/// An incident that only an alert can open.
+pub(super) fn no_restore() -> StoreError {
+    StoreError::NotThisWay("an incident that puts nothing back".to_owned())
+}

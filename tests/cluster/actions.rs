@@ -7,11 +7,11 @@ use runbookd::clients::kubernetes::CORDONED_AT;
 use runbookd::clock::{before, now};
 use runbookd::incident::event::{EffectResult, Observation};
 use runbookd::incident::plan::{Kind, Object, Plan, Target};
-use runbookd::runbook::Action;
+use runbookd::runbook::{Action, Remedy};
 use serde_json::{Value, json};
 
 use crate::ground::{self, APP, Set, in_every_case, is_possible};
-use crate::invariants::{self, Ground as _, permit};
+use crate::invariants::{self, Ground as _, permit, wish};
 use crate::objects::{self, is_stopping};
 use crate::stage::{Stage, on, until};
 
@@ -188,7 +188,7 @@ async fn a_pod_without_an_owner_stands_against_its_own_end() {
             actions.push(Action::Evict);
         }
         for action in actions {
-            let plan = stage.hands.plan(action, &target, now(), now()).await.unwrap();
+            let plan = stage.hands.plan(&wish(&Remedy::Plain(action)), &target, now(), now()).await.unwrap();
             let against = plan.circumstances.against.unwrap();
             assert!(against.saw.ends_with("has no owner") && !against.passes, "{action:?}: {against:?}");
         }
@@ -202,7 +202,8 @@ async fn by_force_only_what_is_stuck_on_a_node_that_is_gone_or_declared_off() {
     on(|stage| async move {
         let Some(node) = stage.nodes.first() else { return };
         let target = Target { kind: Kind::Node, namespace: stage.namespace.clone(), name: node.clone() };
-        let plan = || stage.hands.plan(Action::DeletePod, &target, now(), now());
+        let remedy = Remedy::Plain(Action::DeletePod);
+        let plan = async || stage.hands.plan(&wish(&remedy), &target, now(), now()).await;
         let none = plan().await.unwrap_err();
         assert!(none.why.contains("is stuck on"), "{none}");
         ground::leave_stopping(&stage, node).await;
@@ -249,7 +250,11 @@ async fn a_cordon_that_a_person_made_is_never_ended() {
         let theirs = set.state().await;
         let left = set.hands().revert(permit(&plan), now()).await;
         assert!(matches!(left, Reverted::LeftAlone(_)), "{left:?}");
-        let none = stage.hands.plan(Action::Uncordon, &set.target, now(), now()).await.unwrap_err();
+        let none = stage
+            .hands
+            .plan(&wish(&Remedy::Plain(Action::Uncordon)), &set.target, now(), now())
+            .await
+            .unwrap_err();
         assert!(none.why.ends_with("was cordoned by somebody else, and is left alone"), "{none}");
         assert_eq!(set.state().await, theirs);
         // The write itself refuses, too, whatever was seen before it.
@@ -310,7 +315,11 @@ async fn nothing_leads_forward_again_to_what_was_rolled_back() {
     on(|stage| async move {
         // A ReplicaSet's age is in whole seconds.
         let set = Set::new(&stage, (Action::Restart, Kind::Deployment)).await;
-        let none = stage.hands.plan(Action::Rollback, &set.target, now(), now()).await.unwrap_err();
+        let none = stage
+            .hands
+            .plan(&wish(&Remedy::Plain(Action::Rollback)), &set.target, now(), now())
+            .await
+            .unwrap_err();
         assert!(none.why.contains("has no earlier revision"), "{none}");
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         stage.set_image(APP, "registry.invalid/none:2").await;
@@ -319,7 +328,11 @@ async fn nothing_leads_forward_again_to_what_was_rolled_back() {
         assert_eq!(set.apply(&restart).await, EffectResult::Applied);
         assert!(matches!(set.follow(&restart).await, Followed::Complete(_)));
         let long_ago = before(now(), Duration::from_secs(3_600));
-        let late = stage.hands.plan(Action::Rollback, &set.target, long_ago, now()).await.unwrap();
+        let late = stage
+            .hands
+            .plan(&wish(&Remedy::Plain(Action::Rollback)), &set.target, long_ago, now())
+            .await
+            .unwrap();
         assert!(late.circumstances.rollout_in_progress.unwrap().ends_with("after the alert came"));
         let plan = set.plan(Action::Rollback).await;
         assert_eq!(
@@ -331,7 +344,11 @@ async fn nothing_leads_forward_again_to_what_was_rolled_back() {
         let end = set.follow(&plan).await;
         assert_eq!(end, Followed::Complete("2 pods are new and available".to_owned()));
         stage.ready(APP, 2).await;
-        let none = stage.hands.plan(Action::Rollback, &set.target, now(), now()).await.unwrap_err();
+        let none = stage
+            .hands
+            .plan(&wish(&Remedy::Plain(Action::Rollback)), &set.target, now(), now())
+            .await
+            .unwrap_err();
         assert!(none.why.contains("was rolled back already"), "{none}");
         let history = stage.kubernetes.history(&stage.namespace, APP).await.unwrap();
         assert_eq!(history.previous(), None);

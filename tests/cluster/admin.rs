@@ -68,6 +68,13 @@ impl Admin {
         made.unwrap_or_else(|refused| panic!("PATCH {path}: {refused:?}: {change:#}"))
     }
 
+    /// Declares what is to be there, as server-side apply does.
+    pub(crate) async fn apply(&self, path: &str, wanted: &Value) -> Value {
+        // JSON is YAML.
+        let made = self.send("PATCH", path, "application/apply-patch+yaml", wanted).await;
+        made.unwrap_or_else(|refused| panic!("PATCH {path}: {refused:?}: {wanted:#}"))
+    }
+
     /// What is gone already is deleted.
     pub(crate) async fn delete(&self, path: &str, options: &Value) {
         match self.send("DELETE", path, "application/json", options).await {

@@ -8,10 +8,11 @@ use runbookd::clients::kubernetes::CORDONED_AT;
 use runbookd::incident::plan::{Kind, Target};
 use runbookd::runbook::Action;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::admin::Admin;
-use crate::invariants::Ground;
+use crate::invariants::{Case, Ground, Wants, cases};
 use crate::objects::{self, is_stopping};
 use crate::stage::{Stage, on, until};
 
@@ -23,33 +24,40 @@ pub(crate) struct Set {
     pub(crate) stage: Arc<Stage>,
     pub(crate) target: Target,
     hands: Hands,
-}
-
-/// Every action, on every kind of object that it acts on.
-fn cases() -> Vec<(Action, Kind)> {
-    let of = |action: Action| action.acts_on().iter().map(move |kind| (action, *kind));
-    Action::ALL.into_iter().flat_map(of).collect()
+    wants: Wants,
+    by_autoscaler: bool,
 }
 
 /// Whether the cluster can play it; else a line says what it can not.
-pub(crate) async fn is_possible(stage: &Stage, (action, kind): (Action, Kind)) -> bool {
+pub(crate) async fn is_possible(stage: &Stage, case: impl Into<Case>) -> bool {
+    let Case(action, kind, by_autoscaler) = case.into();
     if action == Action::Evict && !stage.admin.has("policy/v1", "evict").await {
+        return false;
+    }
+    if by_autoscaler && !stage.admin.has("autoscaling/v2", "what is about autoscalers").await {
         return false;
     }
     !stage.nodes.is_empty() || !matches!(kind, Kind::Node | Kind::DaemonSet)
 }
 
-/// Each case in a namespace of its own, all at once.
-pub(crate) async fn in_every_case<T>(test: impl Fn(Arc<Stage>, (Action, Kind)) -> T + Copy + 'static)
+/// So many cases at once, of all tests.
+static AT_ONCE: Semaphore = Semaphore::const_new(16);
+
+/// Each case in a namespace of its own, many at once.
+pub(crate) async fn in_every_case<T>(test: impl Fn(Arc<Stage>, Case) -> T + Copy + 'static)
 where
     T: Future<Output = ()> + 'static,
 {
-    let one = |case: (Action, Kind)| {
-        spawn_local(on(move |stage| async move {
-            if is_possible(&stage, case).await {
-                test(stage, case).await;
-            }
-        }))
+    let one = |case: Case| {
+        spawn_local(async move {
+            let _turn = AT_ONCE.acquire().await.unwrap();
+            let case = move |stage: Arc<Stage>| async move {
+                if is_possible(&stage, case).await {
+                    test(stage, case).await;
+                }
+            };
+            on(case).await;
+        })
     };
     let all = async {
         let all: Vec<_> = cases().into_iter().map(one).collect();
@@ -67,7 +75,9 @@ where
 
 impl Set {
     /// A cluster in which the action has something to do.
-    pub(crate) async fn new(stage: &Arc<Stage>, (action, kind): (Action, Kind)) -> Self {
+    pub(crate) async fn new(stage: &Arc<Stage>, case: impl Into<Case>) -> Self {
+        let case = case.into();
+        let Case(action, kind, by_autoscaler) = case;
         let name = match kind {
             Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
                 let (kind, plural) = proper(kind);
@@ -81,6 +91,7 @@ impl Set {
                 stage.pods(APP).await[0]["metadata"]["name"].as_str().unwrap().to_owned()
             }
             Kind::Node => stage.nodes[0].clone(),
+            Kind::HorizontalPodAutoscaler => unreachable!("never a target"),
         };
         match (action, kind) {
             (Action::Rollback, _) => stage.set_image(APP, "registry.invalid/none:2").await,
@@ -99,8 +110,15 @@ impl Set {
             }
             _ => {}
         }
+        if by_autoscaler {
+            autoscaler(stage, kind, 2, 4).await;
+        }
         let target = Target { kind, namespace: stage.namespace.clone(), name };
-        Self { stage: Arc::clone(stage), target, hands: stage.hands.clone() }
+        let wants = Wants::of(case, APP);
+        let hands = stage.hands.clone();
+        let mut set = Self { stage: Arc::clone(stage), target, hands, wants, by_autoscaler };
+        set.come_to(action).await;
+        set
     }
 
     /// The same with other rights.
@@ -126,7 +144,16 @@ pub(crate) fn proper(kind: Kind) -> (&'static str, &'static str) {
         Kind::DaemonSet => ("DaemonSet", "daemonsets"),
         Kind::Pod => ("Pod", "pods"),
         Kind::Node => ("Node", "nodes"),
+        Kind::HorizontalPodAutoscaler => ("HorizontalPodAutoscaler", "horizontalpodautoscalers"),
     }
+}
+
+/// An autoscaler of the workload of this kind; nothing measures the pods, and so it keeps to its least and most.
+pub(crate) async fn autoscaler(stage: &Stage, kind: Kind, least: impl Into<Value>, most: u32) -> String {
+    let object = objects::autoscaler(APP, proper(kind).0, &least.into(), most);
+    let path = stage.path("autoscaling/v2", "horizontalpodautoscalers");
+    stage.admin.create(&path, &object).await;
+    format!("{path}/{APP}")
 }
 
 /// Pods of the node that were to stop, and that nobody stops.
@@ -165,7 +192,20 @@ impl Ground for Set {
         &self.target
     }
 
+    fn wants(&self) -> &Wants {
+        &self.wants
+    }
+
+    fn want(&mut self, wants: Wants) {
+        self.wants = wants;
+    }
+
     async fn state(&self) -> Value {
+        if self.by_autoscaler {
+            // The number of pods moves behind it.
+            let path = self.stage.path("autoscaling/v2", "horizontalpodautoscalers/web");
+            return self.admin().get(&path).await.unwrap()["spec"].clone();
+        }
         let Target { kind, name, .. } = &self.target;
         let stops = |pod: &Value| json!([pod["metadata"]["uid"], is_stopping(pod)]);
         match kind {

@@ -7,6 +7,7 @@
 
 mod actions;
 mod admin;
+mod fields;
 mod ground;
 mod leftovers;
 mod objects;

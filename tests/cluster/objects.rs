@@ -95,6 +95,12 @@ pub(crate) fn budget(app: &str, least: i32) -> Value {
     json!({"metadata": {"name": app}, "spec": {"minAvailable": least, "selector": {"matchLabels": {"app": app}}}})
 }
 
+/// An autoscaler of the workload of this name; without a `least` it says none.
+pub(crate) fn autoscaler(name: &str, kind: &str, least: &Value, most: u32) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"minReplicas": least, "maxReplicas": most,
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name}}})
+}
+
 /// The status that a kubelet writes when all containers run.
 pub(crate) fn running(pod: &Value, now: Timestamp) -> Value {
     let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": seconds(now)});

@@ -6,11 +6,11 @@ use runbookd::clients::kubernetes::{self, Kubernetes};
 use runbookd::clock::now;
 use runbookd::incident::event::{EffectResult, Observation};
 use runbookd::incident::plan::{Kind, Target};
-use runbookd::runbook::Action;
+use runbookd::runbook::{Action, Remedy};
 use serde_json::{Value, json};
 
 use crate::ground::{Set, in_every_case};
-use crate::invariants::{Ground as _, permit};
+use crate::invariants::{Ground as _, permit, wish};
 use crate::stage::{LABEL, Stage, on, until};
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
@@ -189,7 +189,11 @@ async fn what_is_not_granted_is_refused_and_nothing_happens() {
         assert_eq!(set.hands().observe(&plan).await, Observation::NotDone);
         // What can not be read can not be planned, and that may pass.
         let elsewhere = Target { namespace: "default".to_owned(), ..set.target.clone() };
-        let none = set.hands().plan(Action::Restart, &elsewhere, now(), now()).await.unwrap_err();
+        let none = set
+            .hands()
+            .plan(&wish(&Remedy::Plain(Action::Restart)), &elsewhere, now(), now())
+            .await
+            .unwrap_err();
         assert!(!none.for_good && none.why.contains("deployments.apps \"web\" is forbidden"), "{none}");
         assert_eq!(kubernetes.nodes().await.unwrap_err().reason.as_str(), "denied");
     })

@@ -1,5 +1,5 @@
-//! What every action must keep, whatever it does: planning changes nothing, applied twice is as once, a failure at any call leaves something that
-//! can be told, and another object, or somebody else's change, is never written over. A new action is in here by being in `Action::ALL`.
+//! The actions in the sandbox: what each must keep (`invariants.rs`), and what only the sandbox can be made to do: a failure at any call leaves
+//! something that can be told, and the rights that are named are those that are used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,37 +9,41 @@ use runbookd::act::{Hands, Reverted, rights};
 use runbookd::clients::kubernetes::{self, Kubernetes};
 use runbookd::clock::now;
 use runbookd::incident::event::{EffectResult, Observation};
-use runbookd::incident::plan::{Kind, Object, Plan, Target};
-use runbookd::runbook::Action;
+use runbookd::incident::plan::{Kind, Object, Target};
+use runbookd::runbook::{Action, Remedy};
 use runbookd::sandbox::{NAMESPACE, NodeFault, Options, PodView, Request, Sandbox, System, Trouble, World};
 use serde_json::{Value, json};
 
-use crate::invariants::{self, Ground, LIMIT, permit};
+use crate::invariants::{self, Case, Ground, LIMIT, Wants, cases, permit, wish};
 
-const SERVICE: &str = "chat-api";
+pub(crate) const SERVICE: &str = "chat-api";
+const AUTOSCALERS: &str = "horizontalpodautoscalers";
 
-struct Set {
-    hands: Hands,
-    world: World,
-    target: Target,
+pub(crate) struct Set {
+    pub(crate) hands: Hands,
+    pub(crate) kubernetes: Kubernetes,
+    pub(crate) world: World,
+    pub(crate) target: Target,
+    wants: Wants,
+    by_autoscaler: bool,
+    /// So many requests, and so many writes, belong to what had to be there before.
+    requests: usize,
+    writes: usize,
     _sandbox: Sandbox,
 }
 
-/// Every action, on every kind of object that it acts on.
-fn cases() -> Vec<(Action, Kind)> {
-    let of = |action: Action| action.acts_on().iter().map(move |kind| (action, *kind));
-    Action::ALL.into_iter().flat_map(of).collect()
-}
-
 /// A cluster in which the action has something to do.
-async fn set_for((action, kind): (Action, Kind)) -> Set {
+pub(crate) async fn set_for(case: impl Into<Case>) -> Set {
+    let case = case.into();
+    let Case(action, kind, by_autoscaler) = case;
     let options = Options { traffic: false, pace: 50, ..Options::default() };
     let sandbox = Sandbox::start(options).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
     std::fs::write(&kubeconfig, sandbox.kubeconfig()).unwrap();
     let settings = kubernetes::Settings { kubeconfig: Some(kubeconfig), context: None };
-    let hands = Hands::new(Kubernetes::connect(&settings).await.unwrap());
+    let kubernetes = Kubernetes::connect(&settings).await.unwrap();
+    let hands = Hands::new(kubernetes.clone());
     let world = sandbox.world();
     let pod = world.pods(SERVICE).remove(0);
     let node = pod.node.clone().unwrap();
@@ -55,12 +59,21 @@ async fn set_for((action, kind): (Action, Kind)) -> Set {
             world.put_daemon_set("shipper");
             "shipper".to_owned()
         }
+        Kind::HorizontalPodAutoscaler => panic!("it is never a target"),
     };
     let target = Target { kind, namespace: NAMESPACE.to_owned(), name };
-    let set = Set { hands, world, target, _sandbox: sandbox };
+    let container = if kind == Kind::Deployment { SERVICE } else { &target.name };
+    let wants = Wants::of(case, container);
+    let (requests, writes) = (0, 0);
+    let mut set =
+        Set { hands, kubernetes, world, target, wants, by_autoscaler, requests, writes, _sandbox: sandbox };
     set.quiet().await;
+    if by_autoscaler {
+        set.world.put_autoscaler(SERVICE, 2, 4);
+    }
     match action {
-        Action::Restart | Action::Cordon => {}
+        Action::Restart | Action::Cordon | Action::Scale | Action::Resources | Action::Env => {}
+        Action::PutBack | Action::ChangeAgain => set.come_to(action).await,
         Action::Rollback => {
             // Go writes these otherwise than everybody else.
             assert!(set.world.edit(SERVICE, "kubectl-edit", |object| {
@@ -81,11 +94,12 @@ async fn set_for((action, kind): (Action, Kind)) -> Set {
             }));
         }
     }
+    (set.requests, set.writes) = (set.world.requests().len(), set.world.writes().len());
     set
 }
 
 impl Set {
-    async fn quiet(&self) {
+    pub(crate) async fn quiet(&self) {
         assert!(self.world.until(LIMIT, |world| world.rollout_complete(SERVICE)).await);
         let ready = |pods: Vec<PodView>| pods.iter().all(|pod| pod.ready && !pod.stopping);
         let sets = |world: &World| {
@@ -124,8 +138,12 @@ impl Set {
     }
 
     /// What a write could have changed.
-    fn spec(&self) -> Value {
+    pub(crate) fn spec(&self) -> Value {
         let stops = |pod: PodView| json!([pod.uid, pod.stopping]);
+        if self.by_autoscaler {
+            // The number of pods moves behind it.
+            return self.world.set(AUTOSCALERS, SERVICE).unwrap()["spec"].clone();
+        }
         match self.target.kind {
             Kind::Pod => {
                 let own = self.world.pods(SERVICE).into_iter().find(|pod| pod.name == self.target.name);
@@ -139,7 +157,9 @@ impl Set {
             ]),
             Kind::StatefulSet => self.world.set("statefulsets", "db").unwrap()["spec"].clone(),
             Kind::DaemonSet => self.world.set("daemonsets", "shipper").unwrap()["spec"].clone(),
-            Kind::Deployment => self.world.deployment(SERVICE).unwrap()["spec"].clone(),
+            Kind::Deployment | Kind::HorizontalPodAutoscaler => {
+                self.world.deployment(SERVICE).unwrap()["spec"].clone()
+            }
         }
     }
 }
@@ -153,6 +173,14 @@ impl Ground for Set {
         &self.target
     }
 
+    fn wants(&self) -> &Wants {
+        &self.wants
+    }
+
+    fn want(&mut self, wants: Wants) {
+        self.wants = wants;
+    }
+
     async fn state(&self) -> Value {
         self.spec()
     }
@@ -162,12 +190,17 @@ impl Ground for Set {
     }
 }
 
+/// A wish for what has no options.
+fn plain(action: Action) -> Remedy {
+    Remedy::Plain(action)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_changes_nothing_and_says_the_same_again() {
     for case in cases() {
         let set = set_for(case).await;
         invariants::a_plan_changes_nothing_and_says_the_same_again(&set, case.0).await;
-        assert!(set.world.writes().is_empty(), "{case:?} writes while it plans");
+        assert_eq!(set.world.writes().len(), set.writes, "{case:?} writes while it plans");
     }
 }
 
@@ -212,7 +245,7 @@ async fn each_action_needs_the_rights_that_it_names_and_no_other() {
         set.hands.observe(&plan).await;
         set.follow(&plan).await;
         set.hands.revert(permit(&plan), now()).await;
-        let requests = set.world.requests();
+        let requests = set.world.requests().split_off(set.requests);
         let asked = requests.iter().filter(|request| request.system == System::Kubernetes).map(right_of);
         needed.entry(case.0.as_str()).or_default().extend(asked);
     }
@@ -243,36 +276,43 @@ async fn a_failure_at_any_call_leaves_something_that_can_be_told() {
         Trouble::RateLimited { retry_after: Duration::from_secs(60) },
     ];
     for case in cases() {
-        let action = case.0;
         // An action reads before it writes: the first, the second and the third call fail in turn.
         for skipped in 0..3_u32 {
-            for trouble in &troubles {
-                let set = set_for(case).await;
-                let plan = set.plan(action).await;
-                let before = set.spec();
-                set.world.disturb_after(System::Kubernetes, trouble.clone(), skipped);
-                let result = set.apply(&plan).await;
-                set.world.disturb(System::Kubernetes, None);
-                let happened = set.spec() != before;
-                let told = format!("{case:?}, {trouble:?} after {skipped} calls: {result:?}");
-                match &result {
-                    EffectResult::Refused { .. } | EffectResult::NotTaken { .. } => {
-                        assert!(!happened, "{told}, and it happened");
-                    }
-                    EffectResult::Applied => assert!(happened, "{told}, and nothing happened"),
-                    EffectResult::Unclear { .. } => {}
-                }
-                // Several objects can be done in part, and that is not done.
-                let left = |object: &Object| set.on(&set.target.name).iter().any(|pod| pod.uid == object.uid);
-                let in_part = plan.objects.iter().any(left);
-                match set.hands.observe(&plan).await {
-                    Observation::Done => assert!(happened && !in_part, "{told}"),
-                    Observation::NotDone => assert!(!happened, "{told}"),
-                    Observation::Partly { .. } => assert!(happened && in_part, "{told}"),
-                    other => panic!("{told}: {other:?}"),
-                }
+            let mut all = tokio::task::JoinSet::new();
+            for trouble in troubles.clone() {
+                all.spawn(fails_once(case, trouble, skipped));
+            }
+            while let Some(done) = all.join_next().await {
+                done.unwrap();
             }
         }
+    }
+}
+
+async fn fails_once(case: Case, trouble: Trouble, skipped: u32) {
+    let set = set_for(case).await;
+    let plan = set.plan(case.0).await;
+    let before = set.spec();
+    set.world.disturb_after(System::Kubernetes, trouble.clone(), skipped);
+    let result = set.apply(&plan).await;
+    set.world.disturb(System::Kubernetes, None);
+    let happened = set.spec() != before;
+    let told = format!("{case:?}, {trouble:?} after {skipped} calls: {result:?}");
+    match &result {
+        EffectResult::Refused { .. } | EffectResult::NotTaken { .. } => {
+            assert!(!happened, "{told}, and it happened");
+        }
+        EffectResult::Applied => assert!(happened, "{told}, and nothing happened"),
+        EffectResult::Unclear { .. } => {}
+    }
+    // Several objects can be done in part, and that is not done.
+    let left = |object: &Object| set.on(&set.target.name).iter().any(|pod| pod.uid == object.uid);
+    let in_part = plan.objects.iter().any(left);
+    match set.hands.observe(&plan).await {
+        Observation::Done => assert!(happened && !in_part, "{told}"),
+        Observation::NotDone => assert!(!happened, "{told}"),
+        Observation::Partly { .. } => assert!(happened && in_part, "{told}"),
+        other => panic!("{told}: {other:?}"),
     }
 }
 
@@ -293,17 +333,30 @@ async fn reverted_twice_is_as_once() {
 /// Whatever became of it, a failure at any call of an effect can be put back, and one of putting it back can be tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_at_any_call_leaves_what_can_be_put_back() {
-    for trouble in [Trouble::Down, Trouble::CutAfterApply, Trouble::Status(500, "broken".to_owned())] {
-        for skipped in 0..3_u32 {
-            let set = set_for((Action::Cordon, Kind::Node)).await;
-            let before = set.spec();
-            let plan = set.plan(Action::Cordon).await;
-            let _ = set.apply(&plan).await;
-            set.world.disturb_after(System::Kubernetes, trouble.clone(), skipped);
-            let _ = set.hands.revert(permit(&plan), now()).await;
-            set.world.disturb(System::Kubernetes, None);
-            assert_eq!(set.hands.revert(permit(&plan), now()).await, Reverted::Done, "{trouble:?}");
-            assert_eq!(set.spec(), before, "{trouble:?}");
+    let for_a_while = [
+        Case(Action::Cordon, Kind::Node, false),
+        Case(Action::Scale, Kind::StatefulSet, false),
+        Case(Action::Scale, Kind::Deployment, true),
+        Case(Action::Resources, Kind::Deployment, false),
+        Case(Action::Env, Kind::DaemonSet, false),
+    ];
+    for case in for_a_while {
+        for trouble in [Trouble::Down, Trouble::CutAfterApply, Trouble::Status(500, "broken".to_owned())] {
+            for skipped in 0..3_u32 {
+                let set = set_for(case).await;
+                let before = set.spec();
+                let plan = set.plan(case.0).await;
+                let _ = set.apply(&plan).await;
+                set.world.disturb_after(System::Kubernetes, trouble.clone(), skipped);
+                let _ = set.hands.revert(permit(&plan), now()).await;
+                set.world.disturb(System::Kubernetes, None);
+                assert_eq!(
+                    set.hands.revert(permit(&plan), now()).await,
+                    Reverted::Done,
+                    "{case:?}, {trouble:?}"
+                );
+                assert_eq!(set.spec(), before, "{case:?}, {trouble:?}");
+            }
         }
     }
 }
@@ -320,7 +373,7 @@ async fn a_cordon_that_a_person_made_is_never_ended() {
     let theirs = set.spec();
     let left = set.hands.revert(permit(&plan), now()).await;
     assert!(matches!(left, Reverted::LeftAlone(_)), "{left:?}");
-    let none = set.hands.plan(Action::Uncordon, &set.target, now(), now()).await.unwrap_err();
+    let none = set.hands.plan(&wish(&plain(Action::Uncordon)), &set.target, now(), now()).await.unwrap_err();
     assert!(
         none.for_good && none.why.ends_with("was cordoned by somebody else, and is left alone"),
         "{none}"
@@ -361,55 +414,13 @@ async fn an_eviction_that_a_budget_refuses_never_becomes_a_delete() {
     assert_eq!(set.hands.observe(&plan).await, Observation::NotDone);
 }
 
-/// The API server answers 500 then, and evicts nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_eviction_of_a_pod_with_two_budgets_is_not_even_tried() {
-    let set = set_for((Action::Evict, Kind::Pod)).await;
-    let plan = set.plan(Action::Evict).await;
-    set.world.put_named_budget("another", SERVICE, 1);
-    let late = set.plan(Action::Evict).await.circumstances.against.unwrap();
-    assert!(late.saw.ends_with("has several disruption budgets: another, chat-api"), "{late:?}");
-    assert!(!late.passes, "{late:?}");
-    let result = set.apply(&plan).await;
-    let EffectResult::Unclear { message, .. } = &result else { panic!("{result:?}") };
-    assert!(message.contains("has more than one PodDisruptionBudget"), "{message}");
-    assert_eq!(set.hands.observe(&plan).await, Observation::NotDone);
-}
-
-/// The API server asks the budget of the pod that has the name now before it compares uids.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_eviction_of_a_pod_that_is_gone_is_done_whatever_the_budget_of_the_next_one_says() {
-    let set = set_for((Action::Evict, Kind::Pod)).await;
-    let uid = "00000000-0000-4000-a000-000000000000".to_owned();
-    let plan = Plan { uid, ..set.plan(Action::Evict).await };
-    set.world.put_disruption_budget(SERVICE, 0);
-    let before = set.spec();
-    assert_eq!(set.apply(&plan).await, EffectResult::Applied);
-    assert_eq!(set.spec(), before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_eviction_of_what_is_not_ready_costs_a_budget_nothing_while_enough_others_are() {
-    let set = set_for((Action::Evict, Kind::Pod)).await;
-    let pod = set.world.pods(SERVICE).into_iter().find(|pod| pod.name == set.target.name).unwrap();
-    let fault = NodeFault { removed: false, collected: false, replaced: false };
-    assert!(set.world.end_machine(&pod.node.unwrap(), fault));
-    let lost =
-        |world: &World| world.pods(SERVICE).iter().any(|pod| pod.name == set.target.name && !pod.ready);
-    assert!(set.world.until(LIMIT, lost).await);
-    let plan = set.plan(Action::Evict).await;
-    assert_eq!(plan.circumstances.against, None);
-    assert_eq!(set.apply(&plan).await, EffectResult::Applied);
-    assert_eq!(set.hands.observe(&plan).await, Observation::Done);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn by_force_only_what_is_stuck_on_a_node_that_is_gone() {
     let set = set_for((Action::Cordon, Kind::Node)).await;
     let node = set.target.name.clone();
     let fault = NodeFault { removed: false, collected: false, replaced: false };
     assert!(set.world.end_machine(&node, fault));
-    let none = set.hands.plan(Action::DeletePod, &set.target, now(), now()).await.unwrap_err();
+    let none = set.hands.plan(&wish(&plain(Action::DeletePod)), &set.target, now(), now()).await.unwrap_err();
     assert!(none.why.contains("no pod of samosachaat-prod is stuck"), "{none}");
     for pod in set.on(&node) {
         assert!(set.world.end_pod(&pod.name));
@@ -497,7 +508,7 @@ async fn what_somebody_rolls_out_after_the_alert_is_not_rolled_back() {
     let before = set.plan(Action::Rollback).await;
     assert_eq!(before.circumstances.rollout_in_progress, None);
     let alerted = before_all(now());
-    let plan = set.hands.plan(Action::Rollback, &target, alerted, now()).await.unwrap();
+    let plan = set.hands.plan(&wish(&plain(Action::Rollback)), &target, alerted, now()).await.unwrap();
     let why = plan.circumstances.rollout_in_progress.unwrap();
     assert!(why.ends_with("after the alert came"), "{why}");
 }
@@ -512,7 +523,7 @@ async fn without_an_earlier_revision_there_is_no_plan() {
     let set = set_for((Action::Restart, Kind::Deployment)).await;
     let name = SERVICE.to_owned();
     let target = Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name };
-    let none = set.hands.plan(Action::Rollback, &target, now(), now()).await.unwrap_err();
+    let none = set.hands.plan(&wish(&plain(Action::Rollback)), &target, now(), now()).await.unwrap_err();
     assert!(none.for_good);
     assert_eq!(
         none.why,

@@ -101,6 +101,7 @@ fn incident(runbook: &Runbook, labels: &[(&str, &str); 3]) -> Incident {
         alerts: vec![alert],
         more: 1,
         truncated: 0,
+        restore: None,
     };
     let target =
         Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name: "chat-api".to_owned() };

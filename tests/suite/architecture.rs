@@ -142,6 +142,9 @@ const KUBERNETES_READS: &[&str] = &[
     "server",
     "is_loopback",
     "workload",
+    "object",
+    "quotas",
+    "autoscalers_of",
     "deployments",
     "history",
     "prepare_rollback",
@@ -157,8 +160,15 @@ const KUBERNETES_READS: &[&str] = &[
     "ping",
 ];
 /// Those that write: only act/ calls them.
-const KUBERNETES_WRITES: &[&str] =
-    &["restart", "roll_back_deployment", "evict_pod", "delete_pod", "cordon_node", "uncordon_node"];
+const KUBERNETES_WRITES: &[&str] = &[
+    "restart",
+    "roll_back_deployment",
+    "patch_fields",
+    "evict_pod",
+    "delete_pod",
+    "cordon_node",
+    "uncordon_node",
+];
 
 /// Who may name a client. One system, one stage; `config` and `cli` hand settings over.
 const CLIENTS: &[(&str, &[&str], &str)] = &[

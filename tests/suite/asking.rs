@@ -102,6 +102,7 @@ fn incident(name: &str, hash: &runbookd::runbook::Hash) -> Incident {
         alerts: vec![alert],
         more: 1,
         truncated: 0,
+        restore: None,
     };
     let target = Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: "web".to_owned() };
     let legs = vec![Leg { target, each: BTreeMap::new(), figure: 1.0 }];

@@ -12,20 +12,21 @@ use runbookd::alert::{Alert, Labels, Status};
 use runbookd::clock::{after, before};
 use runbookd::guard::{self, Policy, Question};
 use runbookd::incident::decide::FRESH;
-use runbookd::incident::event::{EffectResult, Found, Leg, Observation, Opened};
+use runbookd::incident::event::{EffectResult, Found, Leg, Observation, Opened, Released, Restore};
 use runbookd::incident::evidence::{Evidence, Verdict};
 use runbookd::incident::ledger::{Attempt, InFlight, Ledger, Pause};
 use runbookd::incident::outcome::StepResult;
 use runbookd::incident::permit::Wanted;
 use runbookd::incident::plan::{Change, Circumstances, Kind, Plan, Target};
 use runbookd::incident::refusal::{Guard, Refusal};
+use runbookd::incident::restore::{self, CHANGE_AGAIN, RESTORE};
 use runbookd::incident::{
     Effect, Event, Incident, IncidentId, Moment, Next, OperationId, Outcome, Recorded, Stage, decide,
 };
 use runbookd::logql::LogQuery;
 use runbookd::runbook::{
-    Action, Check, Each, Escalate, Hash, Limits, LokiProbe, Mode, Named, Object, Probe, Rate, Runbook, Step,
-    StepKind, Targets, Template, Threshold, Verify,
+    Action, Check, Each, Escalate, Field, Hash, Limits, LokiProbe, Mode, Named, Object, Probe, Rate, Remedy,
+    RestoreWhen, Runbook, Step, StepKind, Targets, Template, Threshold, Verify,
 };
 
 const NAMESPACE: &str = "shop";
@@ -49,7 +50,12 @@ fn runbook(name: &str, mode: Mode, steps: usize, expects: bool) -> Runbook {
         title: format!("restart {number}"),
         mode: None,
         when: if expects && number == 0 { vec![pool.clone()] } else { Vec::new() },
-        kind: StepKind::Remediate { action: Action::Restart, verify: verify.clone() },
+        kind: StepKind::Remediate {
+            remedy: Remedy::Plain(Action::Restart),
+            restore: RestoreWhen::Never,
+            make_it_last: None,
+            verify: verify.clone(),
+        },
     };
     let expectation = Step {
         title: "it comes back".to_owned(),
@@ -195,7 +201,7 @@ impl World<'_> {
         (found, vec![Evidence { verdict, by, ..unknown }])
     }
 
-    fn plan(&mut self, incident: &Incident) -> Plan {
+    fn plan(&mut self, incident: &Incident, action: Action) -> Plan {
         let target = incident.current_leg().expect("a plan has a target").target.clone();
         let (paused, replicas, rolling) = match self.choices.of(12) {
             9 => (false, 2, Some("1 of 2 new pods".to_owned())),
@@ -204,7 +210,7 @@ impl World<'_> {
             _ => (false, 2, None),
         };
         Plan {
-            action: Action::Restart,
+            action,
             uid: "u".to_owned(),
             says: format!("restart {target}"),
             target,
@@ -216,11 +222,13 @@ impl World<'_> {
             },
             touches: Vec::new(),
             objects: Vec::new(),
+            sets: None,
             circumstances: Circumstances {
                 paused,
                 replicas,
                 rollout_in_progress: rolling,
                 controller: None,
+                may_not_last: Vec::new(),
                 against: None,
             },
             settles_within: Duration::from_secs(660),
@@ -248,6 +256,20 @@ impl World<'_> {
                 self.now = until;
             }
             Next::Append(event) => self.append(index, event),
+            // What the ledger says.
+            Next::Confirm if incident.opened.restore.is_some() => {
+                let due = incident.step == CHANGE_AGAIN || self.choices.of(8) < 7;
+                let (found, verdict) =
+                    if due { (Found::Holds, Verdict::Holds) } else { (Found::Fails, Verdict::Fails) };
+                let unknown = Evidence::unknown("ledger", String::new(), String::new());
+                self.append(
+                    index,
+                    Event::Confirmed { found, answers: vec![Evidence { verdict, ..unknown }] },
+                );
+            }
+            Next::ChooseLegs if let Some(restore) = &incident.opened.restore => {
+                self.append(index, Event::LegsChosen { legs: vec![restore.leg.clone()] });
+            }
             Next::Confirm => {
                 let (found, answers) = self.evidence();
                 self.append(index, Event::Confirmed { found, answers });
@@ -277,6 +299,16 @@ impl World<'_> {
             }
             Next::Diagnose => self.append(index, Event::Diagnosed { leg, step, answers: Vec::new() }),
             Next::Plan => match self.choices.of(8) {
+                4 | 5 if incident.opened.restore.is_some() => {
+                    let left_alone = self.choices.of(2) == 1;
+                    let (object, field) = (restored(), Field::Replicas);
+                    let op = OperationId::new(&incident.id, 9);
+                    let changes = vec![Released { object, field, op, why: "7 now".to_owned(), left_alone }];
+                    self.append(index, Event::Released { leg, changes });
+                }
+                3 if incident.opened.restore.is_some() => {
+                    self.append(index, Event::LegSkipped { leg, why: "nothing is left".to_owned() });
+                }
                 3 | 4 if !runbook.steps[step].when.is_empty() => {
                     let why = "its condition does not hold".to_owned();
                     self.append(index, Event::StepSkipped { leg, step, why, answers: Vec::new() });
@@ -290,7 +322,10 @@ impl World<'_> {
                     self.append(index, Event::PlanFailed { leg, step, why, for_good: true });
                 }
                 _ => {
-                    let plan = self.plan(&incident);
+                    let StepKind::Remediate { remedy, .. } = &runbook.steps[step].kind else {
+                        unreachable!()
+                    };
+                    let plan = self.plan(&incident, remedy.action());
                     self.append(index, Event::Planned { leg, step, plan, answers: Vec::new() });
                 }
             },
@@ -450,8 +485,13 @@ impl World<'_> {
         });
         assert!(!ahead || incident.effects > 0, "an effect that should have stood back");
         assert!(self.policy.namespaces.contains_key(NAMESPACE), "an effect outside the allow-list");
-        assert!(self.policy.ceiling >= Mode::Ask && runbook.mode >= Mode::Ask, "an effect above the mode");
-        if self.policy.ceiling.min(runbook.mode) == Mode::Ask && !wanted.again {
+        let restores = wanted.plan.action.restores();
+        assert_eq!(restores, incident.opened.restore.is_some());
+        assert!(
+            restores || self.policy.ceiling >= Mode::Ask && runbook.mode >= Mode::Ask,
+            "an effect above the mode"
+        );
+        if self.policy.ceiling.min(runbook.mode) == Mode::Ask && !wanted.again && !restores {
             let judged = wanted.plan.judged(&runbook.hash, wanted.step);
             assert!(
                 incident.approved.as_ref().is_some_and(|(hash, _)| *hash == judged),
@@ -477,9 +517,14 @@ impl World<'_> {
             return;
         }
         assert!(self.in_flight.iter().all(|effect| effect.target != target), "two effects on one target");
+        // What is meant for a while must not become permanent because something is used up.
+        if restores {
+            return;
+        }
         let recent = |window: Duration| {
             let since = before(self.now, window);
-            self.attempts.iter().filter(move |attempt| attempt.at > since)
+            let counts = move |attempt: &&Attempt| attempt.at > since && attempt.runbook != RESTORE;
+            self.attempts.iter().filter(counts)
         };
         let by_runbook =
             recent(runbook.limits.rate.per).filter(|attempt| attempt.runbook == runbook.name).count();
@@ -501,6 +546,8 @@ impl World<'_> {
             return;
         }
         match self.choices.of(14) {
+            // No alert is its own.
+            6..=8 if incident.opened.restore.is_some() => {}
             6 => {
                 let fingerprints = incident.alerts.keys().cloned().collect();
                 let why = "silenced in Alertmanager by ana: deploying".to_owned();
@@ -562,6 +609,9 @@ fn replay(id: &IncidentId, journal: &[Recorded]) -> Incident {
 /// What must be so for an incident that has ended.
 fn check_the_end(world: &World<'_>, case: &Case) {
     let incident = replay(&case.id, &case.journal);
+    if incident.opened.restore.is_some() {
+        return check_the_end_of_a_restore(world, case, &incident);
+    }
     if let Some(live) = &case.live {
         assert_eq!(*live, incident, "an incident is the fold of its events");
     }
@@ -674,7 +724,61 @@ fn check_the_end(world: &World<'_>, case: &Case) {
     }
 }
 
+fn restored() -> Target {
+    Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name: "chat-api".to_owned() }
+}
+
+/// What is put back is put back once, and changed again once at the most, and only because the trouble came with it.
+fn check_the_end_of_a_restore(world: &World<'_>, case: &Case, incident: &Incident) {
+    let closed = incident.closed().expect("a restore comes to an end");
+    let mut happened = [0, 0];
+    let mut verified = [None, None];
+    let mut stalled = false;
+    let mut step_of = BTreeMap::new();
+    for recorded in &case.journal {
+        match &recorded.event {
+            Event::EffectIntended { op, step, plan, .. } => {
+                let action = if *step == CHANGE_AGAIN { Action::ChangeAgain } else { Action::PutBack };
+                assert_eq!(plan.action, action);
+                step_of.insert(op.clone(), *step);
+                assert!(
+                    *step == 0 || stalled || verified[0] == Some(Found::Fails),
+                    "changed again without a reason"
+                );
+            }
+            Event::Verified { op, found, .. } => verified[step_of[op]] = Some(*found),
+            Event::EffectStalled { op, failed: true, .. } => stalled |= step_of[op] == 0,
+            Event::StepEnded { step: 0, result, .. } if stalled => {
+                assert_eq!(*result, StepResult::NotRecovered, "what does not run as before is changed again");
+            }
+            Event::WouldAct { .. } | Event::ApprovalAsked { .. } => panic!("a restore asks for no mode"),
+            _ => {}
+        }
+    }
+    for write in world.writes.iter().filter(|write| write.op.incident() == case.id && write.took_effect) {
+        happened[step_of[&write.op]] += 1;
+    }
+    assert!(happened[0] <= 1 && happened[1] <= happened[0], "{happened:?}");
+    match closed.outcome {
+        Outcome::Recovered => assert_eq!((happened, verified[0]), ([1, 0], Some(Found::Holds))),
+        // Another incident's change took the place of what was to be put back.
+        Outcome::SelfHealed | Outcome::NotConfirmed | Outcome::Joined => {
+            assert_eq!(happened, [0, 0], "{}", closed.outcome);
+        }
+        Outcome::NotRecovered => assert!(stalled || verified[0] == Some(Found::Fails)),
+        Outcome::Blocked | Outcome::Inconclusive | Outcome::Failed | Outcome::Ambiguous => {}
+        other => panic!("{other} is no end of a restore"),
+    }
+    if !world.policy.namespaces.contains_key(NAMESPACE) {
+        assert_eq!(happened, [0, 0], "outside of the allow-list");
+    }
+}
+
 fn history(bytes: &[u8], expects: bool) {
+    history_with(bytes, expects, false);
+}
+
+fn history_with(bytes: &[u8], expects: bool, restores: bool) {
     let mut choices = Choices(bytes.iter());
     let mode = |byte: u8| match byte {
         0..=3 => Mode::Act,
@@ -713,6 +817,7 @@ fn history(bytes: &[u8], expects: bool) {
             alerts: vec![alert(0)],
             more: 0,
             truncated: 0,
+            restore: None,
         };
         let journal = vec![Recorded { seq: 1, at: world.now, event: Event::Opened(opened) }];
         world.cases.push(Case {
@@ -723,8 +828,29 @@ fn history(bytes: &[u8], expects: bool) {
         });
         world.tick(5);
     }
+    if restores {
+        let original = &runbooks[0];
+        let step = original.steps.iter().position(|step| matches!(step.kind, StepKind::Remediate { .. }));
+        let step = step.unwrap();
+        let leg = Leg { target: restored(), each: BTreeMap::new(), figure: 0.0 };
+        let of = world.cases[0].id.clone();
+        let opened = Opened {
+            runbook: RESTORE.to_owned(),
+            hash: original.hash.clone(),
+            scope: Labels::default(),
+            deadline: after(world.now, Duration::from_secs(1_800)),
+            alerts: vec![alert(0)],
+            more: 0,
+            truncated: 0,
+            restore: Some(Restore { object: restored(), of, runbook: original.name.clone(), leg, step }),
+        };
+        let journal = vec![Recorded { seq: 1, at: world.now, event: Event::Opened(opened) }];
+        let runbook = Arc::new(restore::runbook(original, step).unwrap());
+        world.cases.push(Case { id: IncidentId::new(9, 9), runbook, journal, live: None });
+    }
+    let number = u8::try_from(world.cases.len()).unwrap();
     while world.choices.more() {
-        let index = usize::from(world.choices.of(5));
+        let index = usize::from(world.choices.of(number));
         world.turn(index);
         world.outside(index);
         world.tick(1);
@@ -764,9 +890,9 @@ fn every_history_keeps_the_promises() {
         ..ProptestConfig::default()
     };
     let run = || {
-        let bytes = (prop::collection::vec(any::<u8>(), 0..600), any::<bool>());
-        TestRunner::new(config.clone()).run(&bytes, |(bytes, expects)| {
-            history(&bytes, expects);
+        let bytes = (prop::collection::vec(any::<u8>(), 0..600), any::<bool>(), any::<bool>());
+        TestRunner::new(config.clone()).run(&bytes, |(bytes, expects, restores)| {
+            history_with(&bytes, expects, restores);
             Ok(())
         })
     };
@@ -785,6 +911,7 @@ fn every_history_keeps_the_promises() {
 fn a_kind_world_recovers_on_the_first_step() {
     history(&[], false);
     history(&[], true);
+    history_with(&[], false, true);
 }
 
 /// An answer that took long is as old as what was looked at, not as young as its arrival.
@@ -800,6 +927,7 @@ fn evidence_is_as_old_as_the_window_that_was_looked_at() {
         alerts: vec![alert(0)],
         more: 0,
         truncated: 0,
+        restore: None,
     };
     let window = Some((before(asked, Duration::from_secs(300)), asked));
     let evidence = Evidence {

@@ -219,3 +219,32 @@ fn every_right_of_every_action_is_in_the_roles() {
         }
     }
 }
+
+#[test]
+fn the_reference_names_every_action_and_its_examples_of_changes_are_read() {
+    use runbookd::runbook::{Action, StepKind};
+    let text = read("docs/runbooks.md");
+    for action in Action::OF_RUNBOOKS {
+        let word = action.as_str();
+        assert!(text.contains(&format!("`{word}: {{}}`")) || text.contains(&format!("### {word}")), "{word}");
+    }
+    let (_, changes) = text.split_once("\n## Changes\n").unwrap();
+    let steps: String =
+        changes.split("```yaml\n").skip(1).filter_map(|part| part.split("```").next()).collect();
+    let runbook = format!(
+        "apiVersion: runbookd.dev/v1\nkind: Runbook\nname: web\nsummary: Help it.\nalerts: ['alertname=\"Web\"']\n\
+         confirm: {{errors: {{loki: '{{app=\"web\"}} |= \"error\"', window: 5m, at_least: 5}}}}\n\
+         targets: {{deployment: web}}\nsteps:\n{steps}"
+    );
+    let runbook =
+        runbookd::runbook::load::read_text(&runbook, None, 1).unwrap_or_else(|faults| panic!("{faults}"));
+    let read: Vec<_> = runbook
+        .steps
+        .iter()
+        .filter_map(|step| match &step.kind {
+            StepKind::Remediate { remedy, .. } => Some(remedy.action()),
+            StepKind::Diagnose(_) | StepKind::Expect(_) => None,
+        })
+        .collect();
+    assert_eq!(read, [Action::Scale, Action::Resources, Action::Env]);
+}

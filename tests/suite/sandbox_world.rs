@@ -6,20 +6,18 @@ use std::time::Duration;
 use runbookd::sandbox::{NAMESPACE, Options, PoolFault, Sandbox, System, Trouble, World};
 use serde_json::{Value, json};
 
-use crate::sandbox_wire::{
-    JSON_PATCH, MERGE, STRATEGIC, deployment_path, fast, kubernetes, restart_patch, send,
-};
+use crate::sandbox_wire::{MERGE, STRATEGIC, deployment_path, fast, kubernetes, restart_patch, send};
 
-const SOON: Duration = Duration::from_secs(20);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-async fn restart(sandbox: &Sandbox, deployment: &str, at: &str) {
+pub(crate) async fn restart(sandbox: &Sandbox, deployment: &str, at: &str) {
     let path = format!("{}?fieldManager=runbookd&fieldValidation=Strict", deployment_path(deployment));
     let answer = kubernetes(sandbox, "PATCH", &path, STRATEGIC, &restart_patch(at)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-async fn rolled_out(world: &World, deployment: &str, than: u64) {
+pub(crate) async fn rolled_out(world: &World, deployment: &str, than: u64) {
     let done = |world: &World| {
         let revision = world.deployment(deployment).map(|deployment| {
             deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
@@ -230,28 +228,6 @@ async fn replicas_are_scaled_and_a_deleted_deployment_is_gone_with_its_pods() {
 }
 
 #[tokio::test]
-async fn a_json_patch_with_a_test_guards_a_field_and_a_dry_run_changes_nothing() {
-    let sandbox = fast().await;
-    let world = sandbox.world();
-    let path = deployment_path("inference");
-    let pointer = "/spec/template/spec/containers/0/resources/limits/memory";
-    let patch = |test: &str| {
-        json!([{"op": "test", "path": pointer, "value": test}, {"op": "replace", "path": pointer, "value": "4Gi"}]).to_string()
-    };
-    assert_eq!(kubernetes(&sandbox, "PATCH", &path, JSON_PATCH, &patch("1Gi")).await.status, 422);
-    let before = world.deployment("inference").unwrap();
-    let dry =
-        kubernetes(&sandbox, "PATCH", &format!("{path}?dryRun=All"), JSON_PATCH, &patch("8Gi")).await.json();
-    assert_eq!(dry.pointer(&format!("/spec{}", &pointer[5..])).unwrap(), "4Gi");
-    assert_eq!(dry["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
-    assert_eq!(world.deployment("inference").unwrap(), before);
-    assert_eq!(kubernetes(&sandbox, "PATCH", &path, JSON_PATCH, &patch("8Gi")).await.status, 200);
-    assert_eq!(world.deployment("inference").unwrap().pointer(pointer).unwrap(), "4Gi");
-    // The dry run is a request, but no write.
-    assert_eq!(world.writes().len(), 2);
-}
-
-#[tokio::test]
 async fn troubles_strike_as_they_say() {
     let sandbox = fast().await;
     let world = sandbox.world();
@@ -364,41 +340,6 @@ async fn the_kubeconfig_names_the_server_and_the_token() {
     assert!(sandbox.world().requests().is_empty(), "nothing was called");
 }
 
-#[tokio::test]
-async fn an_autoscaler_puts_replicas_back_within_its_bounds() {
-    let sandbox = fast().await;
-    let world = sandbox.world();
-    world.put_autoscaler("inference", 1, 3);
-    assert!(world.set_replicas("inference", 10));
-    let replicas = |world: &World| world.deployment("inference").unwrap()["spec"]["replicas"].clone();
-    assert!(world.until(SOON, |world| replicas(world) == 3).await);
-    world.set_replicas("inference", 2);
-    tokio::time::sleep(world.real(MINUTE)).await;
-    assert_eq!(replicas(&world), 2);
-}
-
-#[tokio::test]
-async fn argo_cd_puts_back_what_its_repository_names_and_leaves_a_restart_alone() {
-    let sandbox = fast().await;
-    let world = sandbox.world();
-    assert!(world.self_heal("chat-api"));
-    restart(&sandbox, "chat-api", "2026-11-22T19:00:00Z").await;
-    rolled_out(&world, "chat-api", 1).await;
-    world.edit("chat-api", "runbookd", |deployment| {
-        deployment["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!("15");
-    });
-    let pool = |world: &World| {
-        world.deployment("chat-api").unwrap()["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"]
-            .clone()
-    };
-    assert!(world.until(SOON, |world| pool(world) == "5").await);
-    let template = world.deployment("chat-api").unwrap()["spec"]["template"].clone();
-    assert_eq!(
-        template["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"],
-        "2026-11-22T19:00:00Z"
-    );
-}
-
 /// The typed structs that the clients use must be able to read what the sandbox serves.
 #[tokio::test]
 async fn what_the_api_serves_is_what_the_schema_says() {
@@ -413,6 +354,7 @@ async fn what_the_api_serves_is_what_the_schema_says() {
     let world = sandbox.world();
     world.put_autoscaler("inference", 1, 3);
     world.put_disruption_budget("chat-api", 1);
+    world.put_quota("compute", &[("requests.memory", "64Gi")]);
     world.break_rollouts("auth");
     restart(&sandbox, "auth", "2026-11-22T19:00:00Z").await;
     assert!(world.until(SOON, |world| world.pods("auth").len() == 3).await);
@@ -432,6 +374,7 @@ async fn what_the_api_serves_is_what_the_schema_says() {
     .await;
     read::<k8s_openapi::List<core::Pod>>(&sandbox, "/api/v1/pods").await;
     read::<k8s_openapi::List<core::Node>>(&sandbox, "/api/v1/nodes").await;
+    read::<k8s_openapi::List<core::ResourceQuota>>(&sandbox, "/api/v1/resourcequotas").await;
     read::<k8s_openapi::List<core::Event>>(&sandbox, "/api/v1/events").await;
     read::<core::Namespace>(&sandbox, &format!("/api/v1/namespaces/{NAMESPACE}")).await;
 }

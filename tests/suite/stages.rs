@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runbookd::act::Hands;
+use runbookd::act::{Hands, Wish};
 use runbookd::alert::{Alert, Labels, Status};
 use runbookd::chaos::stage::SHIPPED;
 use runbookd::clients::kubernetes::{self, Kubernetes};
@@ -14,12 +14,12 @@ use runbookd::clock::{after, before, now};
 use runbookd::incident::event::{EffectResult, Found, Leg, Opened};
 use runbookd::incident::evidence::{Evidence, Verdict};
 use runbookd::incident::permit::{Asked, Wanted};
-use runbookd::incident::plan::{Kind, Target};
+use runbookd::incident::plan::{Kind, Stays, Target};
 use runbookd::incident::refusal::Answer;
 use runbookd::incident::{Event, Incident, IncidentId, OperationId, Recorded};
 use runbookd::probe::Eyes;
 use runbookd::runbook::load::load;
-use runbookd::runbook::{Action, Runbook, StepKind};
+use runbookd::runbook::{Action, Remedy, Runbook, StepKind};
 use runbookd::sandbox::{NAMESPACE, Options, Sandbox, System, Trouble};
 
 const ERROR: &str = r#"{"level":"error","message":"connection pool exhausted"}"#;
@@ -95,6 +95,7 @@ impl Set {
             alerts: vec![alert()],
             more: 1,
             truncated: 0,
+            restore: None,
         };
         let each = BTreeMap::from([("app".to_owned(), "chat-api".to_owned())]);
         let legs = vec![Leg { target: target(), each, figure: 40.0 }];
@@ -166,7 +167,9 @@ async fn verify_is_unknown_when_loki_can_not_be_asked() {
 #[tokio::test]
 async fn a_permit_that_has_run_out_is_void_and_nothing_is_called() {
     let set = Set::new().await;
-    let plan = set.hands.plan(Action::Restart, &target(), now(), now()).await.unwrap();
+    let remedy = Remedy::Plain(Action::Restart);
+    let wish = Wish { remedy: &remedy, stays: Stays::ForGood, make_it_last: None };
+    let plan = set.hands.plan(&wish, &target(), now(), now()).await.unwrap();
     let op = OperationId::new(&IncidentId::new(1, 1), 1);
     let wanted = Wanted { op, leg: 0, step: 0, plan, again: false };
     let all = Asked::every(|guard| {

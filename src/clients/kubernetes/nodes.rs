@@ -3,6 +3,7 @@
 //! That a pod lists as `Running` says nothing of its node: the kubelet of a dead one does not correct it. The Ready condition tells, and it is
 //! `Unknown`, and not `False`, when nothing was heard of the kubelet.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,6 +44,8 @@ pub struct Node {
     pub cordoned_at: Option<String>,
     /// Somebody has declared that its machine is off.
     pub out_of_service: bool,
+    /// What its pods can have of it together, by resource, as texts.
+    pub allocatable: BTreeMap<String, String>,
 }
 
 /// The Ready condition of a node.
@@ -109,6 +112,10 @@ pub(super) fn read(node: &core::Node) -> Node {
         unschedulable: spec.and_then(|spec| spec.unschedulable).unwrap_or_default(),
         cordoned_at: annotations.and_then(|all| all.get(CORDONED_AT)).cloned(),
         out_of_service: taints.iter().any(|taint| taint.key == OUT_OF_SERVICE),
+        allocatable: {
+            let all = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+            all.into_iter().flatten().map(|(resource, amount)| (resource.clone(), amount.0.clone())).collect()
+        },
     }
 }
 

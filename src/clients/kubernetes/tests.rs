@@ -428,6 +428,15 @@ async fn an_unusable_kubeconfig_does_not_show_what_stands_in_it() {
     assert!(error.ends_with("the command for credentials failed: exit status: 3"), "{error}");
 }
 
+/// Tried with a real API server: without it, a `test` of such a value never holds.
+#[test]
+fn the_values_in_a_json_patch_are_written_as_go_writes_them() {
+    let body = json!([{"op": "test", "path": "/a", "value": "a && b < c > d \u{2028} \u{e9}"}]).to_string();
+    let sent = as_go_writes(&body);
+    assert!(sent.contains("a \\u0026\\u0026 b \\u003c c \\u003e d \\u2028 \u{e9}"), "{sent}");
+    assert_eq!(serde_json::from_str::<Value>(&sent).unwrap(), serde_json::from_str::<Value>(&body).unwrap());
+}
+
 #[tokio::test]
 async fn the_api_server_is_reached_by_its_version() {
     let (cluster, wire) = with(vec![Reply::recorded("kubernetes/version.txt")]).await;

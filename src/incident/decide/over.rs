@@ -6,6 +6,7 @@ use super::{Next, close, in_vain};
 use crate::clock::after;
 use crate::incident::event::{Event, Found};
 use crate::incident::outcome::{Outcome, StepResult};
+use crate::incident::restore::CHANGE_AGAIN;
 use crate::incident::state::{Incident, Stage};
 use crate::runbook::Runbook;
 
@@ -97,11 +98,31 @@ pub(super) fn on_not_confirmed(
 
 /// Nothing is left to be done: what was done before, and on which target, says how it went.
 pub(super) fn nothing_left(incident: &Incident, recovered: &str, healed: &str) -> Next {
+    if incident.opened.restore.is_some() {
+        return nothing_left_to_restore(incident);
+    }
     if incident.effects > 0 {
         close(Outcome::Recovered, recovered)
     } else if shadowed(incident) {
         close(Outcome::WouldAct, "in shadow: nothing was done")
     } else {
         close(Outcome::SelfHealed, healed)
+    }
+}
+
+/// A restore is well when everything is as it was before, and stays well.
+fn nothing_left_to_restore(incident: &Incident) -> Next {
+    if incident.step == CHANGE_AGAIN && incident.effects > 0 {
+        return close(
+            Outcome::NotRecovered,
+            "the trouble came back when it was put back, so it was changed again, once; it stays so until a person decides",
+        );
+    }
+    if !incident.left_alone.is_empty() {
+        return close(Outcome::Blocked, &format!("left alone: {}", incident.left_alone.join("; ")));
+    }
+    match incident.effects {
+        0 => close(Outcome::SelfHealed, "nothing was left to put back"),
+        _ => close(Outcome::Recovered, "it is as it was before, and verify held"),
     }
 }

@@ -64,6 +64,8 @@ pub struct Incident {
     pub unseen: bool,
     /// The targets that recovered, which are not chosen again.
     pub cured: Vec<Target>,
+    /// What it was to put back and left alone, since somebody else had changed it, and why.
+    pub left_alone: Vec<String>,
 }
 
 /// A target of an incident.
@@ -126,6 +128,7 @@ impl Incident {
             kept_away: false,
             unseen: false,
             cured: Vec::new(),
+            left_alone: Vec::new(),
             opened,
         };
         for alert in incident.opened.alerts.clone() {

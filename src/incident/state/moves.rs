@@ -8,6 +8,7 @@ use super::{Incident, LegState};
 use crate::incident::event::{EffectResult, Event, Found, Observation, Recorded};
 use crate::incident::outcome::StepResult;
 use crate::incident::refusal::Guard;
+use crate::incident::restore::CHANGE_AGAIN;
 
 /// An event that can not follow on what came before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +125,13 @@ impl Incident {
             {
                 Stage::Planned(plan)
             }
+            (Stage::Begin { .. }, Event::Released { leg, changes })
+                if leg == self.leg && self.opened.restore.is_some() =>
+            {
+                let others = changes.into_iter().filter(|change| change.left_alone);
+                self.left_alone.extend(others.map(|change| change.why));
+                Stage::Begin { failed: None }
+            }
             (Stage::Begin { failed }, Event::PlanFailed { leg, step, why, for_good })
                 if (leg, step) == (self.leg, self.step) =>
             {
@@ -188,7 +196,14 @@ impl Incident {
             (Stage::Following { effect, .. }, Event::EffectStalled { op, saw, failed })
                 if effect.op == op =>
             {
-                let result = if failed { StepResult::Failed } else { StepResult::Inconclusive };
+                let result = match failed {
+                    // What was put back does not run: that is the trouble coming back, and it is changed again.
+                    true if self.opened.restore.is_some() && self.step != CHANGE_AGAIN => {
+                        StepResult::NotRecovered
+                    }
+                    true => StepResult::Failed,
+                    false => StepResult::Inconclusive,
+                };
                 Stage::Ending { effect, result, why: saw }
             }
             (Stage::Verifying { effect, since, .. }, Event::Verified { op, found, .. })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::lasting;
 use super::markup::{Draft, brief, code, plain, time, took, until};
 use super::words::{answers, change, count_of, done, next, object, plan_of, standing, touches};
 use crate::clients::slack::Message;
@@ -17,12 +18,14 @@ const SHOWN: usize = 8;
 #[must_use]
 pub fn head(incident: &Incident, history: &[Recorded]) -> Message {
     let (sign, word) = standing(incident);
+    let restore = incident.opened.restore.as_ref();
     let runbook = brief(&incident.opened.runbook);
-    let scope = scope(incident);
+    let scope = restore.map_or_else(|| scope(incident), |restore| object(&restore.object));
+    let about = restore.map_or_else(|| format!("*Alert*\n{}", alerts(incident)), lasting::restores);
     let mut draft = Draft::new(&format!("{sign} {word}: {runbook} ({scope})").replace('`', ""))
         .header(&format!("{sign} {word}: {runbook}"))
-        .fields(&[format!("*Alert*\n{}", alerts(incident)), format!("*Where*\n{scope}")]);
-    if let Some(summary) = summary(incident) {
+        .fields(&[about, format!("*Where*\n{scope}")]);
+    if let Some(summary) = summary(incident).filter(|_| restore.is_none()) {
         draft = draft.section(&[format!("> {summary}")]);
     }
     let evidence = found(incident, history);
@@ -198,7 +201,9 @@ fn now(incident: &Incident, history: &[Recorded]) -> Vec<String> {
                 Outcome::WouldAct => String::new(),
                 _ => format!(": {}", plain(closed.why.trim_end_matches('.'))),
             };
-            let mut lines = vec![format!("*{word}* {whole} after the alert came{because}.")];
+            let since = if incident.opened.restore.is_some() { "its time came" } else { "the alert came" };
+            let mut lines = vec![format!("*{word}* {whole} after {since}{because}.")];
+            lines.extend(lasting::changed(incident, history));
             lines.push(next(incident, closed.outcome, history));
             lines
         }

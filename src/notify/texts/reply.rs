@@ -1,6 +1,7 @@
 //! The lines of an incident's thread, one for each event that tells an on-call person something new. What only repeats is left out, so
 //! that the thread can be read from top to bottom in half a minute.
 
+use super::lasting;
 use super::markup::{Draft, brief, clock_time, code, line, long_code, plain, time, took, until};
 use super::words::{
     answers, change, circumstances, count_of, doing, done, guards, next, noun, object, outcome, plan_of,
@@ -13,6 +14,7 @@ use crate::incident::outcome::StepResult;
 use crate::incident::plan::Plan;
 use crate::incident::refusal::{Answer, Guard};
 use crate::incident::{Event, Incident, OperationId, Recorded};
+use crate::runbook::Action;
 
 /// How many log lines are shown.
 const LINES: usize = 3;
@@ -54,6 +56,11 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
             "⏳",
             &format!("*Waiting* for {} to recover by itself: {}.", thread.target(*leg), plain(expects)),
         )),
+        Event::Released { changes, .. } => {
+            let lines: Vec<String> =
+                changes.iter().map(|change| format!("• {}", plain(&change.why))).collect();
+            Some(thread.note("🫴", &format!("*Not runbookd's to put back* any more:\n{}", lines.join("\n"))))
+        }
         Event::StoodBack { behind, runbook, until: again } => {
             thread.stood_back(behind.as_str(), runbook, *again)
         }
@@ -107,7 +114,9 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
         Event::Closed { outcome: word, why } => {
             let (sign, says) = outcome(*word, incident.effects > 0);
             let because = why_of(*word, why, history).map_or_else(String::new, |why| format!(": {why}"));
-            let lines = [format!("{sign} *{says}*{because}."), next(incident, *word, history)];
+            let mut lines = vec![format!("{sign} *{says}*{because}.")];
+            lines.extend(lasting::changed(incident, history));
+            lines.push(next(incident, *word, history));
             let draft = Draft::new(&format!("{sign} {says}{because}"));
             Some(draft.section(&lines).context(&timeline(incident, history)).message())
         }
@@ -167,6 +176,12 @@ impl Thread<'_> {
             _ => None,
         });
         let title = match found {
+            _ if self.incident.opened.restore.is_some() => match found {
+                Found::Holds if !earlier(Found::Holds) => {
+                    "🕰️ *Its time has come*: what was changed is put back"
+                }
+                _ => return None,
+            },
             Found::Holds if !earlier(Found::Holds) => "🔎 *Confirmed*: the trouble is real",
             Found::Unknown if last != Some(Found::Unknown) => {
                 "❓ *Could not be checked*; nothing is done on a guess, and it is asked again"
@@ -192,6 +207,9 @@ impl Thread<'_> {
         let target = self.target(leg);
         let text = match step {
             0 => format!("*Next target*: {target}. The check is repeated first."),
+            _ if self.incident.opened.restore.is_some() => {
+                format!("*Changed again*, once: {target} gets back what it had until a moment ago.")
+            }
             step => format!("*Step {}* on {target}: the one before did not help.", step + 1),
         };
         self.note("➡️", &text)
@@ -340,6 +358,9 @@ impl Thread<'_> {
                 format!("❓ Whether {target} recovered by itself is *not known*: {because}.")
             }
             StepResult::Recovered => format!("✅ {target} is *healthy again*: {because}."),
+            StepResult::NotRecovered if self.plan(leg).is_some_and(|plan| plan.action == Action::PutBack) => {
+                format!("🔴 The trouble *came back* when {target} was put back: {because}.")
+            }
             StepResult::NotRecovered => format!("🔴 The {verb} of {target} *did not help*: {because}."),
             StepResult::Inconclusive => {
                 format!("❓ Whether the {verb} of {target} helped is *not known*: {because}.")

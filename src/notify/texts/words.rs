@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::lasting;
 use super::markup::{brief, code, plain, time, took, until};
 use crate::incident::event::{EffectResult, Found};
 use crate::incident::evidence::{Evidence, Verdict};
@@ -66,6 +67,10 @@ pub(super) fn done(plan: &Plan) -> &'static str {
         Action::DeletePod => "deleted",
         Action::Cordon => "cordoned",
         Action::Uncordon => "uncordoned",
+        Action::Scale => "scaled",
+        Action::Resources | Action::Env => "changed",
+        Action::PutBack => "put back",
+        Action::ChangeAgain => "changed again",
     }
 }
 
@@ -79,6 +84,10 @@ pub(super) fn doing(plan: &Plan) -> &'static str {
         Action::DeletePod => "Deleting",
         Action::Cordon => "Cordoning",
         Action::Uncordon => "Uncordoning",
+        Action::Scale => "Scaling",
+        Action::Resources | Action::Env => "Changing",
+        Action::PutBack => "Putting back",
+        Action::ChangeAgain => "Changing again",
     }
 }
 
@@ -91,6 +100,11 @@ pub(super) const fn noun(action: Action) -> &'static str {
         Action::DeletePod => "deletion",
         Action::Cordon => "cordon",
         Action::Uncordon => "uncordon",
+        Action::Scale => "scaling",
+        Action::Resources => "change of resources",
+        Action::Env => "change of variables",
+        Action::PutBack => "restore",
+        Action::ChangeAgain => "second change",
     }
 }
 
@@ -190,11 +204,16 @@ pub(super) fn change(plan: &Plan) -> String {
 
 /// What else happens, each a line.
 pub(super) fn touches(plan: &Plan) -> Vec<String> {
-    plan.touches.iter().take(5).map(|what| format!("• {}", plain(what))).collect()
+    let undone = plan.circumstances.may_not_last.iter().take(3);
+    let undone = undone.map(|what| format!("• ⚠️ May not last: {}", plain(what)));
+    plan.touches.iter().take(5).map(|what| format!("• {}", plain(what))).chain(undone).collect()
 }
 
 /// What the person who reads this does next.
 pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) -> String {
+    if let Some(restore) = &incident.opened.restore {
+        return lasting::next(incident, restore, outcome);
+    }
     let target = incident.current_leg().map(|leg| &leg.target);
     let verb = plan_of(history, incident.leg).map_or("action", |plan| noun(plan.action));
     let look = target.map_or_else(String::new, |target| format!(" Begin with {}.", status(target)));
@@ -265,7 +284,9 @@ fn cooling(incident: &Incident) -> bool {
 fn status(target: &Target) -> String {
     code(&match target.kind {
         Kind::Node => format!("kubectl describe {}", target.short()),
-        Kind::Pod => format!("kubectl -n {} describe {}", target.namespace, target.short()),
+        Kind::HorizontalPodAutoscaler | Kind::Pod => {
+            format!("kubectl -n {} describe {}", target.namespace, target.short())
+        }
         Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
             format!("kubectl -n {} rollout status {}", target.namespace, target.short())
         }

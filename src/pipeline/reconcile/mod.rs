@@ -21,6 +21,7 @@ use crate::alert::{Alert, Fingerprint, Labels};
 use crate::clients::CallError;
 use crate::clients::alertmanager::{Alertmanager, Listed, Running};
 use crate::clock;
+use crate::incident::restore::RESTORE;
 use crate::incident::{AlertState, Incident, IncidentId};
 use crate::metrics::{Metrics, Reconciled};
 use crate::receive::{self, NotTaken};
@@ -141,6 +142,10 @@ impl Reconciler {
         let mut before = std::mem::take(read);
         let mut open = BTreeMap::new();
         for summary in self.store.incidents(true, u32::MAX).await? {
+            // A restore carries the alerts of the incident that made the change; it is not about them.
+            if summary.runbook == RESTORE {
+                continue;
+            }
             let known = before.remove(&summary.id).filter(|(seq, _)| *seq == summary.seq);
             let (seq, alerts) = match known {
                 Some(known) => known,

@@ -4,6 +4,7 @@
 mod api;
 mod payload;
 mod post;
+mod rules;
 mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use super::state::{Pace, Shared};
 use crate::clock;
 pub(super) use api::answer;
+pub(super) use rules::Rule;
 use silence::Silences;
 
 const GROUP_WAIT: Duration = Duration::from_secs(10);
@@ -86,6 +88,7 @@ pub(super) struct Alerts {
     groups: BTreeMap<GroupKey, Group>,
     notified: BTreeMap<GroupKey, Notified>,
     pending: BTreeMap<String, Timestamp>,
+    held: rules::Held,
     silences: Silences,
     /// The receivers, by fingerprint, of what is not for the webhook.
     elsewhere: BTreeMap<String, String>,
@@ -124,6 +127,7 @@ impl Alerts {
             groups: BTreeMap::new(),
             notified: BTreeMap::new(),
             pending: BTreeMap::new(),
+            held: rules::Held::new(),
             silences: Silences::default(),
             elsewhere: BTreeMap::new(),
             started_at: clock::now(),

@@ -6,14 +6,23 @@ use serde_json::{Map, Value, json};
 
 use super::seconds;
 
-/// Notes in `after` that `manager` changed what differs from `before`, and takes it from whoever had it.
+/// Who writes, and through which door.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sandbox) struct Writer<'a> {
+    pub(in crate::sandbox) manager: &'a str,
+    pub(in crate::sandbox) version: &'a str,
+    /// `scale`, for what was written through it; such an entry has no time.
+    pub(in crate::sandbox) subresource: Option<&'a str>,
+}
+
+/// Notes in `after` that the writer changed what differs from `before`, and takes it from whoever had it.
 pub(in crate::sandbox) fn record_change(
     before: &Value,
     after: &mut Value,
-    manager: &str,
-    version: &str,
+    writer: Writer<'_>,
     now: Timestamp,
 ) {
+    let Writer { manager, version, subresource } = writer;
     let mut changed = Map::new();
     for part in ["metadata", "spec"] {
         let fields = difference(&before[part], &after[part]);
@@ -32,26 +41,32 @@ pub(in crate::sandbox) fn record_change(
     if changed.is_empty() {
         return;
     }
+    let is_own = |entry: &Value| entry["manager"] == manager && entry["subresource"].as_str() == subresource;
     let mut entries = after["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     for entry in &mut entries {
-        if entry["manager"] != manager && entry["subresource"].is_null() {
+        if !is_own(entry) && entry["subresource"] != "status" {
             take(&mut entry["fieldsV1"], &changed);
         }
     }
     entries.retain(|entry| entry["fieldsV1"].as_object().is_some_and(|fields| !fields.is_empty()));
-    let own = entries.iter_mut().find(|entry| entry["manager"] == manager && entry["subresource"].is_null());
-    if let Some(own) = own {
-        own["time"] = json!(seconds(now));
+    if let Some(own) = entries.iter_mut().find(|entry| is_own(entry)) {
+        if subresource.is_none() {
+            own["time"] = json!(seconds(now));
+        }
         give(&mut own["fieldsV1"], &changed);
     } else {
-        entries.push(json!({
+        let mut own = json!({
             "manager": manager,
             "operation": "Update",
             "apiVersion": version,
-            "time": seconds(now),
             "fieldsType": "FieldsV1",
             "fieldsV1": changed,
-        }));
+        });
+        match subresource {
+            Some(subresource) => own["subresource"] = json!(subresource),
+            None => own["time"] = json!(seconds(now)),
+        }
+        entries.push(own);
     }
     after["metadata"]["managedFields"] = Value::Array(entries);
 }

@@ -1,5 +1,4 @@
-//! Others who change deployments: an autoscaler that keeps replicas within its bounds, and an Argo CD that
-//! puts back what differs from its repository.
+//! Others who change deployments: an Argo CD that puts back what differs from its repository, and a person with a chart.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,11 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Cluster, Name};
+use super::{Cluster, Name, Writer, record_change};
 use crate::sandbox::state::Pace;
 
-/// How long an autoscaler takes to look; the real one looks every 15 s.
-const AUTOSCALER: Duration = Duration::from_secs(15);
 /// How long Argo CD takes to heal.
 const SELF_HEAL: Duration = Duration::from_secs(5);
 
@@ -20,10 +17,18 @@ const SELF_HEAL: Duration = Duration::from_secs(5);
 pub(in crate::sandbox) struct Meddlers {
     /// The specs that the repository holds.
     repository: BTreeMap<Name, Value>,
-    /// Since when a deployment is not as its autoscaler wants it.
-    out_of_bounds: BTreeMap<Name, Timestamp>,
+    /// The specs of the chart's deployments.
+    pub(in crate::sandbox) declared: BTreeMap<Name, Value>,
+    /// The specs of the chart's autoscalers.
+    pub(in crate::sandbox) autoscalers: BTreeMap<Name, Value>,
     /// Since when a deployment is not as the repository says.
     drifted: BTreeMap<Name, Timestamp>,
+}
+
+impl Meddlers {
+    pub(super) fn declared_replicas(&self, name: &Name) -> Option<u64> {
+        self.declared.get(name)?["replicas"].as_u64()
+    }
 }
 
 impl Cluster {
@@ -39,37 +44,32 @@ impl Cluster {
         known
     }
 
-    pub(super) fn advance_meddlers(&mut self, now: Timestamp, pace: Pace) {
-        self.advance_autoscalers(now, pace);
-        self.advance_repository(now, pace);
+    /// What `helm upgrade` does: every value that the chart declares is set again, and what it does not name is left alone.
+    pub(in crate::sandbox) fn helm_upgrade(&mut self, name: &Name, now: Timestamp) -> bool {
+        if let Some(declared) = self.meddlers.autoscalers.get(name).cloned()
+            && let Some(before) =
+                self.others.get("horizontalpodautoscalers").and_then(|all| all.get(name)).cloned()
+        {
+            let mut after = before.clone();
+            heal(&mut after["spec"], &declared);
+            if after != before {
+                let writer = Writer { manager: "helm", version: "autoscaling/v2", subresource: None };
+                record_change(&before, &mut after, writer, now);
+                self.store_other("horizontalpodautoscalers", after);
+            }
+        }
+        let Some(declared) = self.meddlers.declared.get(name).cloned() else { return false };
+        self.edit_deployment(name, "helm", now, |deployment| heal(&mut deployment["spec"], &declared))
     }
 
-    fn advance_autoscalers(&mut self, now: Timestamp, pace: Pace) {
-        let autoscalers = self.others.get("horizontalpodautoscalers").cloned().unwrap_or_default();
-        for ((namespace, _), autoscaler) in autoscalers {
-            let spec = &autoscaler["spec"];
-            let name = (namespace, spec["scaleTargetRef"]["name"].as_str().unwrap_or_default().to_owned());
-            let replicas =
-                self.deployments.get(&name).and_then(|deployment| deployment["spec"]["replicas"].as_u64());
-            // Zero replicas switch an autoscaler off.
-            let Some(replicas) = replicas.filter(|replicas| *replicas > 0) else { continue };
-            let (min, max) =
-                (spec["minReplicas"].as_u64().unwrap_or(1), spec["maxReplicas"].as_u64().unwrap_or(1));
-            let wanted = replicas.clamp(min.min(max), max);
-            if wanted == replicas {
-                self.meddlers.out_of_bounds.remove(&name);
-                continue;
-            }
-            let since = *self.meddlers.out_of_bounds.entry(name.clone()).or_insert(now);
-            if pace.after(since, AUTOSCALER) <= now {
-                self.edit_deployment(&name, "kube-controller-manager", now, |deployment| {
-                    deployment["spec"]["replicas"] = json!(wanted);
-                });
-            }
+    /// The chart declares what the deployment is now.
+    pub(super) fn declare(&mut self, name: &Name) {
+        if let Some(deployment) = self.deployments.get(name) {
+            self.meddlers.declared.insert(name.clone(), deployment["spec"].clone());
         }
     }
 
-    fn advance_repository(&mut self, now: Timestamp, pace: Pace) {
+    pub(super) fn advance_repository(&mut self, now: Timestamp, pace: Pace) {
         let repository = self.meddlers.repository.clone();
         for (name, wanted) in repository {
             let Some(live) = self.deployments.get(&name) else { continue };
@@ -95,6 +95,17 @@ fn heal(live: &mut Value, wanted: &Value) {
         (Value::Object(live), Value::Object(wanted)) => {
             for (key, wanted) in wanted {
                 heal(live.entry(key.clone()).or_insert(Value::Null), wanted);
+            }
+        }
+        // Lists whose items have names merge by them; what only the live one has is nobody's drift.
+        (Value::Array(live), Value::Array(wanted))
+            if !wanted.is_empty() && wanted.iter().all(|item| item["name"].is_string()) =>
+        {
+            for wanted in wanted {
+                match live.iter_mut().find(|live| live["name"] == wanted["name"]) {
+                    Some(live) => heal(live, wanted),
+                    None => live.push(wanted.clone()),
+                }
             }
         }
         (Value::Array(live), Value::Array(wanted)) if live.len() == wanted.len() => {

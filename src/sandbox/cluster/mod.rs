@@ -1,12 +1,16 @@
 //! The cluster's objects: deployments as the JSON that the API serves, replica sets and pods as records that are
 //! rendered into it. Every change takes the next resourceVersion, as etcd's revision does.
 
+mod autoscalers;
 mod budgets;
 mod conditions;
 mod managed;
 mod meddlers;
+mod memory;
 mod nodes;
+mod occurrences;
 mod pods;
+mod quotas;
 mod render;
 mod rollout;
 mod samosachaat;
@@ -23,7 +27,8 @@ use super::chance::Chance;
 use super::state::Pace;
 use meddlers::Meddlers;
 
-pub(super) use managed::record_change;
+pub(super) use managed::{Writer, record_change};
+pub(super) use memory::{MODELS, Model, told};
 pub use nodes::NodeFault;
 pub(super) use pods::Pod;
 pub use pods::{CrashCause, CrashFault, PodView};
@@ -71,8 +76,11 @@ pub(super) struct Cluster {
     crashing: BTreeMap<Name, CrashFault>,
     /// When a rollout last made progress, more exactly than its condition says.
     progressed: BTreeMap<Name, Timestamp>,
+    /// The model of new processes of the inference service.
+    default_model: &'static str,
     next_ip: u32,
     pub(super) meddlers: Meddlers,
+    pub(super) autoscalers: autoscalers::Autoscalers,
     pub(super) nodes: nodes::Nodes,
 }
 
@@ -87,8 +95,10 @@ impl Cluster {
             broken: BTreeSet::new(),
             crashing: BTreeMap::new(),
             progressed: BTreeMap::new(),
+            default_model: memory::DEFAULT,
             next_ip: 10,
             meddlers: Meddlers::default(),
+            autoscalers: autoscalers::Autoscalers::default(),
             nodes: nodes::Nodes::default(),
         }
     }
@@ -126,6 +136,17 @@ impl Cluster {
         now: Timestamp,
         edit: impl FnOnce(&mut Value),
     ) -> bool {
+        self.write_deployment(name, Writer { manager, version: "apps/v1", subresource: None }, now, edit)
+    }
+
+    /// The same, through any door.
+    pub(super) fn write_deployment(
+        &mut self,
+        name: &Name,
+        writer: Writer<'_>,
+        now: Timestamp,
+        edit: impl FnOnce(&mut Value),
+    ) -> bool {
         let Some(before) = self.deployments.get(name) else { return false };
         let mut after = before.clone();
         edit(&mut after);
@@ -136,7 +157,7 @@ impl Cluster {
             let generation = before["metadata"]["generation"].as_u64().unwrap_or(0) + 1;
             after["metadata"]["generation"] = json!(generation);
         }
-        record_change(before, &mut after, manager, "apps/v1", now);
+        record_change(before, &mut after, writer, now);
         self.store_deployment(name, after);
         true
     }
@@ -217,17 +238,21 @@ impl Cluster {
         let mut happenings = Vec::new();
         self.advance_nodes(now, pace, chance);
         self.advance_pods(now, pace, &mut happenings);
-        self.advance_meddlers(now, pace);
+        self.advance_memory(now, pace);
+        self.advance_autoscalers(now, pace);
+        self.advance_repository(now, pace);
         self.advance_rollouts(now, pace);
         self.advance_replica_sets(now, pace, chance, &mut happenings);
         self.advance_sets(now, pace, chance);
         self.advance_budgets();
+        self.advance_quotas();
         (self.version != before, happenings)
     }
 
-    /// How long until the next pod changes by itself.
-    pub(super) fn next_due(&self, now: Timestamp) -> Option<Duration> {
-        self.pods.values().filter_map(|pod| pod.due()).min().map(|due| {
+    /// How long until the next pod changes by itself, or a controller looks.
+    pub(super) fn next_due(&self, now: Timestamp, pace: Pace) -> Option<Duration> {
+        let pods = self.pods.values().flat_map(|pod| [pod.due(), pod.memory_due(pace)]).flatten();
+        pods.chain(self.autoscalers.due()).min().map(|due| {
             let left = due.duration_since(now);
             if left.is_negative() { Duration::ZERO } else { left.unsigned_abs() }
         })

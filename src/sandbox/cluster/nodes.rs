@@ -52,6 +52,10 @@ pub(in crate::sandbox) struct Nodes {
     pub(in crate::sandbox) room: Option<usize>,
     /// When each node that is gone was removed, and whether it was cordoned before.
     pub(in crate::sandbox) gone: BTreeMap<String, (Timestamp, bool)>,
+    /// Whether somebody reads the kernels' logs.
+    pub(in crate::sandbox) watched: bool,
+    /// What something outside of the pods uses of a node's memory.
+    pub(in crate::sandbox) pressed: BTreeMap<String, f64>,
     next: u32,
 }
 

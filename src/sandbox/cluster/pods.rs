@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::memory::Loaded;
+use super::occurrences::Occurrence;
 use super::{Cluster, Happening, HappeningKind, Name, ReplicaSet, START};
 use crate::sandbox::chance::Chance;
 use crate::sandbox::state::Pace;
@@ -13,6 +15,8 @@ use crate::sandbox::state::Pace;
 /// Source: <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts>.
 const BACK_OFF: Duration = Duration::from_secs(10);
 const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
+/// How long a replica set waits before it asks again for a pod that was refused.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why the container of a service crashes, again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +74,12 @@ impl Crashing {
         Self { fault, restarts: 0, ended: None, starts: None, next: first }
     }
 
+    /// It ends at this moment, whatever was planned.
+    pub(super) fn crash_at(&mut self, at: Timestamp, pace: Pace) {
+        self.next = at;
+        self.crash(pace);
+    }
+
     /// It ends, and will be started, and end, after the next back-off.
     fn crash(&mut self, pace: Pace) {
         self.restarts += 1;
@@ -106,6 +116,10 @@ pub(in crate::sandbox) struct Pod {
     pub(in crate::sandbox) stopping_since: Option<Timestamp>,
     pub(in crate::sandbox) gone_at: Option<Timestamp>,
     pub(in crate::sandbox) ip: String,
+    /// Where it really answers; none for one that has not.
+    pub(in crate::sandbox) address: Option<std::net::Ipv4Addr>,
+    /// What its process has loaded.
+    pub(in crate::sandbox) loaded: Option<Loaded>,
     /// Where it runs; none while no node has room for it.
     pub(in crate::sandbox) node: Option<String>,
     /// Its machine has ended: nothing runs, and nobody there ends it.
@@ -207,12 +221,14 @@ impl Cluster {
         if self.pods.len() != before {
             self.next_version();
         }
+        let mut crashed = Vec::new();
         for pod in self.pods.values_mut().filter(|pod| !pod.lost && pod.node.is_some()) {
             if pod.stopping_since.is_none()
                 && let Some(crashing) = pod.crashing.as_mut().filter(|crashing| crashing.next <= now)
             {
                 crashing.crash(pace);
                 pod.ready_since = None;
+                crashed.push(pod.key());
                 self.version += 1;
                 pod.version = self.version;
                 continue;
@@ -222,6 +238,11 @@ impl Cluster {
                 pod.ready_since = runs;
                 self.version += 1;
                 pod.version = self.version;
+                if pod.loaded.is_none()
+                    && pod.crashing.as_ref().is_some_and(|c| c.fault.reason == "OOMKilled")
+                {
+                    happenings.push(happening(pod, now, HappeningKind::Started));
+                }
                 continue;
             }
             let waits = pod.crashing.is_none() && pod.ready_since.is_none() && pod.stopping_since.is_none();
@@ -232,10 +253,23 @@ impl Cluster {
                 happenings.push(happening(pod, pod.ready_at, HappeningKind::Started));
             }
         }
+        for pod in crashed {
+            self.tell_back_off(&pod, now);
+        }
     }
 
-    pub(super) fn create_pod(&mut self, set: &ReplicaSet, now: Timestamp, pace: Pace, chance: &mut Chance) {
+    /// Makes a pod, unless a quota is against it.
+    fn create_pod(
+        &mut self,
+        set: &ReplicaSet,
+        now: Timestamp,
+        pace: Pace,
+        chance: &mut Chance,
+    ) -> Result<(), String> {
         let name = format!("{}-{}", set.name, chance.suffix());
+        if let Some(why) = self.refused_by_quota(&set.namespace, &name, &set.template) {
+            return Err(why);
+        }
         let owner = ("ReplicaSet", set.name.as_str(), set.uid.as_str());
         let deployment = (set.namespace.clone(), set.deployment.clone());
         let fault = self.crashing.get(&deployment).filter(|fault| fault.hits(&set.template)).cloned();
@@ -248,6 +282,18 @@ impl Cluster {
             ..pod
         };
         self.pods.insert(pod.key(), pod);
+        Ok(())
+    }
+
+    fn tell_failed_create(&mut self, set: &ReplicaSet, why: &str, now: Timestamp) {
+        let what = Occurrence {
+            kind: ("ReplicaSet", "apps/v1"),
+            reason: "FailedCreate",
+            warning: true,
+            message: format!("Error creating: {why}"),
+            component: "replicaset-controller",
+        };
+        self.tell(&set.render(), &what, now);
     }
 
     /// Creates and stops pods until each replica set has what it wants, and counts what it has.
@@ -265,15 +311,24 @@ impl Cluster {
                 self.pods_of(&set.uid).filter(|pod| pod.stopping_since.is_none()).cloned().collect();
             // Those that are not ready go first, then the youngest.
             active.sort_by_key(|pod| (pod.ready_since.is_some(), std::cmp::Reverse(pod.created)));
-            for _ in active.len()..set.replicas {
-                self.create_pod(&set, now, pace, chance);
+            let refused = set.failure.clone();
+            let waits = refused.as_ref().is_some_and(|(_, at)| now < pace.after(*at, TRY_AGAIN));
+            if !waits || active.len() >= set.replicas {
+                set.failure = None;
+                for _ in active.len()..set.replicas {
+                    if let Err(why) = self.create_pod(&set, now, pace, chance) {
+                        self.tell_failed_create(&set, &why, now);
+                        set.failure = Some((why, now));
+                        break;
+                    }
+                }
             }
             for pod in active.iter().take(active.len().saturating_sub(set.replicas)) {
                 self.stop_pod(&pod.key(), now, pace);
                 happenings.push(happening(pod, now, HappeningKind::Stopping));
             }
             let counts = self.count(&set.uid);
-            if counts != set.counts || set.observed != set.generation {
+            if counts != set.counts || set.observed != set.generation || set.failure != refused {
                 set.counts = counts;
                 set.observed = set.generation;
                 set.version = self.next_version();

@@ -21,6 +21,10 @@ impl ReplicaSet {
             status["readyReplicas"] = json!(self.counts.ready);
             status["availableReplicas"] = json!(self.counts.ready);
         }
+        if let Some((message, at)) = &self.failure {
+            status["conditions"] = json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+                                           "message": message, "lastTransitionTime": seconds(*at)}]);
+        }
         json!({
             "metadata": {
                 "name": self.name,
@@ -174,8 +178,9 @@ impl Pod {
         }
         if runs {
             container_status["containerID"] = json!(format!("containerd://{}", self.uid.replace('-', "")));
-            status["podIP"] = json!(self.ip);
-            status["podIPs"] = json!([{"ip": self.ip}]);
+            let ip = self.address.map_or_else(|| self.ip.clone(), |address| address.to_string());
+            status["podIP"] = json!(ip);
+            status["podIPs"] = json!([{"ip": ip}]);
         }
         status["containerStatuses"] = json!([container_status]);
         status

@@ -41,6 +41,8 @@ pub(in crate::sandbox) struct ReplicaSet {
     pub(in crate::sandbox) generation: u64,
     pub(in crate::sandbox) observed: u64,
     pub(in crate::sandbox) counts: Counts,
+    /// What the server says against its next pod, and when it was asked.
+    pub(in crate::sandbox) failure: Option<(String, Timestamp)>,
 }
 
 impl Cluster {
@@ -134,6 +136,7 @@ impl Cluster {
                 generation: 1,
                 observed: 0,
                 counts: Counts::default(),
+                failure: None,
             };
             let message = format!("Created new replica set {:?}", set.name);
             self.replica_sets.insert((set.namespace.clone(), set.name.clone()), set);
@@ -251,6 +254,19 @@ impl Cluster {
         status["terminatingReplicas"] = json!(sum(|set| set.counts.terminating));
         deployment["status"]["observedGeneration"] = deployment["metadata"]["generation"].clone();
         set_condition(deployment, &availability(ready, limits.least()), now);
+        match sets.iter().find_map(|set| set.failure.as_ref()) {
+            Some((message, _)) => {
+                let message = message.clone();
+                let failed =
+                    Condition { kind: "ReplicaFailure", status: "True", reason: "FailedCreate", message };
+                set_condition(deployment, &failed, now);
+            }
+            None => {
+                if let Some(conditions) = deployment["status"]["conditions"].as_array_mut() {
+                    conditions.retain(|condition| condition["type"] != "ReplicaFailure");
+                }
+            }
+        }
 
         let paused = deployment["spec"]["paused"].as_bool().unwrap_or(false);
         let reason = progressing(&old)["reason"].as_str().unwrap_or_default().to_owned();

@@ -42,6 +42,7 @@ impl Cluster {
         for service in &SERVICES {
             let name: Name = (NAMESPACE.to_owned(), service.name.to_owned());
             cluster.store_deployment(&name, deployment(service, hour_ago, chance));
+            cluster.declare(&name);
         }
         let mut happenings = Vec::new();
         let mut at = hour_ago;

@@ -146,6 +146,8 @@ impl Cluster {
             stopping_since: None,
             gone_at: None,
             ip: format!("10.244.{}.{}", self.next_ip / 250 % 250, self.next_ip % 250 + 1),
+            address: None,
+            loaded: None,
             template: template.clone(),
             dry: false,
             dry_at: None,

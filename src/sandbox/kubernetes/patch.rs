@@ -97,17 +97,19 @@ fn strategic_list(list: &mut Value, items: &[Value], by: &str) {
     *list = Value::Array(new);
 }
 
-/// RFC 6902. None when an operation cannot be applied or a test fails; the target may then be half changed.
+/// RFC 6902, as the server's library has it. None when an operation cannot be applied or a test fails; the target may then be half changed.
+///
+/// The library differs from the RFC where a key of an object is absent: a `test` for null, or for nothing, holds, and a `replace` puts the key
+/// there. What is to hold an absent key must be there all the same. An index may be negative, and counts from the end.
+/// Source: `gopkg.in/evanphx/json-patch.v4`, the version that Kubernetes vendors.
 pub(super) fn json_patch(target: &mut Value, operations: &[Value]) -> Option<()> {
     for operation in operations {
         let path = operation["path"].as_str()?;
+        let value = || operation.get("value").cloned().unwrap_or(Value::Null);
         match operation["op"].as_str()? {
-            "test" => {
-                let same = same_text(target.pointer(path).unwrap_or(&Value::Null), operation.get("value")?);
-                same.then_some(())?;
-            }
-            "replace" => *target.pointer_mut(path)? = operation.get("value")?.clone(),
-            "add" => add(target, path, operation.get("value")?.clone())?,
+            "test" => test(target, path, &value())?,
+            "replace" => replace(target, path, value())?,
+            "add" => add(target, path, value())?,
             "remove" => {
                 remove(target, path)?;
             }
@@ -125,7 +127,46 @@ pub(super) fn json_patch(target: &mut Value, operations: &[Value]) -> Option<()>
     Some(())
 }
 
-/// The server compares scalars as texts, and its own side is written by Go, which escapes these three in strings.
+fn test(target: &mut Value, path: &str, given: &Value) -> Option<()> {
+    if path.is_empty() {
+        return same_text(target, given).then_some(());
+    }
+    let (parent, last) = parent(target, path)?;
+    let live = match parent {
+        Value::Object(fields) => fields.get(&last).unwrap_or(&Value::Null),
+        Value::Array(items) => items.get(index(&last, items.len())?)?,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+    };
+    same_text(live, given).then_some(())
+}
+
+fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
+    if path.is_empty() {
+        *target = Some(value).filter(|value| value.is_object() || value.is_array())?;
+        return Some(());
+    }
+    let (parent, last) = parent(target, path)?;
+    match parent {
+        Value::Object(fields) => {
+            fields.insert(last, value);
+        }
+        Value::Array(items) => {
+            let at = index(&last, items.len())?;
+            *items.get_mut(at)? = value;
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+    }
+    Some(())
+}
+
+/// An index that is not beyond the end; a negative one counts from there.
+fn index(text: &str, length: usize) -> Option<usize> {
+    let at: i64 = text.parse().ok()?;
+    let at = if at < 0 { i64::try_from(length).ok()?.checked_add(at)? } else { at };
+    usize::try_from(at).ok().filter(|at| *at <= length)
+}
+
+/// The server compares scalars as texts, and its own side is written by Go, which escapes these in strings.
 /// Source: <https://github.com/kubernetes/apiserver/issues/100>.
 fn same_text(live: &Value, given: &Value) -> bool {
     match (live, given) {
@@ -136,7 +177,9 @@ fn same_text(live: &Value, given: &Value) -> bool {
         (Value::Array(live), Value::Array(given)) => {
             live.len() == given.len() && live.iter().zip(given).all(|(live, given)| same_text(live, given))
         }
-        (Value::String(live), Value::String(given)) => live == given && !live.contains(['&', '<', '>']),
+        (Value::String(live), Value::String(given)) => {
+            live == given && !live.contains(['&', '<', '>', '\u{2028}', '\u{2029}'])
+        }
         _ => live == given,
     }
 }
@@ -149,18 +192,16 @@ fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, Strin
 }
 
 fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
-    if path.is_empty() {
-        *target = value;
-        return Some(());
-    }
     let (parent, last) = parent(target, path)?;
     match parent {
         Value::Object(fields) => {
             fields.insert(last, value);
         }
         Value::Array(items) => {
+            // One more than there are: an index may be just behind the last.
+            let length = items.len();
             let at =
-                if last == "-" { items.len() } else { last.parse().ok().filter(|at| *at <= items.len())? };
+                if last == "-" { length } else { index(&last, length + 1).filter(|at| *at <= length)? };
             items.insert(at, value);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
@@ -173,8 +214,53 @@ fn remove(target: &mut Value, path: &str) -> Option<Value> {
     match parent {
         Value::Object(fields) => fields.remove(&last),
         Value::Array(items) => {
-            last.parse().ok().filter(|at| *at < items.len()).map(|at: usize| items.remove(at))
+            let at = index(&last, items.len()).filter(|at| *at < items.len())?;
+            Some(items.remove(at))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patched(operations: &Value) -> Option<Value> {
+        let mut target =
+            json!({"spec": {"list": [{"name": "a"}, {"name": "b"}], "text": "a<b", "number": 3}});
+        json_patch(&mut target, operations.as_array()?)?;
+        Some(target)
+    }
+
+    /// Each pair is from the library's source or its own tests.
+    #[test]
+    fn what_is_absent_is_tested_and_replaced_as_the_real_server_does() {
+        let holds = |operation: Value| patched(&json!([operation])).is_some();
+        assert!(holds(json!({"op": "test", "path": "/spec/absent", "value": null})));
+        assert!(holds(json!({"op": "test", "path": "/spec/absent"})));
+        assert!(!holds(json!({"op": "test", "path": "/spec/absent", "value": "x"})));
+        assert!(!holds(json!({"op": "test", "path": "/spec/number", "value": null})));
+        assert!(!holds(json!({"op": "test", "path": "/spec/absent/below", "value": null})));
+        assert!(!holds(json!({"op": "test", "path": "/spec/list/2", "value": null})));
+        assert!(holds(json!({"op": "remove", "path": "/spec/list/-1"})));
+        assert!(holds(json!({"op": "replace", "path": "/spec/absent", "value": 1})));
+        assert!(!holds(json!({"op": "replace", "path": "/spec/absent/below", "value": 1})));
+        assert!(!holds(json!({"op": "replace", "path": "/spec/list/2", "value": 1})));
+        assert!(!holds(json!({"op": "remove", "path": "/spec/absent"})));
+        assert!(!holds(json!({"op": "add", "path": "/spec/absent/below", "value": 1})));
+        assert!(holds(json!({"op": "add", "path": "/spec/list/2", "value": {}})));
+        assert!(!holds(json!({"op": "add", "path": "/spec/list/3", "value": {}})));
+        assert!(!holds(json!({"op": "test", "path": "/spec/text", "value": "a<b"})), "Go escapes it");
+        assert!(!holds(json!({"op": "test", "path": "/spec/number", "value": 3.0})), "as texts");
+        assert!(!holds(json!({"op": "test", "path": "/spec/number", "value": "3"})));
+    }
+
+    #[test]
+    fn a_failed_test_keeps_all_other_operations_from_counting() {
+        let operations = json!([
+            {"op": "replace", "path": "/spec/number", "value": 4},
+            {"op": "test", "path": "/spec/list/1/name", "value": "a"},
+        ]);
+        assert_eq!(patched(&operations), None);
     }
 }

@@ -28,10 +28,11 @@ const fn resource(
     Resource { group, version, plural, kind, namespaced, patchable }
 }
 
-static RESOURCES: [Resource; 11] = [
+static RESOURCES: [Resource; 12] = [
     resource("", "v1", "namespaces", "Namespace", false, false),
     resource("", "v1", "nodes", "Node", false, true),
     resource("", "v1", "pods", "Pod", true, false),
+    resource("", "v1", "resourcequotas", "ResourceQuota", true, false),
     resource("", "v1", "events", "Event", true, false),
     resource("events.k8s.io", "v1", "events", "Event", true, false),
     resource("apps", "v1", "deployments", "Deployment", true, true),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::resource::Resource;
 use super::status::{Cause, Failure};
 use crate::sandbox::go;
+use crate::sandbox::quantity::amount;
 
 /// What the schema makes of an object.
 pub(super) struct Decoded {
@@ -124,29 +125,6 @@ fn bad_quantity(pod: &Value) -> Option<String> {
     None
 }
 
-/// A quantity in its base unit.
-fn amount(quantity: &str) -> Option<f64> {
-    let end = quantity.find(|character: char| !(character.is_ascii_digit() || "+-.".contains(character)));
-    let (number, unit) = quantity.split_at(end.unwrap_or(quantity.len()));
-    let factor = match unit {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "Ki" => 1024.0,
-        "Mi" => 1_048_576.0,
-        "Gi" => 1_073_741_824.0,
-        "Ti" => 1_099_511_627_776.0,
-        _ => return None,
-    };
-    number.parse::<f64>().ok().map(|number| number * factor)
-}
-
 /// The faults of an object that would get another uid: the server names it twice.
 fn other_uid(before: &Value, after: &Value) -> Vec<Cause> {
     let (old_uid, uid) = (&before["metadata"]["uid"], &after["metadata"]["uid"]);
@@ -166,11 +144,38 @@ pub(super) fn same_uid(
     if causes.is_empty() { Ok(()) } else { Err(Failure::invalid(&resource.qualified_kind(), name, &causes)) }
 }
 
-/// Validation of a deployment, as far as patches can break it.
+/// Validation of an autoscaler, as far as patches can break it.
 ///
 /// # Errors
 /// The server's 422, with a cause for every fault.
-pub(super) fn deployment(
+pub(super) fn autoscaler(
+    resource: &Resource,
+    name: &str,
+    before: &Value,
+    after: &Value,
+) -> Result<(), Failure> {
+    let mut causes = other_uid(before, after);
+    let (min, max) = (after["spec"]["minReplicas"].as_i64(), after["spec"]["maxReplicas"].as_i64());
+    let max = max.unwrap_or(0);
+    if let Some(min) = min.filter(|min| *min < 1) {
+        let why = "must be greater than or equal to 1";
+        causes.push(Cause::invalid("spec.minReplicas", &min.to_string(), why));
+    }
+    if max < 1 {
+        causes.push(Cause::invalid("spec.maxReplicas", &max.to_string(), "must be greater than 0"));
+    }
+    if min.is_some_and(|min| max < min) {
+        let why = "must be greater than or equal to `minReplicas`";
+        causes.push(Cause::invalid("spec.maxReplicas", &max.to_string(), why));
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid(&resource.qualified_kind(), name, &causes)) }
+}
+
+/// Validation of a deployment or a stateful set, as far as patches can break it.
+///
+/// # Errors
+/// The server's 422, with a cause for every fault.
+pub(super) fn workload(
     resource: &Resource,
     name: &str,
     before: &Value,

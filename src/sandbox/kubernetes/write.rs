@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::resource::{self, Target};
 use super::status::{Cause, Failure};
 use super::{json_answer, patch, validate};
-use crate::sandbox::cluster::{canonical, record_change};
+use crate::sandbox::cluster::{Writer, canonical, record_change};
 use crate::sandbox::go;
 use crate::sandbox::server::{Answer, Received};
 use crate::sandbox::state::State;
@@ -40,7 +40,7 @@ pub(super) fn patch(
     let body: Value = serde_json::from_slice(&received.body).map_err(|_| not_json(&received.body))?;
     let before = resource::find(&state.cluster, target, name)?;
     if scale {
-        return patch_scale(state, &kind, &body, target, name, &before, dry_run, now);
+        return patch_scale(state, received, &body, target, name, &before, dry_run, now);
     }
     let patched = applied(&kind, &before, &body)?;
     let (mut after, warnings) = checked(received, target, &kind, &before, &body, patched)?;
@@ -50,11 +50,12 @@ pub(super) fn patch(
     {
         return Err(Failure::modified(target.resource, name));
     }
-    if target.resource.plural == "deployments" {
-        validate::deployment(target.resource, name, &before, &after)?;
-    }
-    if matches!(target.resource.plural, "nodes" | "statefulsets" | "daemonsets") {
-        validate::same_uid(target.resource, name, &before, &after)?;
+    match target.resource.plural {
+        "deployments" | "statefulsets" => {
+            validate::workload(target.resource, name, &before, &after)?;
+        }
+        "horizontalpodautoscalers" => validate::autoscaler(target.resource, name, &before, &after)?,
+        _ => validate::same_uid(target.resource, name, &before, &after)?,
     }
     if after["metadata"]["name"] != before["metadata"]["name"] {
         let given = after["metadata"]["name"].as_str().unwrap_or_default();
@@ -68,7 +69,13 @@ pub(super) fn patch(
                 json!(before["metadata"]["generation"].as_u64().unwrap_or(0) + 1);
         }
         let version = target.resource.api_version();
-        record_change(&before, &mut after, &manager(received), &version, now);
+        let manager = manager(received);
+        record_change(
+            &before,
+            &mut after,
+            Writer { manager: &manager, version: &version, subresource: None },
+            now,
+        );
         if !dry_run {
             store(state, target, name, &after);
             after = resource::find(&state.cluster, target, name)?;
@@ -210,7 +217,7 @@ pub(super) fn scale_of(deployment: &Value) -> Value {
 #[expect(clippy::too_many_arguments, reason = "it is the second half of patch")]
 fn patch_scale(
     state: &mut State,
-    kind: &str,
+    received: &Received,
     body: &Value,
     target: &Target,
     name: &str,
@@ -219,7 +226,7 @@ fn patch_scale(
     now: Timestamp,
 ) -> Result<Answer, Failure> {
     let scale = scale_of(before);
-    let after = applied(kind, &scale, body)?;
+    let after = applied(received.content_type(), &scale, body)?;
     let version = &after["metadata"]["resourceVersion"];
     if version != &scale["metadata"]["resourceVersion"] {
         return Err(Failure::modified(target.resource, name));
@@ -234,7 +241,9 @@ fn patch_scale(
     }
     if !dry_run {
         let key = target.key(name);
-        state.cluster.edit_deployment(&key, "runbookd", now, |deployment| {
+        let manager = manager(received);
+        let writer = Writer { manager: &manager, version: "apps/v1", subresource: Some("scale") };
+        state.cluster.write_deployment(&key, writer, now, |deployment| {
             deployment["spec"]["replicas"] = json!(replicas)
         });
         return Ok(json_answer(200, &scale_of(&resource::find(&state.cluster, target, name)?)));

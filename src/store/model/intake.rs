@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{Episode, Kept, State};
-use crate::alert::Alert;
+use crate::alert::{Alert, Labels};
 use crate::clock::after;
 use crate::incident::event::Opened;
 use crate::incident::{Event, IncidentId};
 use crate::store::prepared::{By, Entry, Prepared, kept};
-use crate::store::{Receipt, StoreError, Summary, UNANSWERED_KEPT, Unanswered, chance};
+use crate::store::{Receipt, StoreError, Summary, UNANSWERED_KEPT, Unanswered, chance, rules};
 
 impl State {
     pub(super) fn take_in(&mut self, now: Timestamp, prepared: &Prepared) -> Result<Receipt, StoreError> {
@@ -81,7 +81,7 @@ impl State {
                 self.record(now, &incident, Event::AlertsJoined { alerts, more })?;
                 incident
             } else {
-                let incident = self.begin(now, by);
+                let incident = self.begin(now, &by.runbook, &by.scope);
                 receipt.opened.push(incident.clone());
                 let opened = Opened {
                     runbook: by.runbook.to_string(),
@@ -91,6 +91,7 @@ impl State {
                     alerts,
                     more,
                     truncated,
+                    restore: None,
                 };
                 self.record(now, &incident, Event::Opened(opened))?;
                 incident
@@ -105,12 +106,30 @@ impl State {
         Ok(())
     }
 
-    fn begin(&mut self, now: Timestamp, by: &By) -> IncidentId {
+    /// The incident of a restore, when none is open for the object, and something of it is changed.
+    pub(super) fn open_restore(
+        &mut self,
+        now: Timestamp,
+        opened: Opened,
+    ) -> Result<Option<IncidentId>, StoreError> {
+        let Some(restore) = &opened.restore else { return Err(rules::no_restore()) };
+        let open = self.incidents.values().map(|kept| &kept.summary).any(|summary| {
+            summary.closed_at.is_none() && summary.runbook == opened.runbook && summary.scope == opened.scope
+        });
+        if open || !self.changes.iter().any(|entry| entry.object == restore.object) {
+            return Ok(None);
+        }
+        let incident = self.begin(now, &opened.runbook, &opened.scope);
+        self.record(now, &incident, Event::Opened(opened))?;
+        Ok(Some(incident))
+    }
+
+    fn begin(&mut self, now: Timestamp, runbook: &str, scope: &Labels) -> IncidentId {
         let id = chance::fresh_id(now);
         let summary = Summary {
             id: id.clone(),
-            runbook: by.runbook.to_string(),
-            scope: by.scope.clone(),
+            runbook: runbook.to_owned(),
+            scope: scope.clone(),
             opened_at: now,
             closed_at: None,
             outcome: None,

@@ -17,6 +17,8 @@ use super::{
     rules,
 };
 use crate::clock;
+use crate::incident::changes::{Entries, Entry};
+use crate::incident::event::Opened;
 use crate::incident::ledger::{Attempt, InFlight, KEPT_HOURS, Ledger, Pause};
 use crate::incident::{Event, IncidentId, OperationId, Recorded};
 use crate::runbook::Hash;
@@ -72,6 +74,7 @@ struct State {
     /// By alert and runbook.
     episodes: BTreeMap<(String, String), Episode>,
     effects: BTreeMap<OperationId, Effect>,
+    changes: Vec<Entry>,
     unanswered: BTreeMap<String, Unanswered>,
     runbooks: BTreeMap<Hash, String>,
     pause: Option<Pause>,
@@ -155,6 +158,10 @@ impl State {
             }
             _ => {}
         }
+        let mut entries = Entries::from(std::mem::take(&mut self.changes));
+        entries.after(incident, recorded.at, &recorded.event);
+        self.changes = entries.into_inner();
+        self.changes.sort_by_key(|entry| (entry.object.key(), entry.field.path().join(".")));
         for sink in SINKS {
             let reader = self.readers.entry((sink.to_owned(), incident.clone())).or_default();
             reader.dirty = Some((recorded.seq, reader.dirty.map_or(at, |(_, since)| since)));
@@ -308,6 +315,18 @@ impl Store for Model {
         };
         self.changed();
         Ok(recorded)
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.enter().await?.changes.clone())
+    }
+
+    async fn open_restore(&self, opened: Opened) -> Result<Option<IncidentId>, StoreError> {
+        let incident = self.enter().await?.open_restore(clock::now(), opened)?;
+        if incident.is_some() {
+            self.changed();
+        }
+        Ok(incident)
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

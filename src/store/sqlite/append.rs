@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::super::{Claim, StoreError};
-use super::{events, sql};
+use super::{changes, events, sql};
 use crate::incident::{Event, IncidentId, Outcome, Recorded};
 
 /// Who appends, and after which event.
@@ -79,6 +79,7 @@ pub(super) fn append(
         crate::crash::here("closed-in-transaction");
     }
     let recorded = Recorded { seq: place.expected + 1, at: super::time(at)?, event };
+    changes::keep(connection, &place.incident, &recorded)?;
     Ok(Appended { recorded, runbook, at })
 }
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Error, ErrorCode, ToSql};
 
-use super::super::prepared::{By, Entry, Prepared, kept, with_alerts};
-use super::super::{Receipt, UNANSWERED_KEPT, chance};
+use super::super::prepared::{By, Entry, Prepared, kept, scope_of, with_alerts, written};
+use super::super::{Receipt, StoreError, UNANSWERED_KEPT, chance, rules};
 use super::known::Learned;
 use super::writer::Turn;
 use super::{events, sql};
 use crate::alert::Fingerprint;
 use crate::clock::after;
-use crate::incident::Event;
 use crate::incident::event::Opened;
+use crate::incident::{Event, IncidentId};
 
 // No RETURNING and no SELECT of the same table where there is a row for each alert: SQLite makes a table of its own
 // for the result, which costs more than the insert.
@@ -180,6 +180,7 @@ impl<'t> Taking<'t, '_> {
                 alerts: Vec::new(),
                 more,
                 truncated: self.prepared.truncated,
+                restore: None,
             })
         } else {
             Event::AlertsJoined { alerts: Vec::new(), more }
@@ -308,6 +309,29 @@ impl<'t> Taking<'t, '_> {
         sql::execute(self.connection(), FORGET_UNANSWERED, &[&UNANSWERED_KEPT])?;
         Ok(())
     }
+}
+
+/// Opens the incident of a restore, when none is open for the object.
+const OPEN_ALONE: &str = "INSERT INTO incidents
+        (id, runbook, hash, scope_key, scope, opened_at, touched_at, wake_at, seq, epoch)
+     SELECT $1, $2, $3, $4, $5, $6, $6, $6, 1, 0
+     WHERE EXISTS (SELECT 1 FROM changes WHERE object = $7)
+     ON CONFLICT (runbook, scope_key) WHERE closed_at IS NULL DO NOTHING";
+
+/// No alert opens it, so none has an episode in it.
+pub(super) fn open_restore(turn: &mut Turn<'_>, opened: Opened) -> Result<Option<IncidentId>, StoreError> {
+    let Some(restore) = &opened.restore else { return Err(rules::no_restore()) };
+    let id = chance::fresh_id(turn.now);
+    let (scope, scope_key) = scope_of(&opened.scope);
+    let (now, object) = (turn.now.as_microsecond(), restore.object.key());
+    let values: [&dyn ToSql; 7] =
+        [&id.as_str(), &opened.runbook, &opened.hash.0, &scope_key, &scope, &now, &object];
+    if sql::execute(turn.connection, OPEN_ALONE, &values)? == 0 {
+        return Ok(None);
+    }
+    let (body, _) = written(&Event::Opened(opened))?;
+    events::insert(turn.connection, id.as_str(), 1, now, &body, None)?;
+    Ok(Some(id))
 }
 
 fn unwritable(error: serde_json::Error) -> Error {

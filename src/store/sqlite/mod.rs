@@ -4,6 +4,7 @@
 //! is answered only after the commit; a notification that changes nothing is recognised without one.
 
 mod append;
+mod changes;
 mod claims;
 mod effect;
 mod events;
@@ -32,6 +33,8 @@ use super::{
     AskGuards, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered, rules,
 };
 use crate::clock;
+use crate::incident::changes::Entry;
+use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::{Event, IncidentId, Recorded};
 use crate::runbook::Hash;
@@ -232,6 +235,14 @@ impl Store for Sqlite {
             Ok(append::append(turn.connection, turn.now, &place, event, &body, wake)?.recorded)
         })
         .await
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        self.readers.read(|connection| changes::all(connection)).await
+    }
+
+    async fn open_restore(&self, opened: Opened) -> Result<Option<IncidentId>, StoreError> {
+        self.write(Option::is_some, move |turn| intake::open_restore(turn, opened)).await
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

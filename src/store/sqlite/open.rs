@@ -18,7 +18,8 @@ const STATEMENTS_KEPT: usize = 100;
 const READERS: usize = 4;
 /// How long a connection waits for another process, such as a backup.
 const BUSY: Duration = Duration::from_secs(5);
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("../migrations/1_journal.sql"))];
+const MIGRATIONS: &[M<'static>] =
+    &[M::up(include_str!("../migrations/1_journal.sql")), M::up(include_str!("../migrations/2_changes.sql"))];
 
 /// Why the journal could not be opened.
 #[derive(Debug, thiserror::Error)]

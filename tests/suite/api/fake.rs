@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use runbookd::incident::changes::Entry;
+use runbookd::incident::event::Opened;
 use runbookd::incident::ledger::{Ledger, Pause};
 use runbookd::incident::{Event, Incident, IncidentId, Recorded};
 use runbookd::runbook::Hash;
@@ -208,6 +210,14 @@ impl Store for Fake {
     async fn commit_effect(&self, _: &Claim, _: u64, _: AskGuards) -> Result<Committed, StoreError> {
         not_here()
     }
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        not_here()
+    }
+
+    async fn open_restore(&self, _: Opened) -> Result<Option<IncidentId>, StoreError> {
+        not_here()
+    }
+
     async fn ledger(&self) -> Result<Ledger, StoreError> {
         not_here()
     }

@@ -72,6 +72,7 @@ impl World {
             token: token.map(Secret::new),
             runbooks: (1..=runbooks).map(loaded).collect(),
             ceiling: Mode::Ask,
+            eyes: None,
             shutdown: going_down,
         });
         Self { store, router, shutdown }

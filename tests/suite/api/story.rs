@@ -45,6 +45,7 @@ pub(super) fn opened() -> Event {
         alerts: vec![alert("web"), alert("auth")],
         more: 0,
         truncated: 2,
+        restore: None,
     })
 }
 
@@ -85,6 +86,7 @@ pub(super) fn plan() -> Plan {
         },
         touches: vec!["2 pods are replaced by the Deployment's own rollout strategy".to_owned()],
         objects: Vec::new(),
+        sets: None,
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(660),
         made_at: at(2.0),

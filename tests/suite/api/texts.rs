@@ -1,11 +1,14 @@
 //! What people read: the table, the timeline, the plan.
 
 use jiff::Timestamp;
-use runbookd::api::wire::{IncidentView, Incidents, Listed, Status};
+use runbookd::api::wire::{Change, Changes, IncidentView, Incidents, Listed, Live, Status};
 use runbookd::cli::incidents::{list, one, unanswered};
 use runbookd::cli::paint::Paint;
 use runbookd::cli::timeline;
-use runbookd::incident::{Event, Incident, Outcome};
+use runbookd::incident::changes::{Entry, Ours, Settled};
+use runbookd::incident::plan::{Kind, Stays, Target};
+use runbookd::incident::{Event, Incident, OperationId, Outcome};
+use runbookd::runbook::Field;
 use runbookd::store::{Summary, Unanswered};
 
 use super::{World, story};
@@ -158,4 +161,63 @@ fn every_other_event_has_its_line() {
     let lines = story::recorded(seconds.zip(events).collect());
     let lines = lines.iter().flat_map(|recorded| timeline::line(recorded, story::at(0.0), Paint::PLAIN));
     insta::assert_snapshot!("rarer", text(lines.collect()));
+}
+
+#[test]
+fn the_table_of_what_is_changed() {
+    let target = |kind, name: &str| Target { kind, namespace: "shop".to_owned(), name: name.to_owned() };
+    let change = |object: Target, field, (base, ours): (&str, &str), until: Option<f64>, live, stays| {
+        let entry = Entry {
+            target: target(Kind::Deployment, "web"),
+            object,
+            uid: "8d4c".to_owned(),
+            field,
+            base: Some(base.to_owned()),
+            now: Ours {
+                value: Some(ours.to_owned()),
+                op: OperationId::new(&story::id(), 1),
+                stays,
+                inherited: false,
+                until: until.map(story::at),
+            },
+            settled: Settled::Yes,
+            before: None,
+            since: story::at(0.0),
+            make_it_last: (ours == "2Gi").then(|| "web.resources.limits.memory in values.yaml".to_owned()),
+        };
+        let overdue = until.is_some_and(|until| until < 600.0);
+        Change { entry, live, overdue }
+    };
+    let limit = Field::Limit { container: "web".to_owned(), resource: "memory".to_owned() };
+    let (deployment, autoscaler) =
+        (target(Kind::Deployment, "web"), target(Kind::HorizontalPodAutoscaler, "web"));
+    let by = Some("kubectl-edit at 2026-11-22T03:02:00Z".to_owned());
+    let hour = Stays::For(std::time::Duration::from_hours(1));
+    let changes = Changes {
+        changes: vec![
+            change(deployment.clone(), limit, ("512Mi", "2Gi"), Some(3_600.0), Live::AsWeLeftIt, hour),
+            change(
+                deployment,
+                Field::Replicas,
+                ("2", "5"),
+                Some(500.0),
+                Live::Changed { value: Some("7".to_owned()), by },
+                hour,
+            ),
+            change(
+                autoscaler,
+                Field::MinReplicas,
+                ("2", "4"),
+                None,
+                Live::Unseen { why: "timeout".to_owned() },
+                Stays::UntilAPersonDecides,
+            ),
+        ],
+    };
+    insta::assert_snapshot!(
+        "changes",
+        text(runbookd::cli::changes::list(&changes, story::at(600.0), Paint::PLAIN))
+    );
+    let none = Changes { changes: Vec::new() };
+    insta::assert_snapshot!(text(runbookd::cli::changes::list(&none, story::at(0.0), Paint::PLAIN)), @"Nothing is changed for a while. What a runbook changes for good is in its incident.");
 }

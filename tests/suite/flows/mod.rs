@@ -8,6 +8,7 @@ mod outcomes;
 mod owners;
 mod pod_crash;
 mod pods;
+mod restores;
 mod trouble;
 
 use std::path::Path;

@@ -10,6 +10,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use jiff::Timestamp;
+use runbookd::incident::changes::Entry;
+use runbookd::incident::event::Opened;
 use runbookd::incident::ledger::{Ledger, Pause};
 use runbookd::incident::{Event, IncidentId, Recorded};
 use runbookd::runbook::Hash;
@@ -252,6 +254,14 @@ impl Store for Journal {
     async fn say(&self, _: &IncidentId, _: u64, _: Event) -> Result<Recorded, StoreError> {
         not_here()
     }
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        not_here()
+    }
+
+    async fn open_restore(&self, _: Opened) -> Result<Option<IncidentId>, StoreError> {
+        not_here()
+    }
+
     async fn ledger(&self) -> Result<Ledger, StoreError> {
         not_here()
     }

@@ -3,6 +3,7 @@
 mod fakes;
 mod hostile;
 mod picture;
+mod restores;
 mod sink;
 mod stories;
 mod texts;

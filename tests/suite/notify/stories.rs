@@ -15,6 +15,8 @@ use runbookd::incident::{Event, Incident, IncidentId, OperationId, Outcome, Reco
 use runbookd::notify::texts;
 use runbookd::runbook::{Action, Hash};
 
+use super::restores;
+
 pub(super) fn id() -> IncidentId {
     "1kfm3x9q02vge".parse().unwrap()
 }
@@ -91,6 +93,7 @@ pub(super) fn opened() -> Opened {
         alerts: vec![alert()],
         more: 0,
         truncated: 0,
+        restore: None,
     }
 }
 
@@ -175,6 +178,7 @@ pub(super) fn plan(name: &str, seconds: f64) -> Plan {
         },
         touches: vec!["2 pods are replaced by the Deployment's own rollout strategy".to_owned()],
         objects: Vec::new(),
+        sets: None,
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(660),
         made_at: at(seconds),
@@ -430,5 +434,9 @@ pub(super) fn all() -> Vec<(&'static str, Story)> {
         ("loki_is_down", loki_is_down()),
         ("self_healed", self_healed()),
         ("silenced", silenced()),
+        ("changed_for_a_while", restores::changed_for_a_while()),
+        ("put_back", restores::put_back()),
+        ("the_trouble_came_back", restores::the_trouble_came_back()),
+        ("left_alone", restores::left_alone()),
     ]
 }

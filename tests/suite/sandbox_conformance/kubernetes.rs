@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runbookd::sandbox::{Options, Sandbox, System, Trouble};
+use runbookd::sandbox::{Options, Sandbox, System, Trouble, World};
 use serde_json::{Value, json};
 
 use super::assert_all_accounted_for;
@@ -39,6 +39,8 @@ const REPLAYED: &[&str] = &[
     "metrics-404",
     "name-dotdot",
     "name-with-slash",
+    "oom-deployment",
+    "oom-pods",
     "patch-env-int-value-400",
     "patch-env-unknown-container-422",
     "patch-restart",
@@ -78,7 +80,7 @@ const APPLY: &str = "runbookd never applies on the server's side";
 const LEFT_OUT: &[(&str, &str)] = &[
     ("apf-429", "the recording holds no request; the trouble RateLimited gives this answer"),
     ("body-not-json-400", LEASES),
-    ("events-list", "nothing in the sandbox writes events but its clients"),
+    ("events-list", "the recorded list holds what a cluster without kubelets writes"),
     ("evict-0", EVICTIONS),
     ("evict-1", EVICTIONS),
     ("evict-2", EVICTIONS),
@@ -86,8 +88,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("lease-create-again-409", LEASES),
     ("lease-put-stale-409", LEASES),
     ("lease-renewTime-without-micros", LEASES),
-    ("oom-deployment", "no process of the sandbox runs out of memory"),
-    ("oom-pods", "no process of the sandbox runs out of memory"),
     ("rbac-other-ns", "the sandbox has no roles; only the trouble RefuseWrites403 refuses"),
     ("ssa-conflict-409", APPLY),
     ("ssa-force", APPLY),
@@ -157,6 +157,11 @@ async fn replay(sandbox: &Sandbox, name: &str, recorded: &Recording) -> Answer {
         "unauth-bad-token" => token = "wrong".into(),
         "unauth-no-token" => token = String::new(),
         "get-hpa" | "hpa-min-replicas-patch" => world.put_autoscaler("inference", 2, 6),
+        "oom-deployment" | "oom-pods" => {
+            world.set_memory_limit("inference", "512Mi");
+            let killed = |world: &World| world.events().iter().any(|event| event["reason"] == "BackOff");
+            assert!(world.until(Duration::from_secs(5), killed).await);
+        }
         "get-pdb" => world.put_disruption_budget("chat-api", 1),
         "rbac-denied-restart-403" | "rbac-denied-delete-pod" => {
             world.disturb(System::Kubernetes, Some(Trouble::RefuseWrites403));

@@ -1,6 +1,7 @@
 //! One suite for every store: what the journal promises, whatever it is made of.
 
 mod appends;
+mod changes;
 mod episodes;
 mod file;
 mod incidents;
@@ -145,6 +146,7 @@ fn plan(target: &str) -> Plan {
         },
         touches: vec!["2 pods are replaced".to_owned()],
         objects: Vec::new(),
+        sets: None,
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(300),
         made_at: second(20),

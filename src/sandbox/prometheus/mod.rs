@@ -1,8 +1,10 @@
 //! Prometheus: instant queries of a closed table of expressions, each computed from the world as it is, as if it had been scraped this
 //! moment. Anything else is an error, in the real server's shape.
 //!
-//! The table: a selector of a Deployment's replicas with `=` matchers, the oldest sample of such a selector, and the share of requests that
-//! failed, of one service or by service.
+//! The table: a selector of a Deployment's replicas with `=` matchers, the oldest sample of such a selector, the share of requests that failed, of
+//! one service or by service, what `shipped` has, and all of them compared with a number.
+
+mod shipped;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::server::{Answer, Received};
 use super::services::Services;
+use super::state::Pace;
 
 type Labels = BTreeMap<String, String>;
 type Series = Vec<(Labels, f64)>;
@@ -23,6 +26,7 @@ type Series = Vec<(Labels, f64)>;
 pub(super) struct World<'w> {
     pub(super) cluster: &'w Cluster,
     pub(super) services: &'w Services,
+    pub(super) pace: Pace,
     pub(super) now: Timestamp,
 }
 
@@ -152,16 +156,16 @@ fn pattern(text: &str) -> Option<Regex> {
 }
 
 static OLDEST: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"min\(timestamp\((.*)\)\)"));
+/// A comparison with a number, outside of every bracket.
+static COMPARED: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(.*[)}a-z])(>=|<=|==|>|<)([0-9.]+)"));
 static SELECTOR: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"([a-z_]+)(?:\{(.*)\})?"));
 static MATCHER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"^([a-z_]+)="([^"]*)",?"#).ok());
 /// The share of requests that failed: of one service, or by service. Both sides must be about the same requests.
 static RATIO: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let side = |extra: &str| {
-        format!(
-            r#"sum(byapp|by\(app\))?\(rate\(http_requests_total\{{([^{{}}]*?){extra}\}}\[([0-9a-z]+)\]\)\)"#
-        )
-    };
-    pattern(&format!("{}/{}", side(r#",?code=~"5\.\.""#), side("")))
+    let rate = r"sum(byapp|by\((?:namespace,)?app\))?\(rate\(http_requests_total";
+    let failed = r#"\{([^{}]*?),?code=~"5\.\."\}\[([0-9a-z]+)\]\)\)"#;
+    let all = r"(?:\{([^{}]*?)\})?\[([0-9a-z]+)\]\)\)";
+    pattern(&format!("{rate}{failed}/{rate}{all}"))
 });
 
 /// What the expression gives, if it is in the table.
@@ -172,17 +176,32 @@ fn computed(world: &World<'_>, text: &str) -> Option<Series> {
         let seconds = world.now.as_millisecond() as f64 / 1000.0;
         return Some(if of.is_empty() { of } else { vec![(Labels::new(), seconds)] });
     }
+    if let Some(found) = COMPARED.as_ref()?.captures(text) {
+        let than: f64 = found[3].parse().ok()?;
+        let mut series = computed(world, &found[1])?;
+        series.retain(|(_, value)| match &found[2] {
+            ">" => *value > than,
+            "<" => *value < than,
+            ">=" => *value >= than,
+            "<=" => *value <= than,
+            _ => (*value - than).abs() < f64::EPSILON,
+        });
+        return Some(series);
+    }
+    if let Some(series) = shipped::computed(world, text) {
+        return Some(series);
+    }
     if let Some(found) = RATIO.as_ref()?.captures(text) {
         let part = |at: usize| found.get(at).map_or("", |part| part.as_str());
         if part(1) != part(4) || part(2) != part(5) || part(3) != part(6) {
             return None;
         }
-        return ratio(world, &matchers(part(2))?, duration(part(3))?, !part(1).is_empty());
+        return ratio(world, &matchers(part(2))?, duration(part(3))?, part(1));
     }
     selected(world, text)
 }
 
-fn ratio(world: &World<'_>, matchers: &Labels, range: Duration, by_app: bool) -> Option<Series> {
+fn ratio(world: &World<'_>, matchers: &Labels, range: Duration, by: &str) -> Option<Series> {
     let namespace = matchers.get("namespace").is_none_or(|name| name == super::NAMESPACE);
     if matchers.keys().any(|label| !matches!(label.as_str(), "namespace" | "app")) {
         return None;
@@ -198,9 +217,13 @@ fn ratio(world: &World<'_>, matchers: &Labels, range: Duration, by_app: bool) ->
         .filter(|(_, (all, _))| *all > 0)
         .collect();
     let share = |all: u32, failed: u32| f64::from(failed) / f64::from(all);
-    if by_app {
+    if !by.is_empty() {
         let of = |(name, (all, failed)): (&str, (u32, u32))| {
-            (Labels::from([("app".to_owned(), name.to_owned())]), share(all, failed))
+            let mut labels = Labels::from([("app".to_owned(), name.to_owned())]);
+            if by.contains("namespace") {
+                labels.insert("namespace".to_owned(), super::NAMESPACE.to_owned());
+            }
+            (labels, share(all, failed))
         };
         return Some(counted.into_iter().map(of).collect());
     }

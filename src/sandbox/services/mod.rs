@@ -1,16 +1,23 @@
 //! The services behind the deployments: the requests that they answer, the lines that they log, and how their
 //! connection pools run dry and recover. A fault has a cause in the pods, and its effects follow from it.
 
+pub(super) mod database;
+mod latency;
+mod lines;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::chance::Chance;
 use super::cluster::{Cluster, Happening, HappeningKind, NAMESPACE, Pod};
+use super::load::{self, Load};
 use super::loki::{Labels, Logs};
 use super::state::Pace;
+use latency::Buckets;
+use lines::Failed;
 
 /// The services, each with a deployment of the same name.
 pub(super) const NAMES: [&str; 4] = ["frontend", "auth", "chat-api", "inference"];
@@ -35,6 +42,15 @@ pub enum PoolFault {
         /// World time from a pod's readiness until it is dry.
         after: Duration,
     },
+    /// The requests need so many connections at the same time, in all pods together. A pod has `SQLALCHEMY_POOL_SIZE` of them, 5 if that is
+    /// absent, and 10 more. One that needs more than that is dry; a new one is so after this time. A restart does not cure. A larger pool
+    /// does, as long as all pods together have no more open than the database takes; more pods do, too.
+    Demand {
+        /// How many.
+        connections: u32,
+        /// World time from a pod's readiness until it is dry.
+        after: Duration,
+    },
     /// It passes by itself.
     HealsItself {
         /// World time until it has passed.
@@ -53,6 +69,7 @@ struct Answered {
     at: Timestamp,
     all: u32,
     failed: u32,
+    took: Buckets,
 }
 
 /// All services.
@@ -64,6 +81,8 @@ pub(super) struct Services {
     /// Requests that were not whole yet, in thousandths.
     carry: BTreeMap<&'static str, u64>,
     answered: BTreeMap<&'static str, VecDeque<Answered>>,
+    pub(super) load: Load,
+    pub(super) max_connections: u32,
 }
 
 impl Services {
@@ -75,6 +94,8 @@ impl Services {
             garbled: BTreeSet::new(),
             carry: BTreeMap::new(),
             answered: BTreeMap::new(),
+            load: Load::default(),
+            max_connections: database::MAX_CONNECTIONS,
         }
     }
 
@@ -107,10 +128,12 @@ impl Services {
 
     /// How many requests a service answered since then, as far back as is kept, and how many of them failed.
     pub(super) fn counted(&self, service: &str, since: Timestamp) -> (u32, u32) {
-        let answered = self.answered.get(service).into_iter().flatten();
-        answered
-            .filter(|answered| answered.at > since)
-            .fold((0, 0), |(all, failed), next| (all + next.all, failed + next.failed))
+        self.since(service, since).fold((0, 0), |(all, failed), next| (all + next.all, failed + next.failed))
+    }
+
+    fn since(&self, service: &str, since: Timestamp) -> impl Iterator<Item = &Answered> {
+        let answered = self.answered.get(service).into_iter().flat_map(|answered| answered.iter().rev());
+        answered.take_while(move |answered| answered.at > since)
     }
 
     /// Lets the services answer and log until `now`.
@@ -126,6 +149,7 @@ impl Services {
         self.advance_faults(now, pace, cluster);
         let from = self.last;
         self.last = now;
+        self.load.advance(from, now, pace, cluster);
         let millis = u64::try_from(now.duration_since(from).as_millis()).unwrap_or(0);
         let rate = u64::from((RATE * pace.factor()).min(MOST));
         for service in NAMES {
@@ -138,40 +162,70 @@ impl Services {
             }
             let pods: Vec<&Pod> =
                 cluster.pods.values().filter(|pod| pod.service == service && pod.serves()).collect();
-            let mut failed = 0;
+            let refused = self.refused(service, cluster);
+            let mut answers = Answered { at: now, all: 0, failed: 0, took: Buckets::default() };
             for number in 0..requests {
-                let at = between(from, now, number, requests);
+                answers.all += 1;
                 // Without a pod the ingress answers 503, and nobody logs.
                 let Some(pod) = pods.get(usize::try_from(chance.below(64)).unwrap_or(0) % pods.len().max(1))
                 else {
-                    failed += 1;
+                    answers.failed += 1;
                     continue;
                 };
-                let fails = pod.dry && chance.below(10) < 8;
-                failed += u32::from(fails);
-                if self.silent.contains(service) || !(traffic || fails) {
+                let failed = if pod.dry && chance.below(10) < 8 {
+                    Some(Failed::Pool)
+                } else {
+                    // In thousandths.
+                    (refused > 0.0
+                        && f64::from(u16::try_from(chance.below(1000)).unwrap_or(0)) < refused * 1000.0)
+                        .then_some(Failed::Database)
+                };
+                let took = self.took(service, chance);
+                answers.failed += u32::from(failed.is_some());
+                answers.took.add(took);
+                let loaded = self.load.is_on() && matches!(service, "chat-api" | load::SERVICE);
+                if self.silent.contains(service) || !(traffic || failed.is_some() || loaded) {
                     continue;
                 }
-                let line = if fails { failure(service, pod, chance) } else { success(service, chance) };
-                logs.push(&stream(&pod.namespace, service, &pod.name), nanoseconds(at), &line.to_string());
+                let line = match failed {
+                    Some(why) => lines::failure(service, pod, why, chance),
+                    None => lines::success(service, took, chance),
+                };
+                let (labels, at) = (
+                    stream(&pod.namespace, service, &pod.name),
+                    nanoseconds(between(from, now, number, requests)),
+                );
+                logs.push(&labels, at, &line.to_string());
+                if loaded && let Some(line) = lines::under_load(service, &self.load, chance) {
+                    logs.push(&labels, at, &line);
+                }
                 if self.garbled.contains(service) && chance.below(4) == 0 {
-                    let broken = r#"{"level":"error","message":"truncated json"#;
-                    logs.push(&stream(&pod.namespace, service, &pod.name), nanoseconds(at), broken);
+                    logs.push(&labels, at, r#"{"level":"error","message":"truncated json"#);
                 }
             }
-            let all = u32::try_from(requests).unwrap_or(u32::MAX);
             let answered = self.answered.entry(service).or_default();
-            answered.push_back(Answered { at: now, all, failed });
-            let keep = now.saturating_sub(SignedDuration::from_mins(2)).unwrap_or(now);
+            answered.push_back(answers);
+            let keep = now.saturating_sub(SignedDuration::from_mins(6)).unwrap_or(now);
             while answered.front().is_some_and(|first| first.at < keep) {
                 answered.pop_front();
             }
         }
     }
 
+    /// How long a request takes.
+    fn took(&self, service: &str, chance: &mut Chance) -> Duration {
+        let of_inference = matches!(service, "chat-api" | load::SERVICE);
+        if of_inference && self.load.is_on() {
+            let jitter = 90 + u32::try_from(chance.below(20)).unwrap_or(0);
+            return self.load.latency() * jitter / 100;
+        }
+        Duration::from_millis(if of_inference { 300 + chance.below(1500) } else { 5 + chance.below(90) })
+    }
+
     fn advance_faults(&mut self, now: Timestamp, pace: Pace, cluster: &mut Cluster) {
         let mut healed = Vec::new();
         for (service, Fault { fault, since }) in &self.faults {
+            let needed = self.needed(service, cluster);
             match fault {
                 PoolFault::ThesePods => {}
                 PoolFault::HealsItself { after } => {
@@ -179,9 +233,13 @@ impl Services {
                         healed.push(service.clone());
                     }
                 }
-                PoolFault::EveryPod { after } => {
+                PoolFault::EveryPod { after } | PoolFault::Demand { after, .. } => {
                     for pod in cluster.pods.values_mut().filter(|pod| pod.service == *service) {
-                        if pod.pool_size() >= ENOUGH {
+                        let enough = match needed {
+                            Some(needed) => database::room(pod) >= needed,
+                            None => pod.pool_size() >= ENOUGH,
+                        };
+                        if enough {
                             (pod.dry, pod.dry_at) = (false, None);
                             continue;
                         }
@@ -243,31 +301,4 @@ fn between(from: Timestamp, to: Timestamp, number: u64, of: u64) -> Timestamp {
 
 fn trace(chance: &mut Chance) -> String {
     format!("{:016x}", chance.next())
-}
-
-fn success(service: &str, chance: &mut Chance) -> Value {
-    let path = match service {
-        "frontend" => "/",
-        "auth" => "/api/session",
-        "inference" => "/generate",
-        _ => "/api/chats",
-    };
-    let mut line = json!({
-        "level": "info", "service": service, "message": "request done", "method": "GET", "path": path, "status": 200,
-        "duration_ms": 5 + chance.below(90), "trace_id": trace(chance),
-    });
-    if service == "chat-api" {
-        line["inference_time_ms"] = json!(300 + chance.below(1500));
-    }
-    line
-}
-
-fn failure(service: &str, pod: &Pod, chance: &mut Chance) -> Value {
-    let message = match chance.below(4) {
-        0 => "timeout acquiring connection from pool".to_owned(),
-        1 => "sqlalchemy QueuePool overflow".to_owned(),
-        2 => "asyncpg.exceptions.TooManyConnectionsError: connection pool exhausted".to_owned(),
-        _ => format!("QueuePool limit of size {} overflow 10 reached, connection timed out", pod.pool_size()),
-    };
-    json!({"level": "error", "service": service, "message": message, "status": 503, "trace_id": trace(chance)})
 }

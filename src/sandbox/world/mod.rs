@@ -1,21 +1,24 @@
 //! The handle with which a test or the demo breaks the world, looks at it, and waits for it.
 
+mod faults;
+mod meddling;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::alertmanager::AlertmanagerTarget;
-use super::cluster::{CrashFault, NAMESPACE, Name, NodeFault, PodView};
-use super::front::CertificateFault;
-use super::loki::LogLine;
-use super::server::Request;
-use super::services::{PoolFault, nanoseconds, service_stream};
-use super::slack::Thread;
-use super::state::Shared;
-use super::trouble::{System, Trouble};
 use crate::clock;
+use crate::sandbox::alertmanager::AlertmanagerTarget;
+use crate::sandbox::cluster::{CrashFault, NAMESPACE, Name, NodeFault, PodView};
+use crate::sandbox::front::CertificateFault;
+use crate::sandbox::loki::LogLine;
+use crate::sandbox::server::Request;
+use crate::sandbox::services::{PoolFault, nanoseconds, service_stream};
+use crate::sandbox::slack::Thread;
+use crate::sandbox::state::Shared;
+use crate::sandbox::trouble::{System, Trouble};
 
 /// A cheap handle on the world of a [`super::Sandbox`]. It outlives the servers, so that a test can look afterwards.
 #[derive(Clone)]
@@ -190,27 +193,6 @@ impl World {
     pub fn node(&self, node: &str) -> Option<Value> {
         let name = (String::new(), node.to_owned());
         self.shared.lock().cluster.others.get("nodes")?.get(&name).cloned()
-    }
-
-    /// Puts a deployment under Argo CD's self-healing: what is changed from now on, is put back after 5 s of the world.
-    pub fn self_heal(&self, deployment: &str) -> bool {
-        self.shared.change(|state| state.cluster.heal_to_present(&named(deployment), clock::now()))
-    }
-
-    /// Puts a `HorizontalPodAutoscaler` into the cluster, which puts replicas outside of its bounds back after 15 s of
-    /// the world. It has no metrics, and so it scales for no other reason.
-    pub fn put_autoscaler(&self, deployment: &str, min: u32, max: u32) {
-        self.shared.change(|state| {
-            let uid = state.chance.uid();
-            state.cluster.store_other("horizontalpodautoscalers", json!({
-                "metadata": {"name": deployment, "namespace": NAMESPACE, "uid": uid,
-                             "creationTimestamp": Timestamp::from_second(clock::now().as_second()).unwrap_or_default().to_string()},
-                "spec": {"scaleTargetRef": {"kind": "Deployment", "name": deployment, "apiVersion": "apps/v1"},
-                         "minReplicas": min, "maxReplicas": max,
-                         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}]},
-                "status": {"currentReplicas": min, "desiredReplicas": min, "currentMetrics": null, "conditions": []},
-            }));
-        });
     }
 
     /// Puts a `PodDisruptionBudget` into the cluster.
@@ -388,7 +370,7 @@ impl World {
         self.shared.lock().alerts.firing(clock::now())
     }
 
-    /// Prometheus loads the rules of `deploy/prometheus/alerts.yaml` that are about pods.
+    /// Prometheus loads the rules of `deploy/prometheus/alerts.yaml`; `High5xxRate` it always has.
     pub fn load_alert_rules(&self) {
         self.shared.change(|state| state.alert_rules = true);
     }

@@ -1,0 +1,142 @@
+//! What a remediation does: the action, its options, and when what it changes is put back. Plain data.
+
+use std::time::Duration;
+
+use super::Action;
+use super::quantity::Quantity;
+
+/// An action with its options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// One that has none.
+    Plain(Action),
+    /// More pods.
+    Scale(Scale),
+    /// Other requests and limits of a container.
+    Resources(Resources),
+    /// Other environment variables of a container.
+    Env(Variables),
+    /// What the ledger says is put back. No runbook says so.
+    PutBack,
+    /// What was put back is changed again. No runbook says so.
+    ChangeAgain,
+}
+
+impl Remedy {
+    /// The action.
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        match self {
+            Self::Plain(action) => *action,
+            Self::Scale(_) => Action::Scale,
+            Self::Resources(_) => Action::Resources,
+            Self::Env(_) => Action::Env,
+            Self::PutBack => Action::PutBack,
+            Self::ChangeAgain => Action::ChangeAgain,
+        }
+    }
+}
+
+/// How many pods there are to be. Never fewer than there are: few pods on one signal is how outages grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scale {
+    /// How the number is made.
+    pub by: By,
+    /// Never more than this.
+    pub at_most: u32,
+}
+
+/// How a number is made from the one that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// This one.
+    To(u32),
+    /// So many more.
+    Add(u32),
+    /// So many hundredths of it, rounded up.
+    Percent(u32),
+}
+
+impl By {
+    /// The number that comes of this one.
+    #[must_use]
+    pub const fn of(self, live: u32) -> u32 {
+        match self {
+            Self::To(number) => number,
+            Self::Add(more) => live.saturating_add(more),
+            Self::Percent(percent) => live.saturating_mul(percent).div_ceil(100),
+        }
+    }
+}
+
+/// Other requests and limits of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resources {
+    /// The container.
+    pub container: String,
+    /// What is changed.
+    pub parts: Vec<ResourcePart>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourcePart {
+    /// Whether it is the limit, and not the request.
+    pub limit: bool,
+    /// Such as `memory`.
+    pub resource: String,
+    /// The new amount.
+    pub to: Amount,
+    /// The declared value, which is put back instead of the one that was found: what is found may be the fault.
+    pub baseline: Option<Quantity>,
+}
+
+/// An amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// This much.
+    Exactly(Quantity),
+    /// So many hundredths of what is there, up to a ceiling.
+    Percent {
+        /// More than 100.
+        percent: u32,
+        /// Never more than this.
+        at_most: Quantity,
+    },
+}
+
+/// Other environment variables of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variables {
+    /// The container; none: the only one of the pod.
+    pub container: Option<String>,
+    /// What is changed, by name.
+    pub variables: Vec<(String, Variable)>,
+}
+
+/// The new value of a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Variable {
+    /// This text.
+    Set(String),
+    /// So much more than the number that is there.
+    Add {
+        /// How much.
+        add: u32,
+        /// The number that a pod without the variable has; none: without the variable there is nothing to add to.
+        default: Option<u32>,
+        /// Never more than this.
+        at_most: u32,
+    },
+}
+
+/// When what was changed is put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoreWhen {
+    /// It stays.
+    Never,
+    /// This long after it was changed.
+    After(Duration),
+    /// When the incident has recovered; when it ends otherwise, some time later.
+    Recovered,
+}

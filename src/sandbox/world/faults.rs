@@ -1,0 +1,76 @@
+//! What breaks the inference service and the database, and what can be seen of that.
+
+use crate::clock;
+use crate::sandbox::cluster::Model;
+use crate::sandbox::services::database;
+
+use super::{World, named};
+
+impl World {
+    /// So many clients ask the inference service at the same time, each again when it has its answer. More than the workers of all pods, four
+    /// in each, make a queue, and every answer takes longer. 0 ends it.
+    pub fn flood(&self, clients: u32) {
+        self.shared.change(|state| state.services.load.clients = clients);
+    }
+
+    /// The model that the processes of the inference service hold from now on, new ones, too, unless `DEFAULT_MODEL_TAG` stands in their
+    /// environment: `samosachaat-d6`, `samosachaat-d12` (as the world begins) or `samosachaat-d32`, which needs more than 8Gi. False for another.
+    pub fn set_default_model(&self, tag: &str) -> bool {
+        let Some(model) = Model::of(tag) else { return false };
+        self.shared.change(|state| state.cluster.set_default_model(model, clock::now()));
+        true
+    }
+
+    /// The model that a pod holds; none where it does not run, or has none.
+    #[must_use]
+    pub fn model(&self, pod: &str) -> Option<&'static str> {
+        let state = self.shared.lock();
+        let pod = state.cluster.pods.get(&named(pod))?;
+        Some(pod.loaded.as_ref().filter(|_| pod.serves())?.model.tag)
+    }
+
+    /// The address at which a pod answers while it serves: `127.64.0.1:8003`.
+    #[must_use]
+    pub fn pod_address(&self, pod: &str) -> Option<String> {
+        let state = self.shared.lock();
+        let pod = state.cluster.pods.get(&named(pod)).filter(|pod| pod.serves())?;
+        let port = pod.template.pointer("/spec/containers/0/ports/0/containerPort")?;
+        Some(format!("{}:{port}", pod.address?))
+    }
+
+    /// Whether somebody watches the kernels' logs, as node-problem-detector does: an OOM kill is then an event on the node.
+    pub fn detect_node_problems(&self, watched: bool) {
+        self.shared.change(|state| state.cluster.nodes.watched = watched);
+    }
+
+    /// Something outside of the pods uses this share of a node's memory, from 0 to 1.
+    pub fn press_node(&self, node: &str, share: f64) {
+        self.shared.change(|state| state.cluster.nodes.pressed.insert(node.to_owned(), share));
+    }
+
+    /// The inference service wants this key in `X-Internal-API-Key` from now on, but for its health; as the world begins it wants none.
+    pub fn require_internal_key(&self, key: &str) {
+        self.shared.change(|state| state.internal_key = Some(key.to_owned()));
+    }
+
+    /// The database takes so many connections, three of them from its administrators only; 100 as the world begins.
+    pub fn set_max_connections(&self, most: u32) {
+        self.shared.change(|state| state.services.max_connections = most);
+    }
+
+    /// How many connections to the database a pod has open; none when there is no such pod.
+    #[must_use]
+    pub fn connections(&self, pod: &str) -> Option<u32> {
+        let state = self.shared.lock();
+        let pod = state.cluster.pods.get(&named(pod))?;
+        Some(state.services.connections(pod, &state.cluster))
+    }
+
+    /// What `cat /proc/net/tcp` prints in a pod: its listener, and a line for each connection to the database.
+    #[must_use]
+    pub fn proc_net_tcp(&self, pod: &str) -> Option<String> {
+        let state = self.shared.lock();
+        let pod = state.cluster.pods.get(&named(pod))?;
+        Some(database::proc_net_tcp(pod, state.services.connections(pod, &state.cluster)))
+    }
+}
