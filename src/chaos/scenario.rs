@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::incident::Outcome;
 use crate::sandbox::{CrashCause, CrashFault, NodeFault, World};
+use crate::text::span;
 
 /// The Simulate section of a scenario of the chaos page, and what it must lead to.
 #[derive(Debug)]
@@ -30,8 +31,21 @@ pub struct Scenario {
     pub may_heal_first: bool,
     /// Whether the service is to be well in the end.
     pub recovers: bool,
-    /// How many changes the daemon is to make in the cluster.
+    /// How many changes the daemon is to make in the cluster, putting back included.
     pub writes: usize,
+    /// What is changed for a while only, if anything is.
+    pub for_a_while: Option<ForAWhile>,
+}
+
+/// A change that is to be put back in its time, by an incident of its own that recovers.
+#[derive(Debug)]
+pub struct ForAWhile {
+    /// Ends what made the change necessary, once it has helped: else the trouble would come back with the old values.
+    pub passes: fn(&World),
+    /// What ended, in words.
+    pub passed: &'static str,
+    /// How long the change is to stay, at the pace of reality.
+    pub stays: Duration,
 }
 
 /// What was seen after the fault.
@@ -41,6 +55,8 @@ pub struct Seen {
     pub alert: Option<String>,
     /// The runbook that answered, and how its incident ended.
     pub incident: Option<(String, Option<Outcome>)>,
+    /// How long after the incident's beginning, at the pace of reality, what it changed began to be put back, and how that ended; none when it was not.
+    pub put_back: Option<(Duration, Option<Outcome>)>,
     /// How many changes the cluster saw.
     pub writes: usize,
     /// Whether every pod that is wanted is ready, and the newest rollout complete.
@@ -78,6 +94,7 @@ pub const POD_KILL: Scenario = Scenario {
     may_heal_first: true,
     recovers: true,
     writes: 0,
+    for_a_while: None,
 };
 
 /// The other half of scenario 1: what Kubernetes can not mend.
@@ -104,6 +121,7 @@ pub const CRASH_LOOP: Scenario = Scenario {
     may_heal_first: false,
     recovers: false,
     writes: 0,
+    for_a_while: None,
 };
 
 /// Scenario 2 of the chaos page. The nodes have no room to spare, so that one pod has no place until another node joins.
@@ -115,7 +133,7 @@ pub const NODE_FAILURE: Scenario = Scenario {
         let nodes = world.nodes();
         nodes.len() >= NODES
             && nodes.iter().all(|(_, is_ready)| *is_ready)
-            && ["frontend", "auth", SERVICE, "inference"].iter().all(|service| is_well(world, service))
+            && ["frontend", "auth", SERVICE, INFERENCE].iter().all(|service| is_well(world, service))
     },
     fault: |world| {
         world.set_room(3);
@@ -130,7 +148,35 @@ pub const NODE_FAILURE: Scenario = Scenario {
     may_heal_first: false,
     recovers: true,
     writes: 0,
+    for_a_while: None,
 };
+
+/// Scenario 5 of the chaos page. Fifty clients meet the four workers of one pod; three pods answer them in time, and two do not.
+pub const HIGH_LATENCY: Scenario = Scenario {
+    name: "high-latency",
+    summary: "Too many clients ask inference; it gets more pods, and two hours later, when the clients are gone, as few as before.",
+    service: INFERENCE,
+    well: |world| {
+        is_well(world, INFERENCE)
+            && world.pods(INFERENCE).len() == 1
+            && world.p99(SERVICE).is_none_or(|p99| p99 <= 5.0)
+    },
+    fault: |world| world.flood(50),
+    broke: "50 clients ask inference at the same time, again and again",
+    alerts: &["HighP99Latency"],
+    runbook: "high-latency",
+    outcome: Outcome::Recovered,
+    may_heal_first: false,
+    recovers: true,
+    writes: 2,
+    for_a_while: Some(ForAWhile {
+        passes: |world| world.flood(0),
+        passed: "the clients are gone",
+        stays: Duration::from_hours(2),
+    }),
+};
+
+const INFERENCE: &str = "inference";
 
 /// How many nodes the sandbox's cluster has.
 const NODES: usize = 3;
@@ -143,7 +189,7 @@ fn is_well(world: &World, service: &str) -> bool {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [&'static Self; 3] = [&POD_KILL, &CRASH_LOOP, &NODE_FAILURE];
+    pub const ALL: [&'static Self; 4] = [&POD_KILL, &CRASH_LOOP, &NODE_FAILURE, &HIGH_LATENCY];
 
     /// For so long, at the pace of reality, a service must be well before it counts as healed without an alert: longer than any of the alerts
     /// waits before it fires.
@@ -183,6 +229,18 @@ impl Scenario {
             let holds = runbook == self.runbook && outcome == self.outcome.as_str();
             all.push(check(holds, expected, format!("{runbook}: {outcome}")));
         }
+        if let Some(change) = &self.for_a_while {
+            let expected = format!("after {} it is put back, and that ends as recovered", span(change.stays));
+            let holds =
+                matches!(seen.put_back, Some((after, Some(Outcome::Recovered))) if after >= change.stays);
+            let found = match seen.put_back {
+                None => "nothing was put back".to_owned(),
+                Some((after, outcome)) => {
+                    format!("after {}: {}", span(after), outcome.map_or("no end", Outcome::as_str))
+                }
+            };
+            all.push(check(holds, expected, found));
+        }
         let writes = |number: usize| crate::text::count(number as u64, "change", "changes");
         let expected = format!("{} in the cluster", writes(self.writes));
         all.push(check(seen.writes == self.writes, expected, writes(seen.writes)));
@@ -207,6 +265,10 @@ mod tests {
             let good = Seen {
                 alert: Some(scenario.alerts[0].to_owned()),
                 incident: Some((scenario.runbook.to_owned(), Some(scenario.outcome))),
+                put_back: scenario
+                    .for_a_while
+                    .as_ref()
+                    .map(|change| (change.stays, Some(Outcome::Recovered))),
                 writes: scenario.writes,
                 well: scenario.recovers,
             };
@@ -221,6 +283,17 @@ mod tests {
             bad.push(Seen { incident: Some(("another".to_owned(), Some(scenario.outcome))), ..good.clone() });
             bad.push(Seen { writes: scenario.writes + 1, ..good.clone() });
             bad.push(Seen { well: !scenario.recovers, ..good.clone() });
+            if let Some(change) = &scenario.for_a_while {
+                let early = change.stays - Duration::from_secs(1);
+                let put_back = [
+                    None,
+                    Some((early, Some(Outcome::Recovered))),
+                    Some((change.stays, None)),
+                    Some((change.stays, Some(Outcome::NotRecovered))),
+                    Some((change.stays, Some(Outcome::Blocked))),
+                ];
+                bad.extend(put_back.map(|put_back| Seen { put_back, ..good.clone() }));
+            }
             for seen in bad {
                 assert!(!passed(scenario, &seen), "{}: {seen:?}", scenario.name);
             }

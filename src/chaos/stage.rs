@@ -12,10 +12,11 @@ use tokio::process::{Child, Command};
 use crate::sandbox::{AlertmanagerTarget, HOST, NAMESPACE, Options, Sandbox, World};
 
 /// The runbooks as they are shipped: file name and text.
-pub const SHIPPED: [(&str, &str); 3] = [
+pub const SHIPPED: [(&str, &str); 4] = [
     ("database-pool.yaml", include_str!("../../rules/database-pool.yaml")),
     ("node-failure.yaml", include_str!("../../rules/node-failure.yaml")),
     ("pod-crash.yaml", include_str!("../../rules/pod-crash.yaml")),
+    ("high-latency.yaml", include_str!("../../rules/high-latency.yaml")),
 ];
 
 /// How the daemon is set up.

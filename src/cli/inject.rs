@@ -10,6 +10,8 @@ use super::paint::Tone;
 use super::teller::{Folder, Teller, follow};
 use crate::chaos::scenario::{Scenario, Seen};
 use crate::chaos::stage::{Setting, Stage};
+use crate::clock;
+use crate::incident::restore::RESTORE;
 use crate::sandbox::World;
 use crate::text::span;
 
@@ -18,6 +20,8 @@ use crate::text::span;
 #[command(after_help = "Examples:
   runbookd inject pod-kill --at sandbox --yes      A pod is deleted; Kubernetes replaces it, and nothing is done
   runbookd inject crash-loop --at sandbox --yes    New pods crash, too; a person is called with the evidence
+  runbookd inject high-latency --at sandbox --yes --time-scale 80
+                                                   Inference gets more pods for two hours, which are 90 seconds here
 
 At the sandbox nothing outside of this process is touched. The exit code is 0 only if all that the scenario expects came true.")]
 pub struct Inject {
@@ -71,7 +75,8 @@ pub async fn run(args: Inject) -> anyhow::Result<ExitCode> {
     teller.out([format!("  In a sandbox; every duration is divided by time_scale {}", args.time_scale)])?;
 
     teller.title("What happens")?;
-    let limit = world.real(GIVE_UP).max(Duration::from_secs(60));
+    let stays = scenario.for_a_while.as_ref().map_or(Duration::ZERO, |change| change.stays);
+    let limit = world.real(GIVE_UP + stays).max(Duration::from_secs(60) + world.real(stays));
     if !world.until(limit, |world| scenario.is_well(world)).await {
         bail!("{} is not well before the fault, so nothing was broken", scenario.service);
     }
@@ -79,7 +84,7 @@ pub async fn run(args: Inject) -> anyhow::Result<ExitCode> {
     (scenario.fault)(&world);
     teller.say(Tone::Bad, "broken", scenario.broke)?;
 
-    let seen = tokio::time::timeout(limit, watch(scenario, &stage, &world, &teller)).await;
+    let seen = tokio::time::timeout(limit, watch(scenario, &stage, args.time_scale, &teller)).await;
     let seen = seen.with_context(|| {
         format!("no end after {}; the daemon's last words: {}", span(limit), stage.last_words())
     })??;
@@ -94,13 +99,23 @@ pub async fn run(args: Inject) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn watch(scenario: &Scenario, stage: &Stage, world: &World, teller: &Teller) -> anyhow::Result<Seen> {
-    let alert = alert(scenario, world).await;
+async fn watch(scenario: &Scenario, stage: &Stage, time_scale: u32, teller: &Teller) -> anyhow::Result<Seen> {
+    let world = stage.world();
+    let mut put_back = None;
+    let alert = alert(scenario, &world).await;
     let incident = match &alert {
         Some(alert) => {
             teller.say(Tone::Bad, "fired", alert)?;
-            let view = follow(stage, teller, scenario.runbook).await?;
-            Some((view.summary.runbook, view.summary.outcome))
+            let summary = follow(stage, teller, scenario.runbook).await?.summary;
+            // What was not changed is not put back either.
+            if let Some(change) = scenario.for_a_while.as_ref().filter(|_| !world.writes().is_empty()) {
+                (change.passes)(&world);
+                teller.say(Tone::Good, "passed", change.passed)?;
+                let restore = follow(stage, teller, RESTORE).await?.summary;
+                let after = clock::between(summary.opened_at, restore.opened_at) * time_scale;
+                put_back = Some((after, restore.outcome));
+            }
+            Some((summary.runbook, summary.outcome))
         }
         None => {
             let text = format!("{} is well again, and no alert fired", scenario.service);
@@ -112,9 +127,9 @@ async fn watch(scenario: &Scenario, stage: &Stage, world: &World, teller: &Telle
     let well = if scenario.recovers {
         world.until(world.real(Scenario::QUIET), |world| scenario.is_well(world)).await
     } else {
-        scenario.is_well(world)
+        scenario.is_well(&world)
     };
-    Ok(Seen { alert, incident, writes: world.writes().len(), well })
+    Ok(Seen { alert, incident, put_back, writes: world.writes().len(), well })
 }
 
 /// The alert that fires, of those that should; none when the service is well again, and stays so for longer than an alert would wait.

@@ -194,8 +194,9 @@ impl Told {
             Event::StepBegan { leg, step } => {
                 Self::new(Tone::Plain, "step", format!("step {} on target {}", step + 1, leg + 1))
             }
-            Event::Diagnosed { answers, .. } => {
-                let text = count(answers.len() as u64, "question answered", "questions answered");
+            Event::Diagnosed { about, answers, .. } => {
+                let number = count(answers.len() as u64, "question answered", "questions answered");
+                let text = if about.is_empty() { number } else { format!("{about}: {number}") };
                 Self::new(Tone::Plain, "diagnose", text).with(evidence(answers))
             }
             Event::Awaiting { expects, .. } => Self::new(Tone::Wait, "expect", expects.clone()),

@@ -97,6 +97,9 @@ pub enum Event {
         leg: usize,
         /// As which step.
         step: usize,
+        /// What it is about, in the runbook's words; empty in journals of before that was kept.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        about: String,
         /// What it found.
         answers: Vec<Evidence>,
     },

@@ -65,7 +65,8 @@ impl Pipeline {
                     }
                     _ => Vec::new(),
                 };
-                Some(Event::Diagnosed { leg, step, answers })
+                let about = runbook.steps.get(step).map(|step| step.title.clone()).unwrap_or_default();
+                Some(Event::Diagnosed { leg, step, about, answers })
             }
             Next::Plan if incident.opened.restore.is_some() => Some(self.plan_restore(incident).await?),
             Next::Plan => Some(self.plan(incident, runbook).await),

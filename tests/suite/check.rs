@@ -217,7 +217,7 @@ fn a_host_that_is_not_allowed_and_a_system_that_is_not_there_are_faults() {
 /// Every shipped runbook can be answered with the shipped configuration, once its `vars:` are there.
 #[test]
 fn the_shipped_configuration_allows_the_hosts_of_the_shipped_runbooks() {
-    let config = Config::load_for(Purpose::Check, Some(Path::new("deploy/runbookd.yaml"))).0.unwrap();
+    let config = Config::load_for(Purpose::Check, Some(Path::new("deploy/samosachaat.yaml"))).0.unwrap();
     let objection = |probe: &_| config.objection(probe);
     let loaded = load_with(&[PathBuf::from("rules")], None, 1, Some(&objection));
     assert!(loaded.is_ok(), "{}", loaded.unwrap_err());

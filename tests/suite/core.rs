@@ -297,7 +297,9 @@ impl World<'_> {
                     },
                 );
             }
-            Next::Diagnose => self.append(index, Event::Diagnosed { leg, step, answers: Vec::new() }),
+            Next::Diagnose => {
+                self.append(index, Event::Diagnosed { leg, step, about: String::new(), answers: Vec::new() })
+            }
             Next::Plan => match self.choices.of(8) {
                 4 | 5 if incident.opened.restore.is_some() => {
                     let left_alone = self.choices.of(2) == 1;

@@ -11,7 +11,11 @@ async fn inject(arguments: &[&str]) -> Output {
 }
 
 async fn passes(scenario: &str) -> String {
-    let output = inject(&[scenario, "--at", "sandbox", "--yes", "--time-scale", "40"]).await;
+    passes_at(scenario, "40").await
+}
+
+async fn passes_at(scenario: &str, time_scale: &str) -> String {
+    let output = inject(&[scenario, "--at", "sandbox", "--yes", "--time-scale", time_scale]).await;
     let text = String::from_utf8(output.stdout).unwrap();
     let wrong = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{text}\n{wrong}");
@@ -40,6 +44,14 @@ async fn a_crash_loop_is_a_persons_with_what_the_container_wrote_last() {
 async fn a_failed_node_is_replaced_and_what_moves_stands_back() {
     let text = passes("node-failure").await;
     assert!(text.contains("joined since: node-4"), "{text}");
+}
+
+/// Two hours are 90 seconds here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_met_by_more_pods_and_in_its_time_there_are_as_few_as_before() {
+    let text = passes_at("high-latency", "80").await;
+    assert!(text.contains("scale deployment/inference of samosachaat-prod from 1 to 3 replicas"), "{text}");
+    assert!(text.contains("after 2h it is put back, and that ends as recovered"), "{text}");
 }
 
 #[tokio::test]

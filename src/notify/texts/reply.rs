@@ -70,8 +70,12 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
             thread.note("⚪", &format!("{} needs nothing any more: {}.", thread.target(*leg), plain(why))),
         ),
         Event::StepBegan { leg, step } => Some(thread.step_began(*leg, *step)),
-        Event::Diagnosed { answers: found, .. } => {
-            let mut lines = vec!["🔎 *Looked further*".to_owned()];
+        Event::Diagnosed { about, answers: found, .. } => {
+            let title = match about.as_str() {
+                "" => "🔎 *Looked further*".to_owned(),
+                about => format!("🔎 *Looked further*: {}", plain(about)),
+            };
+            let mut lines = vec![title];
             lines.extend(answers(found));
             let draft = Draft::new("Looked further").section(&lines);
             Some(samples(draft, found).message())

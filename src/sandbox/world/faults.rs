@@ -1,5 +1,7 @@
 //! What breaks the inference service and the database, and what can be seen of that.
 
+use std::time::Duration;
+
 use crate::clock;
 use crate::sandbox::cluster::Model;
 use crate::sandbox::services::database;
@@ -11,6 +13,14 @@ impl World {
     /// in each, make a queue, and every answer takes longer. 0 ends it.
     pub fn flood(&self, clients: u32) {
         self.shared.change(|state| state.services.load.clients = clients);
+    }
+
+    /// The slowest hundredth of a service's answers of the last five minutes took this many seconds or longer; none without an answer.
+    #[must_use]
+    pub fn p99(&self, service: &str) -> Option<f64> {
+        let state = self.shared.lock();
+        let window = state.pace.real(Duration::from_mins(5));
+        state.services.quantile(service, 0.99, clock::now(), window)
     }
 
     /// The model that the processes of the inference service hold from now on, new ones, too, unless `DEFAULT_MODEL_TAG` stands in their

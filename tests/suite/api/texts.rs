@@ -132,7 +132,7 @@ fn every_other_event_has_its_line() {
         Event::LegSkipped { leg: 1, why: says("pool_errors no longer shows app=auth") },
         Event::StepBegan { leg: 0, step: 1 },
         Event::StepSkipped { leg: 0, step: 1, why: says("its condition does not hold"), answers: Vec::new() },
-        Event::Diagnosed { leg: 0, step: 0, answers: Vec::new() },
+        Event::Diagnosed { leg: 0, step: 0, about: says("what is missing"), answers: Vec::new() },
         Event::PlanFailed {
             leg: 0,
             step: 0,

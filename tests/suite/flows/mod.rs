@@ -3,6 +3,7 @@
 
 mod asking;
 mod guards;
+mod high_latency;
 mod node_failure;
 mod outcomes;
 mod owners;

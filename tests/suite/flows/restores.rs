@@ -48,7 +48,7 @@ async fn with_five_pods(more: &str) -> Flow {
 
 impl Flow {
     /// Waits for the incident that puts something back, and for its end.
-    async fn restore(&self) -> Value {
+    pub(super) async fn restore(&self) -> Value {
         let waited = async {
             loop {
                 if let Some(id) = self.incidents().await.into_iter().nth(1) {
@@ -62,7 +62,7 @@ impl Flow {
         self.end_of(&id).await
     }
 
-    async fn changes(&self) -> Vec<Value> {
+    pub(super) async fn changes(&self) -> Vec<Value> {
         self.get("/changes").await["changes"].as_array().unwrap().clone()
     }
 }
