@@ -73,6 +73,8 @@ pub const WEBHOOK_TOKEN: &str = "sandbox-webhook-token";
 pub const API_TOKEN: &str = "sandbox-api-token";
 /// Where the sandbox's people read.
 pub const CHANNEL: &str = "#oncall";
+/// Nothing is there: it is never asked, and only people would go there.
+pub const GRAFANA: &str = "https://grafana.samosachaat.art";
 
 impl Stage {
     /// Starts the sandbox, and writes the daemon's files; the daemon itself is not running yet.
@@ -266,6 +268,7 @@ impl Stage {
              kubernetes: {{kubeconfig: kubeconfig}}\n\
              loki: {{url: \"{loki}\"}}\n\
              prometheus: {{url: \"{prometheus}\"}}\n\
+             grafana: {{url: \"{GRAFANA}\", loki: loki, prometheus: prometheus}}\n\
              http: {{allow: [{allow}], ca_file: ca.pem}}\n\
              slack: {{url: \"{slack}\", token_file: slack-token, channel: \"{CHANNEL}\"}}\n\
              vars: {{namespace: {NAMESPACE}, oncall_channel: \"{CHANNEL}\"{addresses}, public_host: {HOST}, public_address: \"{front}\"}}\n\

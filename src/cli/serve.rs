@@ -146,6 +146,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         eyes,
         hands: Hands::new(kubernetes.clone()),
         policy: Arc::clone(&policy),
+        grafana: config.grafana.clone(),
         approval_within: config.approval_within / config.time_scale.max(1),
         owner: format!("{}-{}", std::process::id(), crate::clock::now().as_microsecond()),
         metrics,

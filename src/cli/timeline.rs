@@ -183,7 +183,10 @@ impl Told {
                 "stand back",
                 format!("behind {runbook} (incident {behind}); looks again at {}", clock(*until)),
             ),
-            Event::Confirmed { found, answers } => Self::found("confirm", *found, Tone::Plain, answers),
+            Event::Confirmed { found, answers, links } => {
+                let links = links.iter().map(|link| detail(format!("{}: {}", link.title, link.url)));
+                Self::found("confirm", *found, Tone::Plain, answers).with(links)
+            }
             Event::LegsChosen { legs } => {
                 let text = count(legs.len() as u64, "target", "targets, one after the other");
                 Self::new(Tone::Plain, "targets", text).with(legs.iter().map(leg))

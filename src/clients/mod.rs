@@ -6,6 +6,7 @@
 
 pub mod alertmanager;
 mod error;
+pub mod grafana;
 pub mod http;
 pub mod kubernetes;
 pub mod loki;

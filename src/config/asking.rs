@@ -5,6 +5,7 @@ use std::io::Read as _;
 use super::read::{section, url};
 use super::secrets::Secrets;
 use super::{Config, Http};
+use crate::clients::grafana::Grafana;
 use crate::clients::http::{Allowed, Origin, Policy, Trust};
 use crate::clients::prometheus::Settings;
 use crate::runbook::load::Objection;
@@ -28,6 +29,29 @@ pub(super) fn prometheus(
     let bearer = secrets.token(&mut fields, PROMETHEUS_TOKEN, faults).secret();
     fields.end(faults);
     Some(Settings { tenant, bearer, ..Settings::new(address?) })
+}
+
+/// For people: it is never asked.
+pub(super) fn grafana(field: Option<Field<'_>>, faults: &mut Faults) -> Option<Grafana> {
+    let mut fields = Fields::of(field?.node, "`grafana`", faults)?;
+    let example = "https://grafana.example.org";
+    let address =
+        fields.need("url", &format!("url: {example}")).and_then(|field| url(field, example, faults));
+    let mut uid = |name| {
+        let field = fields.get(name)?;
+        let uid = field.string(faults)?;
+        // Source: <https://grafana.com/docs/grafana/latest/developers/http_api/data_source/>: at most 40 characters.
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !(1..=40).contains(&uid.len()) || !uid.bytes().all(fits) {
+            let hint = "it stands in the address of the data source's page, after /datasources/edit/";
+            field.wrong("expected the uid of a data source", Some(hint.to_owned()), faults);
+            return None;
+        }
+        Some(uid)
+    };
+    let (loki, prometheus) = (uid("loki"), uid("prometheus"));
+    fields.end(faults);
+    Some(Grafana { url: address?, loki, prometheus })
 }
 
 pub(super) fn http(field: Option<Field<'_>>, secrets: &Secrets<'_>, faults: &mut Faults) -> Http {

@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::clients::grafana::Grafana;
 use crate::clients::{Secret, alertmanager, http, kubernetes, loki, prometheus, slack};
 use crate::guard::Policy;
 use crate::runbook::{Mode, Rate};
@@ -45,6 +46,8 @@ pub struct Config {
     pub loki: loki::Settings,
     /// Where metrics are asked for; none: no runbook may ask for any.
     pub prometheus: Option<prometheus::Settings>,
+    /// Where people look for themselves; none: no links to Explore.
+    pub grafana: Option<Grafana>,
     /// The services that `http` and `tls` probes may ask.
     pub http: Http,
     /// Where it is asked what fires; none: only the webhook tells.
@@ -141,6 +144,7 @@ impl Default for Config {
             kubernetes: kubernetes::Settings::default(),
             loki: loki::Settings::new("http://127.0.0.1:3100"),
             prometheus: None,
+            grafana: None,
             http: Http::default(),
             alertmanager: None,
             slack: None,

@@ -59,6 +59,7 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     kubernetes(&mut config.kubernetes, fields.get("kubernetes"), secrets, faults);
     loki(&mut config.loki, fields.get("loki"), secrets, faults);
     config.prometheus = asking::prometheus(fields.get("prometheus"), secrets, faults);
+    config.grafana = asking::grafana(fields.get("grafana"), faults);
     config.http = asking::http(fields.get("http"), secrets, faults);
     config.alertmanager = alertmanager(fields.get("alertmanager"), secrets, faults);
     config.slack = slack(fields.get("slack"), secrets, faults);

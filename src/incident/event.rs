@@ -71,6 +71,9 @@ pub enum Event {
         found: Found,
         /// Each probe's answer.
         answers: Vec<Evidence>,
+        /// Where a person sees it for themselves.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        links: Vec<Link>,
     },
     /// The targets, most affected first.
     LegsChosen {
@@ -315,6 +318,15 @@ pub struct Opened {
     /// It puts back what an earlier incident changed for a while. Its alerts are that incident's, for its probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
+}
+
+/// An address for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// What is there.
+    pub title: String,
+    /// Where.
+    pub url: String,
 }
 
 /// What an incident puts back. Which fields those are says the ledger, at the moment at which it is asked.

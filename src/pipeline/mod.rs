@@ -4,6 +4,7 @@
 //! The pipeline never decides by itself what comes next ([`crate::incident::decide()`] does) and never acts without
 //! a permit ([`crate::store::Store::commit_effect`] hands it out).
 
+mod links;
 mod perform;
 pub mod reconcile;
 mod restore;
@@ -22,6 +23,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 pub use shelf::Shelf;
 
 use crate::act::Hands;
+use crate::clients::grafana::Grafana;
 use crate::clock;
 use crate::guard::Policy;
 use crate::incident::{Event, Incident, IncidentId, Moment, Next, decide};
@@ -50,6 +52,8 @@ pub struct Pipeline {
     pub hands: Hands,
     /// What the operator allows.
     pub policy: Arc<Policy>,
+    /// Where people look for themselves.
+    pub grafana: Option<Grafana>,
     /// For how long a person may approve a plan.
     pub approval_within: Duration,
     /// Names this process as the owner of its incidents.
@@ -294,7 +298,7 @@ impl Pipeline {
             }
             Event::EffectCompleted { saw, .. } => info!(runbook, "The effect is complete: {saw}"),
             Event::StepEnded { result, why, .. } => info!(runbook, ?result, "The step has ended: {why}"),
-            Event::Confirmed { found, answers } => {
+            Event::Confirmed { found, answers, .. } => {
                 let saw: Vec<&str> = answers.iter().map(|answer| answer.saw.as_str()).collect();
                 info!(runbook, ?found, "Confirm: {}", saw.join("; "));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::info;
 
-use super::{Left, Pipeline, restore, targets};
+use super::{Left, Pipeline, links, restore, targets};
 use crate::act::{Followed, STICKS_AFTER, Wish};
 use crate::clock;
 use crate::guard::{self, Question};
@@ -37,7 +37,11 @@ impl Pipeline {
             Next::Confirm if incident.opened.restore.is_some() => Some(self.confirm_restore(incident).await?),
             Next::Confirm => {
                 let (found, answers) = self.eyes.confirm(incident, runbook).await;
-                Some(Event::Confirmed { found, answers })
+                // Said once: afterwards it is about single targets.
+                let first = found == Found::Holds && incident.legs.is_empty();
+                let links = || links::of(self.grafana.as_ref(), incident, runbook, &answers, clock::now());
+                let links = if first { links() } else { Vec::new() };
+                Some(Event::Confirmed { found, answers, links })
             }
             Next::ChooseLegs if let Some(restore) = &incident.opened.restore => {
                 Some(Event::LegsChosen { legs: vec![restore.leg.clone()] })

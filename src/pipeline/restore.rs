@@ -196,7 +196,7 @@ impl Pipeline {
             window: None,
         };
         let found = if holds { Found::Holds } else { Found::Fails };
-        Ok(Event::Confirmed { found, answers: vec![answer] })
+        Ok(Event::Confirmed { found, answers: vec![answer], links: Vec::new() })
     }
 
     /// How the fields are put back, or changed again; or that they are no longer ours to put back.

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod field;
+mod links;
 pub mod load;
 mod names;
 mod probe;
@@ -31,6 +32,7 @@ use crate::alert::{Labels, Matcher};
 
 pub use alerts::{AlertState, AlertsProbe, MatcherTemplate};
 pub use field::Field;
+pub use links::{LinkTemplate, LinkTo};
 pub use probe::{
     AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, Figures,
     HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, PrometheusProbe,
@@ -121,6 +123,8 @@ pub struct Runbook {
     pub limits: Limits,
     /// Who is told.
     pub escalate: Escalate,
+    /// Where people find more.
+    pub links: Vec<LinkTemplate>,
     /// The `vars:` of the configuration that its placeholders name.
     pub vars: BTreeMap<String, String>,
     /// Every duration is divided by it; 1 but for the demonstration and the tests.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::links::links;
 use super::names::{Names, Scope, is_label, is_name};
 use super::probes::{CountBy, Known, probes};
 use super::steps::{About, expect_known, steps};
@@ -141,6 +142,7 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         Some(field) => escalate(field, names, faults),
         None => Some(Escalate::default()),
     };
+    let links = fields.get("links").map_or_else(Vec::new, |field| links(field, names, faults));
     fields.end(faults);
     if faults.count() > before {
         return draft;
@@ -164,6 +166,7 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
             steps: steps?,
             limits: limits?,
             escalate: escalate?,
+            links,
             vars: names.used.clone(),
             time_scale: scale,
         })

@@ -108,7 +108,7 @@ fn incident(runbook: &Runbook, labels: &[(&str, &str); 3]) -> Incident {
     let legs = vec![Leg { target, each: std::collections::BTreeMap::new(), figure: 1.0 }];
     let events = [
         Event::Opened(opened),
-        Event::Confirmed { found: Found::Holds, answers: Vec::new() },
+        Event::Confirmed { found: Found::Holds, answers: Vec::new(), links: Vec::new() },
         Event::LegsChosen { legs },
     ];
     let events: Vec<Recorded> =

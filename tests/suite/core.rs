@@ -88,6 +88,7 @@ fn runbook(name: &str, mode: Mode, steps: usize, expects: bool) -> Runbook {
             cooldown: Duration::from_secs(900),
             rate: Rate { count: 3, per: Duration::from_secs(3_600) },
         },
+        links: Vec::new(),
         escalate: Escalate::default(),
         vars: BTreeMap::new(),
         time_scale: 1,
@@ -264,7 +265,11 @@ impl World<'_> {
                 let unknown = Evidence::unknown("ledger", String::new(), String::new());
                 self.append(
                     index,
-                    Event::Confirmed { found, answers: vec![Evidence { verdict, ..unknown }] },
+                    Event::Confirmed {
+                        found,
+                        answers: vec![Evidence { verdict, ..unknown }],
+                        links: Vec::new(),
+                    },
                 );
             }
             Next::ChooseLegs if let Some(restore) = &incident.opened.restore => {
@@ -272,7 +277,7 @@ impl World<'_> {
             }
             Next::Confirm => {
                 let (found, answers) = self.evidence();
-                self.append(index, Event::Confirmed { found, answers });
+                self.append(index, Event::Confirmed { found, answers, links: Vec::new() });
             }
             Next::ChooseLegs => {
                 let target = |name: &str| Target {
@@ -937,7 +942,7 @@ fn evidence_is_as_old_as_the_window_that_was_looked_at() {
         window,
         ..Evidence::unknown("pool", String::new(), String::new())
     };
-    let confirmed = Event::Confirmed { found: Found::Holds, answers: vec![evidence] };
+    let confirmed = Event::Confirmed { found: Found::Holds, answers: vec![evidence], links: Vec::new() };
     let journal = [
         Recorded { seq: 1, at: asked, event: Event::Opened(opened) },
         Recorded { seq: 2, at: answered, event: confirmed },

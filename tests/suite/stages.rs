@@ -101,7 +101,7 @@ impl Set {
         let legs = vec![Leg { target: target(), each, figure: 40.0 }];
         let events = [
             Event::Opened(opened),
-            Event::Confirmed { found: Found::Holds, answers: Vec::new() },
+            Event::Confirmed { found: Found::Holds, answers: Vec::new(), links: Vec::new() },
             Event::LegsChosen { legs },
         ];
         let events: Vec<Recorded> =

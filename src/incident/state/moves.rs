@@ -65,7 +65,7 @@ impl Incident {
                 | Stage::Begin { .. }
                 | Stage::Planned(_)
                 | Stage::NotDone { .. }),
-                Event::Confirmed { found, answers },
+                Event::Confirmed { found, answers, .. },
             ) => {
                 self.evidence = answers;
                 self.confirmed(stage, found, at)
@@ -83,7 +83,7 @@ impl Incident {
                 self.approved = None;
                 Stage::StoodBack { until }
             }
-            (Stage::StepEnded { .. }, Event::Confirmed { found, answers }) if self.unseen => {
+            (Stage::StepEnded { .. }, Event::Confirmed { found, answers, .. }) if self.unseen => {
                 self.evidence = answers;
                 self.step = 0;
                 self.confirmed(stage_for_all(at), found, at)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::lasting;
-use super::markup::{Draft, brief, code, plain, time, took, until};
+use super::markup::{Draft, brief, code, link, plain, time, took, until};
 use super::words::{answers, change, count_of, done, next, object, plan_of, standing, touches};
 use crate::clients::slack::Message;
 use crate::incident::event::Found;
@@ -34,6 +34,7 @@ pub fn head(incident: &Incident, history: &[Recorded]) -> Message {
         lines.extend(answers(evidence));
         draft = draft.section(&lines);
     }
+    draft = draft.section(&links(history));
     draft = draft.section(&targets(incident, history)).section(&now(incident, history));
     draft.context(&small_print(incident)).message()
 }
@@ -93,10 +94,19 @@ fn summary(incident: &Incident) -> Option<String> {
 /// What began it all: the answers that held first. Later ones are about single targets, or come after the cure.
 fn found<'a>(incident: &'a Incident, history: &'a [Recorded]) -> &'a [Evidence] {
     let held = history.iter().find_map(|recorded| match &recorded.event {
-        Event::Confirmed { found: Found::Holds, answers } => Some(answers.as_slice()),
+        Event::Confirmed { found: Found::Holds, answers, .. } => Some(answers.as_slice()),
         _ => None,
     });
     held.unwrap_or(&incident.evidence)
+}
+
+/// Where the reader sees it for themselves: the dashboards, and the queries that confirmed.
+fn links(history: &[Recorded]) -> Vec<String> {
+    let all = history.iter().find_map(|recorded| match &recorded.event {
+        Event::Confirmed { links, .. } if !links.is_empty() => Some(links),
+        _ => None,
+    });
+    all.into_iter().flatten().map(|to| format!("🔗 {}", link(&to.url, &to.title))).collect()
 }
 
 /// A line for each target: what was done there, or would be.

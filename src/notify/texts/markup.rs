@@ -91,6 +91,23 @@ fn harmless(character: char) -> Option<char> {
     }
 }
 
+/// A link. The address comes from us or from the runbook, and what a value could put into it is percent-encoded; whatever would end the markup is so
+/// here, too.
+pub(super) fn link(url: &str, title: &str) -> String {
+    let mut address = String::with_capacity(url.len());
+    for character in url.chars().filter_map(harmless) {
+        match character {
+            '<' => address.push_str("%3C"),
+            '>' => address.push_str("%3E"),
+            '|' => address.push_str("%7C"),
+            ' ' => address.push_str("%20"),
+            '&' => address.push_str("&amp;"),
+            other => address.push(other),
+        }
+    }
+    format!("<{address}|{}>", brief(title).replace('|', "/"))
+}
+
 /// A moment in the reader's own time zone.
 pub(super) fn time(at: Timestamp) -> String {
     format!("<!date^{}^{{time_secs}}|{}>", at.as_second(), iso(at))

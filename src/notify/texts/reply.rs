@@ -64,7 +64,7 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
         Event::StoodBack { behind, runbook, until: again } => {
             thread.stood_back(behind.as_str(), runbook, *again)
         }
-        Event::Confirmed { found, answers } => thread.confirmed(*found, answers),
+        Event::Confirmed { found, answers, .. } => thread.confirmed(*found, answers),
         Event::LegsChosen { legs } => chosen(legs),
         Event::LegSkipped { leg, why } => Some(
             thread.note("⚪", &format!("{} needs nothing any more: {}.", thread.target(*leg), plain(why))),

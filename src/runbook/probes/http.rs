@@ -34,7 +34,13 @@ pub(super) fn http(
     Some(probe)
 }
 
-fn url(field: Field<'_>, scope: Scope, names: &mut Names<'_>, faults: &mut Faults) -> Option<UrlTemplate> {
+/// An address, with placeholders that are known where it stands.
+pub(in super::super) fn url(
+    field: Field<'_>,
+    scope: Scope,
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> Option<UrlTemplate> {
     let scalar = field.text(faults)?;
     match UrlTemplate::parse(&scalar.text) {
         Ok(url) => {

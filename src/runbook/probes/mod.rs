@@ -11,6 +11,8 @@ mod verification;
 
 use std::time::Duration;
 
+pub(super) use http::url as address;
+
 use super::names::{Names, Scope, is_name};
 use super::{DAY, Figures, Named, Probe, Template, Threshold};
 use crate::yaml::{Faults, Field, Fields, Value, parse_duration};

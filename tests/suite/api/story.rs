@@ -108,6 +108,7 @@ pub(super) fn planned() -> Vec<(f64, Event)> {
             Event::Confirmed {
                 found: Found::Holds,
                 answers: vec![evidence(Verdict::Holds, "web 42, auth 3 lines in 5m; at least 5")],
+                links: Vec::new(),
             },
         ),
         (1.3, Event::LegsChosen { legs: vec![leg] }),
@@ -147,6 +148,7 @@ pub(super) fn whole() -> Vec<(f64, Event)> {
             samples: Vec::new(),
             ..evidence(Verdict::Holds, "web 51 lines in 5m; at least 5")
         }],
+        links: Vec::new(),
     };
     let mut events = planned();
     events.extend([

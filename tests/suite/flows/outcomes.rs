@@ -23,6 +23,19 @@ async fn recovered_by_a_restart_from_a_real_fault_to_the_slack_thread() {
         })
         .await;
     assert!(told, "{:#?}", flow.world().slack_threads());
+    // The very query that confirmed is one click away, and so is the dashboard.
+    let links = &events(&view, "confirmed").next().unwrap()["links"];
+    let titles: Vec<&str> =
+        links.as_array().unwrap().iter().filter_map(|link| link["title"].as_str()).collect();
+    assert_eq!(titles, ["pool_errors in Explore", "Application Performance"]);
+    let explore = reqwest::Url::parse(links[0]["url"].as_str().unwrap()).unwrap();
+    let panes = explore.query_pairs().find(|(name, _)| name == "panes").unwrap().1.into_owned();
+    assert!(panes.contains(r#"namespace=\"samosachaat-prod\", app=~\"auth|chat-api\"} | json"#), "{panes}");
+    let head = flow.world().slack_threads()[0].head.blocks.to_string();
+    assert!(
+        head.contains("|pool_errors in Explore>") && head.contains("|Application Performance>"),
+        "{head}"
+    );
     let replies = flow.world().slack_threads().remove(0).replies;
     assert!(replies.iter().all(|reply| !reply.broadcast), "nobody is called for what has recovered");
 }

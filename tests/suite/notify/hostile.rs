@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use regex::Regex;
 use runbookd::clients::slack::Message;
-use runbookd::incident::Recorded;
+use runbookd::incident::event::Link;
+use runbookd::incident::{Event, Recorded};
 use runbookd::notify::transcript::transcript;
 use serde_json::Value;
 
@@ -100,9 +101,11 @@ fn word() -> impl Strategy<Value = String> {
     prop::collection::vec(fragment, 0..4).prop_map(|fragments| fragments.concat())
 }
 
-/// The only markup of Slack's that we write.
-static OURS: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"<!date\^-?\d+\^\{time_secs\}\|[-0-9TZ:]+>").unwrap());
+/// The only markup of Slack's that we write: moments, and links to where the operator says.
+static OURS: LazyLock<Regex> = LazyLock::new(|| {
+    let link = r"<https://grafana\.example\.org/[^<>|\s]*\|[^<>|]*>";
+    Regex::new(&format!(r"<!date\^-?\d+\^\{{time_secs\}}\|[-0-9TZ:]+>|{link}")).unwrap()
+});
 
 fn check(message: &Message) {
     let mut total = 0;
@@ -172,6 +175,36 @@ proptest! {
             prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\n'));
         }
     }
+}
+
+fn with_links(links: Vec<Link>) -> Story {
+    let Event::Confirmed { found, answers, .. } = stories::confirmed() else { unreachable!() };
+    Story::new(stories::opened()).and(1.0, Event::Confirmed { found, answers, links })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_link_leads_elsewhere_or_leaves_its_place(words in prop::collection::vec((word(), word()), 1..10)) {
+        let link = |(title, rest): &(String, String)| {
+            Link { title: title.clone(), url: format!("https://grafana.example.org/{rest}") }
+        };
+        with_links(words.iter().map(link).collect()).thread().iter().for_each(check);
+    }
+}
+
+#[test]
+fn a_link_is_one_and_says_where_it_leads() {
+    let explore = "https://grafana.example.org/explore?schemaVersion=1&panes=%7B%22a%22%3A1%7D&orgId=1";
+    let link = |title: &str, url: &str| Link { title: title.to_owned(), url: url.to_owned() };
+    let links = vec![
+        link("pool_errors in Explore", explore),
+        link("Node Health", "https://grafana.example.org/dashboards?query=Node+Health"),
+    ];
+    let head = with_links(links).thread().remove(0).blocks.to_string();
+    let escaped = explore.replace('&', "&amp;");
+    assert!(head.contains(&format!("🔗 <{escaped}|pool_errors in Explore>\\n🔗 <https://")), "{head}");
 }
 
 #[test]

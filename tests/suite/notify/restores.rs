@@ -102,7 +102,7 @@ fn its_time_has_come() -> Story {
         ..Evidence::unknown("ledger", String::new(), String::new())
     };
     Story::new(Opened { runbook: RESTORE.to_owned(), restore: Some(restore), ..opened() })
-        .and(0.1, Event::Confirmed { found: Found::Holds, answers: vec![ledger] })
+        .and(0.1, Event::Confirmed { found: Found::Holds, answers: vec![ledger], links: Vec::new() })
         .and(0.2, Event::LegsChosen { legs: vec![leg] })
 }
 

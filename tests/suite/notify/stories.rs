@@ -142,13 +142,13 @@ pub(super) fn pool_errors(verdict: Verdict, saw: &str) -> Evidence {
 
 pub(super) fn confirmed() -> Event {
     let answers = vec![pool_errors(Verdict::Holds, "chat-api 42, auth 3 lines in 5m; at least 5")];
-    Event::Confirmed { found: Found::Holds, answers }
+    Event::Confirmed { found: Found::Holds, answers, links: Vec::new() }
 }
 
 pub(super) fn loki_down() -> Event {
     let why = "Loki could not be asked: query Loki: unreachable (tcp connect error: Connection refused)";
     let answers = vec![Evidence::unknown("pool_errors", QUERY.to_owned(), why.to_owned())];
-    Event::Confirmed { found: Found::Unknown, answers }
+    Event::Confirmed { found: Found::Unknown, answers, links: Vec::new() }
 }
 
 pub(super) fn target(name: &str) -> Target {
@@ -294,6 +294,7 @@ pub(super) fn two_targets() -> Story {
     let again = Event::Confirmed {
         found: Found::Fails,
         answers: vec![pool_errors(Verdict::Fails, "no such line in 5m; at least 5")],
+        links: Vec::new(),
     };
     Story::new(Opened { truncated: 3, ..opened() })
         .and(1.2, confirmed())
