@@ -185,7 +185,8 @@ pub(super) fn eyes(config: &Config, kubernetes: Kubernetes) -> anyhow::Result<Ey
     Ok(Eyes::new(Loki::new(&config.loki)?, kubernetes)
         .with_http(Http::trusting(http::Policy::new(config.http.allowed.clone()), config.http.trust.clone()))
         .with_prometheus(config.prometheus.as_ref().map(Prometheus::new).transpose()?)
-        .with_alertmanager(alertmanager.transpose()?))
+        .with_alertmanager(alertmanager.transpose()?)
+        .with_exec(&config.exec))
 }
 
 fn metrics(runbooks: &[Arc<Runbook>]) -> anyhow::Result<Metrics> {

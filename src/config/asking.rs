@@ -8,8 +8,9 @@ use super::{Config, Http};
 use crate::clients::grafana::Grafana;
 use crate::clients::http::{Allowed, Origin, Policy, Trust};
 use crate::clients::prometheus::Settings;
+use crate::runbook::exec::{argv, written};
 use crate::runbook::load::Objection;
-use crate::runbook::{Probe, UrlTemplate};
+use crate::runbook::{ExecProbe, Probe, UrlTemplate};
 use crate::yaml::{Faults, Field, Fields};
 
 /// No file of certificates is longer: the system's own has about 200 KiB.
@@ -73,6 +74,15 @@ pub(super) fn http(field: Option<Field<'_>>, secrets: &Secrets<'_>, faults: &mut
     Http { allowed, trust: trust.unwrap_or_default() }
 }
 
+/// `exec:`, the programs that may be run in containers.
+pub(super) fn exec(field: Option<Field<'_>>, faults: &mut Faults) -> Vec<Vec<String>> {
+    let Some(mut fields) = section(field, "`exec`", faults) else { return Vec::new() };
+    let items = fields.get("allow").and_then(|field| field.list("allow: [[cat, /proc/net/tcp]]", faults));
+    let allowed = items.unwrap_or_default().into_iter().filter_map(|item| argv(item, faults)).collect();
+    fields.end(faults);
+    allowed
+}
+
 fn trust(field: Field<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Trust> {
     let path = secrets.folder.join(field.string(faults)?);
     let mut text = Vec::new();
@@ -109,6 +119,7 @@ impl Config {
                         .to_owned(),
                 hint: "add `alertmanager: {url: http://alertmanager:9093, receiver: runbookd}` to the configuration".to_owned(),
             }),
+            Probe::Exec(probe) => self.may_not_run(probe),
             Probe::Http(probe) => self.may_not_ask(&probe.url),
             Probe::Tls(probe) => self.may_not_ask(&probe.address),
             Probe::Prometheus(_)
@@ -124,6 +135,19 @@ impl Config {
             // Its checks were looked at where they stand.
             | Probe::Verification(_) => None,
         }
+    }
+
+    fn may_not_run(&self, probe: &ExecProbe) -> Option<Objection> {
+        let argvs = probe.what.argvs();
+        let missing: Vec<_> =
+            argvs.iter().filter(|argv| !self.exec.contains(argv)).map(|argv| written(argv)).collect();
+        (!missing.is_empty()).then(|| Objection {
+            message: format!(
+                "the probe runs {} in containers, which the configuration does not allow; expected what it lists, word for word",
+                missing.join(" and ")
+            ),
+            hint: format!("add `exec: {{allow: [{}]}}` to the configuration", missing.join(", ")),
+        })
     }
 
     fn may_not_ask(&self, url: &UrlTemplate) -> Option<Objection> {

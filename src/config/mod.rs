@@ -50,6 +50,8 @@ pub struct Config {
     pub grafana: Option<Grafana>,
     /// The services that `http` and `tls` probes may ask.
     pub http: Http,
+    /// The programs that `exec` and `connections` probes may run in containers, word for word.
+    pub exec: Vec<Vec<String>>,
     /// Where it is asked what fires; none: only the webhook tells.
     pub alertmanager: Option<Alertmanager>,
     /// Where people are told; none: only the journal.
@@ -146,6 +148,7 @@ impl Default for Config {
             prometheus: None,
             grafana: None,
             http: Http::default(),
+            exec: Vec::new(),
             alertmanager: None,
             slack: None,
             log: Log { format: Format::Text, level: "info".to_owned() },

@@ -61,6 +61,7 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     config.prometheus = asking::prometheus(fields.get("prometheus"), secrets, faults);
     config.grafana = asking::grafana(fields.get("grafana"), faults);
     config.http = asking::http(fields.get("http"), secrets, faults);
+    config.exec = asking::exec(fields.get("exec"), faults);
     config.alertmanager = alertmanager(fields.get("alertmanager"), secrets, faults);
     config.slack = slack(fields.get("slack"), secrets, faults);
     log(&mut config.log, fields.get("log"), faults);

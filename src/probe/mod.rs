@@ -2,6 +2,7 @@
 //! that could not be asked is unknown.
 
 mod alerts;
+pub mod exec;
 pub mod field;
 mod http;
 mod logs;
@@ -13,10 +14,12 @@ mod pods;
 mod prometheus;
 mod rollout;
 mod rollouts;
+mod sockets;
 mod tls;
 mod verification;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -50,6 +53,8 @@ pub struct Eyes {
     http: Http,
     prometheus: Option<Prometheus>,
     alertmanager: Option<Alertmanager>,
+    /// What may be run in containers.
+    exec: Arc<exec::Allowed>,
 }
 
 /// What a question is about: the moment, and the values of the placeholders.
@@ -148,7 +153,14 @@ impl Eyes {
     /// Eyes on these systems, and on no others.
     #[must_use]
     pub fn new(loki: Loki, kubernetes: Kubernetes) -> Self {
-        Self { loki, kubernetes, http: Http::new(Policy::default()), prometheus: None, alertmanager: None }
+        Self {
+            loki,
+            kubernetes,
+            http: Http::new(Policy::default()),
+            prometheus: None,
+            alertmanager: None,
+            exec: Arc::default(),
+        }
     }
 
     /// With eyes on the services that may be asked.
@@ -167,6 +179,12 @@ impl Eyes {
     #[must_use]
     pub fn with_alertmanager(self, alertmanager: Option<Alertmanager>) -> Self {
         Self { alertmanager, ..self }
+    }
+
+    /// Allowed to run these programs in containers, and no others.
+    #[must_use]
+    pub fn with_exec(self, allowed: &exec::Allowed) -> Self {
+        Self { exec: allowed.into(), ..self }
     }
 
     /// The object behind a pod, also behind one that is gone.
@@ -294,6 +312,10 @@ impl Eyes {
             }
             Probe::Tls(probe) => {
                 tls::ask(&self.http, scope, name, probe, look.threshold(probe.threshold)).await
+            }
+            Probe::Exec(probe) => {
+                let threshold = look.threshold(probe.threshold);
+                exec::ask(&self.kubernetes, &self.exec, scope, name, probe, threshold).await
             }
             Probe::Prometheus(probe) => {
                 let (threshold, since) = (look.threshold(probe.threshold), look.since);

@@ -205,6 +205,7 @@ mod tests {
             ready: true,
             succeeded: false,
             stopping: false,
+            first_container: Some("c".to_owned()),
             containers: vec![Container { name: "c".to_owned(), restarts: 0, waiting: None, ended: None }],
         }
     }

@@ -3,6 +3,7 @@
 //! Plain data. `load` reads them from YAML and knows where everything stood; nothing here does I/O but that.
 
 mod alerts;
+pub mod exec;
 mod field;
 mod links;
 pub mod load;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Labels, Matcher};
 
 pub use alerts::{AlertState, AlertsProbe, MatcherTemplate};
+pub use exec::ExecProbe;
 pub use field::Field;
 pub use links::{LinkTemplate, LinkTo};
 pub use probe::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AlertsProbe, Template, TlsProbe, UrlTemplate, Verification};
+use super::{AlertsProbe, ExecProbe, Template, TlsProbe, UrlTemplate, Verification};
 use crate::logql::LogQuery;
 use crate::promql::PromQuery;
 
@@ -39,6 +39,8 @@ pub enum Probe {
     Alerts(AlertsProbe),
     /// For how many days a certificate is still good.
     Tls(TlsProbe),
+    /// What a program in a container prints.
+    Exec(ExecProbe),
 }
 
 /// Counts the checks of a verification that fail.
@@ -80,6 +82,7 @@ impl Probe {
             | Self::Budgets(_)
             | Self::Autoscalers(_)
             | Self::Alerts(_)
+            | Self::Exec(_)
             | Self::Verification(_) => Figures::Whole,
         }
     }
@@ -101,6 +104,7 @@ impl Probe {
             | Self::Autoscalers(_)
             | Self::Alerts(_)
             | Self::Tls(_)
+            | Self::Exec(_)
             | Self::Http(_)
             | Self::Prometheus(_) => false,
         }
@@ -125,6 +129,7 @@ impl Probe {
             | Self::Autoscalers(_)
             | Self::Alerts(_)
             | Self::Tls(_)
+            | Self::Exec(_)
             | Self::Http(_) => Duration::ZERO,
         }
     }

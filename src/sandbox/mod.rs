@@ -23,6 +23,7 @@ mod services;
 mod slack;
 mod state;
 mod trouble;
+mod websocket;
 mod world;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::state::Shared;
 use super::trouble::System;
+use super::websocket::{self, Said};
 
 /// A larger body is refused with 413: the API server's own limit is 3 MiB, Loki's is 4.
 const BODY_LIMIT: usize = 4 << 20;
@@ -111,11 +112,18 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: String,
+    /// What is said over the websocket that this switches to.
+    pub(super) said: Option<Said>,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, content_type: &str, body: impl Into<String>) -> Self {
-        Self { status, headers: vec![("Content-Type", content_type.to_owned())], body: body.into() }
+        Self {
+            status,
+            headers: vec![("Content-Type", content_type.to_owned())],
+            body: body.into(),
+            said: None,
+        }
     }
 
     /// Plain text, as Go's `http.Error` sends it.
@@ -164,22 +172,23 @@ pub(super) async fn serve(system: System, pod: Option<String>, listener: TcpList
 pub(super) async fn converse(
     system: System,
     pod: Option<String>,
-    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     shared: Arc<Shared>,
 ) {
     let service = service_fn(move |request| handle(system, pod.clone(), Arc::clone(&shared), request));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(Duration::from_mins(1));
     // A connection that ends with an error is the client's business, or was cut on purpose.
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
 async fn handle(
     system: System,
     pod: Option<String>,
     shared: Arc<Shared>,
-    request: http::Request<Incoming>,
+    mut request: http::Request<Incoming>,
 ) -> Result<Response<Body>, Closed> {
+    let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let query = parts.uri.query().unwrap_or_default();
@@ -191,6 +200,9 @@ async fn handle(
     let write = is_write(&method, &full_path);
     let received = Received { method, path, query: pairs(query), headers: parts.headers, body, pod };
     match shared.reply(system, write, full_path, &received) {
+        Reply::Answer(Answer { said: Some(said), .. }) => {
+            Ok(websocket::answer(&received.headers, upgrade, said))
+        }
         Reply::Answer(answer) => Ok(response(answer)),
         Reply::Late(answer, by) => {
             tokio::time::sleep(by).await;

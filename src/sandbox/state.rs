@@ -67,6 +67,8 @@ pub(super) struct State {
     pub(super) doors: Doors,
     /// What the inference service wants to see in `X-Internal-API-Key`.
     pub(super) internal_key: Option<String>,
+    /// The services whose image holds nothing but their own program.
+    pub(super) bare_images: std::collections::BTreeSet<String>,
 }
 
 /// The state with what is needed to share it.
@@ -96,6 +98,7 @@ impl Shared {
             requests: VecDeque::new(),
             doors: Doors::new(),
             internal_key: None,
+            bare_images: std::collections::BTreeSet::new(),
             options,
         };
         state.doors.advance(&mut state.cluster);

@@ -146,6 +146,7 @@ const KUBERNETES_READS: &[&str] = &[
     "quotas",
     "autoscalers_of",
     "deployments",
+    "exec",
     "history",
     "prepare_rollback",
     "pods",

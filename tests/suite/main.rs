@@ -14,6 +14,7 @@ mod core;
 mod crash;
 mod daemon;
 mod docs;
+mod exec;
 mod fields;
 mod flows;
 mod inject;

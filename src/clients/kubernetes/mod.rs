@@ -7,6 +7,7 @@ mod autoscalers;
 mod budgets;
 mod connect;
 mod events;
+mod exec;
 mod field_patch;
 mod history;
 mod keepers;
@@ -45,6 +46,7 @@ use crate::retry::Backoff;
 pub use autoscalers::Autoscaler;
 pub use budgets::Budget;
 pub use events::Event;
+pub use exec::Output;
 pub use field_patch::{FieldPatch, SetTo};
 pub use history::{History, Revision, Template};
 pub use keepers::{Keeper, Writer};
@@ -301,6 +303,11 @@ fn refused(call: &str, status: StatusCode, headers: &http::HeaderMap, body: &[u8
         error = CallError::new(call, Reason::Conflict, "somebody else changed it at the same moment");
     }
     error
+}
+
+/// The error that a status is whose text has been read already.
+fn refused_with(call: &str, status: StatusCode, said: &str) -> CallError {
+    CallError::of_answer(call, status, &http::HeaderMap::new(), said)
 }
 
 /// A 422 can quote the whole object, with the values of its environment variables: that part goes.

@@ -54,6 +54,8 @@ pub struct Pod {
     pub ends_by: Option<Timestamp>,
     /// How long its processes get to end when it is asked to stop.
     pub grace: Duration,
+    /// The first of the containers that run all the time, in the order of its spec.
+    pub first_container: Option<String>,
     /// Its containers, those that run before the others first.
     pub containers: Vec<Container>,
 }
@@ -173,6 +175,11 @@ pub(super) fn read(pod: &core::Pod, sets: &Sets) -> Pod {
                 .unwrap_or(DEFAULT_GRACE),
         ),
         ends_by: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+        first_container: pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.containers.first())
+            .map(|container| container.name.clone()),
         containers: inits.iter().chain(others).map(container).collect(),
     }
 }
@@ -322,7 +329,7 @@ impl Kubernetes {
     }
 }
 
-fn checked_pod(call: &str, namespace: &str, name: &str) -> Result<(), CallError> {
+pub(super) fn checked_pod(call: &str, namespace: &str, name: &str) -> Result<(), CallError> {
     checked_namespace(call, namespace)?;
     if valid_name(name) {
         return Ok(());

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod cluster;
+mod exec;
 mod http;
 mod loki;
 mod objects;
@@ -18,7 +19,7 @@ use super::{DAY, Figures, Named, Probe, Template, Threshold};
 use crate::yaml::{Faults, Field, Fields, Value, parse_duration};
 
 /// The words that say what is asked.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 15] = [
     "loki",
     "prometheus",
     "http",
@@ -31,6 +32,8 @@ const KINDS: [&str; 13] = [
     "autoscalers",
     "alerts",
     "tls",
+    "exec",
+    "connections",
     "verification",
 ];
 
@@ -118,6 +121,8 @@ fn probe(
         }
         [("alerts", field)] => (alerts::alerts(*field, fields, scope, names, faults), CountBy::None),
         [("tls", field)] => (tls::tls(*field, fields, scope, names, faults), CountBy::None),
+        [("exec", field)] => exec::exec(*field, fields, scope, names, faults),
+        [("connections", field)] => exec::connections(*field, fields, scope, names, faults),
         [("rollouts", field)] => {
             (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
         }
@@ -180,6 +185,8 @@ fn no_window(question: &str, fields: &mut Fields<'_>, faults: &mut Faults) -> Op
     fields.refuse("window", &message, "remove it", faults);
     Some(None)
 }
+
+pub use exec::argv;
 
 /// How far a question looks back.
 pub(super) fn window(field: Field<'_>, scale: u32, faults: &mut Faults) -> Option<Duration> {

@@ -142,6 +142,11 @@ impl Pod {
         self.ready_since.is_some() && self.stopping_since.is_none() && !self.lost
     }
 
+    /// Whether its container's process runs, ready or not.
+    pub(in crate::sandbox) fn runs(&self) -> bool {
+        self.node.is_some() && !self.lost && (self.crashing.is_none() || self.ready_since.is_some())
+    }
+
     /// Its pool size, as its environment says; `SQLAlchemy`'s own default is 5.
     pub(in crate::sandbox) fn pool_size(&self) -> u32 {
         let env = self.template.pointer("/spec/containers/0/env").and_then(Value::as_array);

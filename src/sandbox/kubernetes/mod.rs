@@ -1,6 +1,7 @@
 //! The Kubernetes API server: the verbs and kinds that the clients use, and the real server's errors for all others.
 
 mod events;
+mod exec;
 mod patch;
 mod resource;
 mod selector;
@@ -101,6 +102,9 @@ fn serve(state: &mut State, received: &Received, target: &Target, now: Timestamp
             }
             // There are no kubelets to ask what runs now.
             Err(Failure::no_kubelet(name))
+        }
+        ("GET", Some(name), Some("exec")) if target.resource.plural == "pods" => {
+            exec::answer(state, received, target, name)
         }
         ("POST" | "PUT" | "PATCH" | "DELETE", _, None) => Err(Failure::method_not_allowed()),
         _ => Err(Failure::no_such_resource()),

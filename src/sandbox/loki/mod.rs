@@ -92,7 +92,7 @@ fn push(logs: &mut Logs, received: &Received) -> Answer {
             logs.push(&labels, at, line);
         }
     }
-    Answer { status: 204, headers: Vec::new(), body: String::new() }
+    Answer { status: 204, headers: Vec::new(), body: String::new(), said: None }
 }
 
 fn instant(logs: &Logs, asked: &Received, now: Timestamp) -> Result<Value, String> {

@@ -64,6 +64,9 @@ pub(super) fn room(pod: &Pod) -> u32 {
     pod.pool_size() + OVERFLOW
 }
 
+/// `/proc/net/tcp6` of a pod: nothing there speaks IPv6.
+pub(in crate::sandbox) const PROC_NET_TCP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+
 /// `/proc/net/tcp` of a pod: its listener, and its connections to the database, which is at 10.0.3.7.
 pub(in crate::sandbox) fn proc_net_tcp(pod: &Pod, connections: u32) -> String {
     let port = pod.template.pointer("/spec/containers/0/ports/0/containerPort");

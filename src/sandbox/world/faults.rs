@@ -68,6 +68,11 @@ impl World {
         self.shared.change(|state| state.services.max_connections = most);
     }
 
+    /// The image of a service holds its own program from now on, and nothing else: there is no `cat` to run in its containers.
+    pub fn strip_image(&self, service: &str) {
+        self.shared.change(|state| state.bare_images.insert(service.to_owned()));
+    }
+
     /// How many connections to the database a pod has open; none when there is no such pod.
     #[must_use]
     pub fn connections(&self, pod: &str) -> Option<u32> {
