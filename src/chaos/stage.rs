@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use crate::sandbox::{AlertmanagerTarget, HOST, NAMESPACE, Options, Sandbox, World};
+use crate::sandbox::{ACCESS_KEY, AlertmanagerTarget, DATABASE, HOST, NAMESPACE, Options, Sandbox, World};
 
 /// The runbooks as they are shipped: file name and text.
 pub const SHIPPED: [(&str, &str); 4] = [
@@ -242,6 +242,9 @@ impl Stage {
         std::fs::write(folder.join("webhook-token"), WEBHOOK_TOKEN)?;
         std::fs::write(self.api_token_file(), API_TOKEN)?;
         std::fs::write(folder.join("slack-token"), &Options::default().slack_token)?;
+        let credentials =
+            format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = sandbox-secret\n");
+        std::fs::write(folder.join("aws-credentials"), credentials)?;
         std::fs::write(self.config(), self.configuration())
     }
 
@@ -269,15 +272,18 @@ impl Stage {
              loki: {{url: \"{loki}\"}}\n\
              prometheus: {{url: \"{prometheus}\"}}\n\
              grafana: {{url: \"{GRAFANA}\", loki: loki, prometheus: prometheus}}\n\
+             aws: {{region: eu-central-1, endpoint: \"{rds}\", credentials_file: aws-credentials}}\n\
+             exec: {{allow: [[cat, /proc/net/tcp], [cat, /proc/net/tcp6]]}}\n\
              http: {{allow: [{allow}], ca_file: ca.pem}}\n\
              slack: {{url: \"{slack}\", token_file: slack-token, channel: \"{CHANNEL}\"}}\n\
-             vars: {{namespace: {NAMESPACE}, oncall_channel: \"{CHANNEL}\"{addresses}, public_host: {HOST}, public_address: \"{front}\"}}\n\
+             vars: {{namespace: {NAMESPACE}, oncall_channel: \"{CHANNEL}\"{addresses}, public_host: {HOST}, public_address: \"{front}\", database: {DATABASE}}}\n\
              time_scale: {time_scale}\n\
              {more}\n",
             port = self.port,
             journal = self.journal().display(),
             loki = self.sandbox.loki_url(),
             prometheus = self.sandbox.prometheus_url(),
+            rds = self.sandbox.rds_url(),
             allow = allow.join(", "),
             slack = self.sandbox.slack_url(),
         )

@@ -12,6 +12,7 @@ pub mod kubernetes;
 pub mod loki;
 pub mod prometheus;
 mod questions;
+pub mod rds;
 mod secret;
 mod server;
 pub mod slack;

@@ -3,6 +3,7 @@
 //! A secret is never written in the file: it comes from a file of its own or from the environment, and lives in a [`Secret`].
 
 mod asking;
+mod aws;
 mod read;
 mod secrets;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clients::grafana::Grafana;
-use crate::clients::{Secret, alertmanager, http, kubernetes, loki, prometheus, slack};
+use crate::clients::{Secret, alertmanager, http, kubernetes, loki, prometheus, rds, slack};
 use crate::guard::Policy;
 use crate::runbook::{Mode, Rate};
 use crate::telemetry::Format;
@@ -48,6 +49,8 @@ pub struct Config {
     pub prometheus: Option<prometheus::Settings>,
     /// Where people look for themselves; none: no links to Explore.
     pub grafana: Option<Grafana>,
+    /// Where it is asked how many connections a database takes; none: nothing whose bound is that may be done.
+    pub aws: Option<rds::Settings>,
     /// The services that `http` and `tls` probes may ask.
     pub http: Http,
     /// The programs that `exec` and `connections` probes may run in containers, word for word.
@@ -147,6 +150,7 @@ impl Default for Config {
             loki: loki::Settings::new("http://127.0.0.1:3100"),
             prometheus: None,
             grafana: None,
+            aws: None,
             http: Http::default(),
             exec: Vec::new(),
             alertmanager: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::asking;
+use super::aws;
 use super::secrets::{Found, Secrets};
 use super::{Alertmanager, Api, Config, Log, Purpose, Slack, Webhook};
 use crate::clients::{Secret, alertmanager, kubernetes, loki, slack};
@@ -60,6 +61,7 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     loki(&mut config.loki, fields.get("loki"), secrets, faults);
     config.prometheus = asking::prometheus(fields.get("prometheus"), secrets, faults);
     config.grafana = asking::grafana(fields.get("grafana"), faults);
+    config.aws = aws::aws(fields.get("aws"), secrets, faults);
     config.http = asking::http(fields.get("http"), secrets, faults);
     config.exec = asking::exec(fields.get("exec"), faults);
     config.alertmanager = alertmanager(fields.get("alertmanager"), secrets, faults);

@@ -18,6 +18,7 @@ mod load;
 mod loki;
 mod prometheus;
 mod quantity;
+mod rds;
 mod server;
 mod services;
 mod slack;
@@ -37,6 +38,7 @@ pub use alertmanager::AlertmanagerTarget;
 pub use cluster::{CrashCause, CrashFault, NAMESPACE, NodeFault, PodView};
 pub use front::{CertificateFault, HOST};
 pub use loki::LogLine;
+pub use rds::{ACCESS_KEY, DATABASE};
 pub use server::Request;
 pub use services::PoolFault;
 pub use slack::{Message, Thread};
@@ -95,6 +97,7 @@ struct Ports {
     slack: u16,
     alertmanager: u16,
     prometheus: u16,
+    rds: u16,
     services: BTreeMap<&'static str, u16>,
     front: u16,
 }
@@ -119,6 +122,7 @@ impl Sandbox {
             slack: listen(System::Slack, &shared, &mut tasks).await?,
             alertmanager: listen(System::Alertmanager, &shared, &mut tasks).await?,
             prometheus: listen(System::Prometheus, &shared, &mut tasks).await?,
+            rds: listen(System::Rds, &shared, &mut tasks).await?,
             services,
             front: public.local_addr()?.port(),
         };
@@ -168,6 +172,12 @@ impl Sandbox {
     #[must_use]
     pub fn prometheus_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.prometheus)
+    }
+
+    /// The base URL of RDS.
+    #[must_use]
+    pub fn rds_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.rds)
     }
 
     /// The services, and the address at which each answers `/api/health`: `127.0.0.1:4711`.

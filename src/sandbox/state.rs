@@ -18,7 +18,7 @@ use super::server::{Answer, Received, Reply, Request};
 use super::services::Services;
 use super::slack::{self, Slack};
 use super::trouble::{System, Trouble, Troubles};
-use super::{Options, front, health, kubernetes, loki, prometheus};
+use super::{Options, front, health, kubernetes, loki, prometheus, rds};
 use crate::clock;
 
 /// The longest time between two looks of the controllers; a write wakes them sooner, as a watch would.
@@ -195,6 +195,7 @@ impl State {
                     System::Kubernetes => Answer::text(429, "Too many requests, please try again later.\n"),
                     System::Loki => Answer::text(429, "too many outstanding requests"),
                     System::Slack => slack::not_ok(429, "ratelimited"),
+                    System::Rds => rds::error(400, "Throttling", "Rate exceeded"),
                     System::Alertmanager
                     | System::Prometheus
                     | System::Service(_)
@@ -240,6 +241,7 @@ impl State {
                 };
                 prometheus::answer(&world, received)
             }
+            System::Rds => rds::answer(&self.services, received),
             System::Service(_) | System::Pod(_) | System::Front => Answer::text(404, "404 page not found\n"),
         }
     }

@@ -16,6 +16,8 @@ pub enum System {
     Alertmanager,
     /// Prometheus' API.
     Prometheus,
+    /// Amazon RDS' API.
+    Rds,
     /// The HTTP port of the service of this name.
     Service(&'static str),
     /// The public host, which speaks TLS.

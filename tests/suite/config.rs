@@ -80,7 +80,11 @@ fn every_commented_line_of_the_default_file_is_a_field() {
     let (_, faults) = Config::read(&text, None, Purpose::Check, &|_| None);
     assert!(!faults.any(), "{faults}\n{text}");
     let warned: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
-    assert_eq!(warned.len(), 7, "the six tokens, the certificates, and nothing else: {faults}");
+    assert_eq!(
+        warned.len(),
+        7,
+        "the six tokens, AWS's credentials, the certificates, and nothing else: {faults}"
+    );
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod notify;
 mod real_alertmanager;
 mod real_prometheus;
 mod real_prometheus_api;
+mod real_rds;
 mod receive;
 mod reconcile;
 mod sandbox_alertmanager;

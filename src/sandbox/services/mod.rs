@@ -83,6 +83,10 @@ pub(super) struct Services {
     answered: BTreeMap<&'static str, VecDeque<Answered>>,
     pub(super) load: Load,
     pub(super) max_connections: u32,
+    /// What the parameter group says of it, when that is no number.
+    pub(super) parameter: Option<String>,
+    /// What RDS says of the database.
+    pub(super) database_status: &'static str,
 }
 
 impl Services {
@@ -96,6 +100,8 @@ impl Services {
             answered: BTreeMap::new(),
             load: Load::default(),
             max_connections: database::MAX_CONNECTIONS,
+            parameter: None,
+            database_status: "available",
         }
     }
 

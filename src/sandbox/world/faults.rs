@@ -68,6 +68,16 @@ impl World {
         self.shared.change(|state| state.services.max_connections = most);
     }
 
+    /// What the database's parameter group says of its limit from now on: a formula, as of a default group. How many it takes stays as it is.
+    pub fn set_parameter(&self, formula: &str) {
+        self.shared.change(|state| state.services.parameter = Some(formula.to_owned()));
+    }
+
+    /// What RDS says of the database from now on; `available` as the world begins.
+    pub fn set_database_status(&self, status: &'static str) {
+        self.shared.change(|state| state.services.database_status = status);
+    }
+
     /// The image of a service holds its own program from now on, and nothing else: there is no `cat` to run in its containers.
     pub fn strip_image(&self, service: &str) {
         self.shared.change(|state| state.bare_images.insert(service.to_owned()));
