@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::capacity;
 use super::fields::read;
 use super::setting::{Setting, held_back, may_not_last, placed, plain, rolls_out, says};
 use super::{PlanError, Right, Wish, right, unread};
 use crate::clients::kubernetes::{Kubernetes, Object};
+use crate::clients::rds::Rds;
 use crate::incident::plan::{Plan, SetField, Sets, Target};
 use crate::runbook::secrecy::{holds_secret, is_secret};
 use crate::runbook::{Action, Field, Variable, Variables};
@@ -22,6 +24,7 @@ pub(super) const RIGHTS: &[Right] = &[
 
 pub(super) async fn plan(
     kubernetes: &Kubernetes,
+    rds: Option<&Rds>,
     wish: &Wish<'_>,
     to: &Variables,
     target: &Target,
@@ -63,13 +66,20 @@ pub(super) async fn plan(
             "{container} has variables from `envFrom`, which are not read: one of this name there no longer counts"
         ));
     }
+    let mut against = held_back(target, &workload);
+    if let Some(within) = &to.within {
+        match capacity::judge(kubernetes, rds, within, target, &container, &fields).await {
+            Ok(fits) => touches.push(fits),
+            Err(no) => against = against.or(Some(no)),
+        }
+    }
     let setting = Setting {
         action: Action::Env,
         target,
         says: says("set", target, &fields),
         touches,
         may_not_last: may_not_last(&object),
-        against: held_back(target, &workload),
+        against,
         workload,
         sets: Sets {
             object: target.clone(),

@@ -5,6 +5,7 @@
 //! `follow` looks whether the effect has come to its end. `revert` puts back what was changed for a while, when it is still as it was left; most
 //! actions have nothing to put back.
 
+mod capacity;
 mod cordon;
 mod delete_pod;
 mod env;
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 use crate::clients::kubernetes::{Kubernetes, Rollout, Workload};
+use crate::clients::rds::Rds;
 use crate::clients::{CallError, Reason};
 use crate::incident::changes::Entry;
 use crate::incident::event::{EffectResult, Observation, Released};
@@ -75,6 +77,8 @@ pub const fn rights(action: Action) -> &'static [Right] {
 #[derive(Clone)]
 pub struct Hands {
     kubernetes: Kubernetes,
+    /// Where it is asked how many connections a database takes.
+    rds: Option<Rds>,
 }
 
 /// What a runbook wants to be done.
@@ -126,7 +130,13 @@ impl Hands {
     /// Hands for this cluster.
     #[must_use]
     pub const fn new(kubernetes: Kubernetes) -> Self {
-        Self { kubernetes }
+        Self { kubernetes, rds: None }
+    }
+
+    /// With an RDS that can be asked how many connections a database takes, if there is one.
+    #[must_use]
+    pub fn with_rds(self, rds: Option<Rds>) -> Self {
+        Self { rds, ..self }
     }
 
     /// What the action would do. Reads only. `alerted`: what somebody changed since then is none of the trouble's causes.
@@ -144,7 +154,9 @@ impl Hands {
             Remedy::Plain(action) => *action,
             Remedy::Scale(to) => return scale::plan(&self.kubernetes, wish, *to, target, now).await,
             Remedy::Resources(to) => return resources::plan(&self.kubernetes, wish, to, target, now).await,
-            Remedy::Env(to) => return env::plan(&self.kubernetes, wish, to, target, now).await,
+            Remedy::Env(to) => {
+                return env::plan(&self.kubernetes, self.rds.as_ref(), wish, to, target, now).await;
+            }
             Remedy::PutBack | Remedy::ChangeAgain => wish.remedy.action(),
         };
         match action {

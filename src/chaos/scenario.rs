@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::incident::Outcome;
-use crate::sandbox::{CrashCause, CrashFault, NodeFault, World};
+use crate::sandbox::{CrashCause, CrashFault, NodeFault, PoolFault, World};
 use crate::text::span;
 
 /// The Simulate section of a scenario of the chaos page, and what it must lead to.
@@ -151,6 +151,25 @@ pub const NODE_FAILURE: Scenario = Scenario {
     for_a_while: None,
 };
 
+/// Scenario 3 of the chaos page. The load needs more connections than the pools of two pods have: new pods are well for a moment, and a larger pool for good.
+pub const DATABASE_POOL: Scenario = Scenario {
+    name: "database-pool",
+    summary: "The requests of chat-api need more connections than its pools have; a restart does not help, and a pool that the database has room for does.",
+    service: SERVICE,
+    well: |world| is_well(world, SERVICE) && world.pods(SERVICE).iter().all(|pod| !pod.exhausted),
+    fault: |world| {
+        world.exhaust_pool(SERVICE, PoolFault::Demand { connections: 40, after: Duration::from_secs(20) });
+    },
+    broke: "the requests of chat-api need 40 connections to the database at a time, and its pools have 30",
+    alerts: &["High5xxRate"],
+    runbook: "database-pool-exhaustion",
+    outcome: Outcome::Recovered,
+    may_heal_first: false,
+    recovers: true,
+    writes: 2,
+    for_a_while: None,
+};
+
 /// Scenario 5 of the chaos page. Fifty clients meet the four workers of one pod; three pods answer them in time, and two do not.
 pub const HIGH_LATENCY: Scenario = Scenario {
     name: "high-latency",
@@ -189,7 +208,8 @@ fn is_well(world: &World, service: &str) -> bool {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [&'static Self; 4] = [&POD_KILL, &CRASH_LOOP, &NODE_FAILURE, &HIGH_LATENCY];
+    pub const ALL: [&'static Self; 5] =
+        [&POD_KILL, &CRASH_LOOP, &NODE_FAILURE, &DATABASE_POOL, &HIGH_LATENCY];
 
     /// For so long, at the pace of reality, a service must be well before it counts as healed without an alert: longer than any of the alerts
     /// waits before it fires.

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::paint::{Paint, Tone, harmless};
 use crate::config::{Config, Purpose};
-use crate::runbook::load::{Loaded, Objects, load_with};
-use crate::runbook::{Probe, RestoreWhen, Runbook, StepKind};
+use crate::runbook::load::{Loaded, Objects, Wants, load_with};
+use crate::runbook::{RestoreWhen, Runbook, StepKind};
 use crate::text::{count, span};
 use crate::yaml::{Fault, Faults, Severity};
 
@@ -54,7 +54,7 @@ impl Check {
         };
         let vars = config.as_ref().map(|config| &config.vars);
         let time_scale = config.as_ref().map_or(1, |config| config.time_scale);
-        let object = |probe: &Probe| config.as_ref()?.objection(probe);
+        let object = |wants: Wants<'_>| config.as_ref()?.objection(wants);
         // Without a configuration nobody knows whom it allows.
         let objection: Option<Objects<'_>> = if config.is_some() { Some(&object) } else { None };
         let loaded = match load_with(&paths, vars, time_scale, objection) {

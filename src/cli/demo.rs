@@ -20,7 +20,7 @@ use crate::text::{count, span};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   runbookd demo                  The database pool of chat-api runs dry; a restart cures it
-  runbookd demo --persists       New pods run dry, too: the restart does not help, and a person is called
+  runbookd demo --persists       New pods run dry, too: the restart does not help, and the pool is made larger
   runbookd demo --keep           Leave everything running afterwards, to play with
 
 The exit code is 0 only if the service recovered.")]
@@ -56,7 +56,7 @@ pub async fn run(args: Demo) -> anyhow::Result<ExitCode> {
     teller.stage(&stage, &args)?;
 
     let fault = if args.persists {
-        PoolFault::EveryPod { after: Duration::from_secs(20) }
+        PoolFault::Demand { connections: 40, after: Duration::from_secs(20) }
     } else {
         PoolFault::ThesePods
     };
@@ -133,7 +133,7 @@ impl Teller {
                 Event::Confirmed { .. } => "confirm",
                 Event::Planned { .. } => "targets and plan",
                 Event::EffectIntended { .. } => "guards and intent on disk",
-                Event::EffectAnswered { .. } => "restart",
+                Event::EffectAnswered { .. } => "the change itself",
                 Event::EffectCompleted { .. } => "rollout",
                 Event::StepEnded { .. } => "verify",
                 _ => continue,

@@ -21,6 +21,7 @@ use crate::clients::http::{self, Http};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
 use crate::clients::prometheus::Prometheus;
+use crate::clients::rds::Rds;
 use crate::clients::slack::Slack;
 use crate::config::Config;
 use crate::guard::Policy;
@@ -33,6 +34,7 @@ use crate::pipeline::reconcile::Reconciler;
 use crate::pipeline::{Pipeline, Shelf};
 use crate::probe::Eyes;
 use crate::receive::{self, Receiver};
+use crate::runbook::load::Wants;
 use crate::runbook::{Mode, Rate, Runbook, load};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
@@ -60,7 +62,7 @@ pub async fn run(args: Serve) -> anyhow::Result<ExitCode> {
     let config = Config::load(args.config.as_deref()).map_err(|faults| anyhow!("{faults}"))?;
     telemetry::begin(config.log.format, &config.log.level, Paint::of_stderr().colours())
         .map_err(|error| anyhow!(error))?;
-    let objection = |probe: &_| config.objection(probe);
+    let objection = |wants: Wants<'_>| config.objection(wants);
     let loaded = load::load_with(&config.rules, Some(&config.vars), config.time_scale, Some(&objection))
         .map_err(|faults| anyhow!("{faults}"))?;
     for warning in loaded.warnings.iter() {
@@ -92,6 +94,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         store.keep_runbook(&runbook.name, &runbook.hash, &runbook.source).await?;
     }
     let eyes = eyes(&config, kubernetes.clone())?;
+    let rds = config.aws.as_ref().map(Rds::new).transpose()?;
     let policy = Arc::new(paced(config.policy, config.time_scale));
     let metrics = metrics(&runbooks)?;
     let (stop, shutdown) = watch::channel(false);
@@ -144,7 +147,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         store,
         shelf,
         eyes,
-        hands: Hands::new(kubernetes.clone()),
+        hands: Hands::new(kubernetes.clone()).with_rds(rds),
         policy: Arc::clone(&policy),
         grafana: config.grafana.clone(),
         approval_within: config.approval_within / config.time_scale.max(1),

@@ -9,7 +9,7 @@ use crate::clients::grafana::Grafana;
 use crate::clients::http::{Allowed, Origin, Policy, Trust};
 use crate::clients::prometheus::Settings;
 use crate::runbook::exec::{argv, written};
-use crate::runbook::load::Objection;
+use crate::runbook::load::{Objection, Wants};
 use crate::runbook::{ExecProbe, Probe, UrlTemplate};
 use crate::yaml::{Faults, Field, Fields};
 
@@ -105,7 +105,11 @@ impl Config {
     /// Why a probe could never be answered with this configuration: it asks a host that is not allowed, or a Prometheus or an Alertmanager that is not there. A host
     /// that only an alert names is looked at when it is asked.
     #[must_use]
-    pub fn objection(&self, probe: &Probe) -> Option<Objection> {
+    pub fn objection(&self, wants: Wants<'_>) -> Option<Objection> {
+        let probe = match wants {
+            Wants::Probe(probe) => probe,
+            Wants::Database => return self.may_not_grow(),
+        };
         match probe {
             Probe::Prometheus(_) if self.prometheus.is_none() => Some(Objection {
                 message:
@@ -135,6 +139,13 @@ impl Config {
             // Its checks were looked at where they stand.
             | Probe::Verification(_) => None,
         }
+    }
+
+    fn may_not_grow(&self) -> Option<Objection> {
+        self.aws.is_none().then(|| Objection {
+            message: "`within` asks RDS, and the configuration names none; expected `aws` in it".to_owned(),
+            hint: "add `aws: {region: eu-central-1}` to the configuration".to_owned(),
+        })
     }
 
     fn may_not_run(&self, probe: &ExecProbe) -> Option<Objection> {

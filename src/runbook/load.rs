@@ -41,6 +41,15 @@ pub fn load(
     load_with(paths, vars, time_scale, None)
 }
 
+/// What a runbook wants of a configuration.
+#[derive(Debug, Clone, Copy)]
+pub enum Wants<'w> {
+    /// That this probe can be asked.
+    Probe(&'w Probe),
+    /// That RDS can be asked how many connections a database takes.
+    Database,
+}
+
 /// Why a probe could never be answered with this configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objection {
@@ -50,8 +59,8 @@ pub struct Objection {
     pub hint: String,
 }
 
-/// What a configuration has against a probe, if it has anything.
-pub type Objects<'o> = &'o dyn Fn(&Probe) -> Option<Objection>;
+/// What a configuration has against what is wanted, if it has anything.
+pub type Objects<'o> = &'o dyn Fn(Wants<'_>) -> Option<Objection>;
 
 /// Like [`load`]; `objection` is what the configuration has against a probe, and each is a fault.
 ///

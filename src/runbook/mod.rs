@@ -22,6 +22,7 @@ mod tests;
 mod tls;
 mod url;
 mod verification;
+pub mod within;
 
 use std::collections::BTreeMap;
 use std::fmt;

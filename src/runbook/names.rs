@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::load::{Objection, Objects};
+use super::load::{Objection, Objects, Wants};
 use super::{Probe, Template, Verification};
 use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Place, did_you_mean};
@@ -60,7 +60,16 @@ impl<'v> Names<'v> {
 
     /// Notes what the configuration has against a probe.
     pub(super) fn object(&self, probe: &Probe, place: Place, faults: &mut Faults) {
-        if let Some(Objection { message, hint }) = self.objection.and_then(|objection| objection(probe)) {
+        self.object_to(Wants::Probe(probe), place, faults);
+    }
+
+    /// Notes what the configuration has against asking a database for its limit.
+    pub(super) fn object_to_database(&self, place: Place, faults: &mut Faults) {
+        self.object_to(Wants::Database, place, faults);
+    }
+
+    fn object_to(&self, wants: Wants<'_>, place: Place, faults: &mut Faults) {
+        if let Some(Objection { message, hint }) = self.objection.and_then(|objection| objection(wants)) {
             faults.add(place, message, Some(hint));
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Action;
 use super::quantity::Quantity;
+use super::within::Within;
 
 /// An action with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +113,8 @@ pub struct Variables {
     pub container: Option<String>,
     /// What is changed, by name.
     pub variables: Vec<(String, Variable)>,
+    /// What a pool of connections must stay below, where the variables are its size.
+    pub within: Option<Within>,
 }
 
 /// The new value of a variable.

@@ -131,9 +131,14 @@ fn remediation(
         Some(mode)
     });
     let done = remedies::done(&mut fields, about.kinds, scale, faults);
+    let within = fields.get("within");
     let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, false, about, scale, faults));
     fields.end(faults);
     let (Done { remedy, restore, make_it_last }, verify) = (done?, verify?);
+    let remedy = match within {
+        Some(within) => remedies::bounded(within, remedy, names, faults)?,
+        None => remedy,
+    };
     let kind = StepKind::Remediate { remedy, restore, make_it_last, verify };
     Some(Step { title: title?, mode, when, kind })
 }

@@ -173,7 +173,7 @@ fn variables_are_set_or_raised_in_the_order_in_which_they_are_written() {
         set("QUOTED", "007"),
         set("DOLLAR", "$(HOST) and $5"),
     ];
-    assert_eq!(remedy, Remedy::Env(Variables { container: None, variables }));
+    assert_eq!(remedy, Remedy::Env(Variables { container: None, variables, within: None }));
     assert_eq!(restore, RestoreWhen::Never);
 }
 

@@ -36,7 +36,7 @@ fn amounts(parts: &[&str]) -> Remedy {
 
 fn env(variables: &[(&str, Variable)]) -> Remedy {
     let variables = variables.iter().map(|(name, to)| ((*name).to_owned(), to.clone())).collect();
-    Remedy::Env(Variables { container: None, variables })
+    Remedy::Env(Variables { container: None, variables, within: None })
 }
 
 fn text(text: &str) -> Variable {

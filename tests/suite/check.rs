@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use runbookd::cli::check::Check;
 use runbookd::cli::paint::Paint;
 use runbookd::config::{Config, Purpose};
-use runbookd::runbook::load::{load, load_with, read_one, read_text};
+use runbookd::runbook::load::{Wants, load, load_with, read_one, read_text};
 use runbookd::yaml::{Faults, parse};
 
 const FOLDER: &str = "tests/data/bad/runbooks";
 const SHIPPED: &str = include_str!("../../rules/database-pool.yaml");
 
 fn vars() -> BTreeMap<String, String> {
-    [("namespace", "samosachaat-prod"), ("oncall_channel", "#oncall")]
+    [("namespace", "samosachaat-prod"), ("oncall_channel", "#oncall"), ("database", "samosachaat-db")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
 }
@@ -100,25 +100,51 @@ steps:
 #[test]
 fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
     insta::assert_snapshot!(check(None, &[Path::new("rules/database-pool.yaml")]), @r#"
-    rules/database-pool.yaml:12:12: warning: there is no runbook "node-failure" here; expected the name of one
-    warning: without a configuration nobody knows whether these exist: ${vars.oncall_channel}
+    rules/database-pool.yaml:13:12: warning: there is no runbook "node-failure" here; expected the name of one
+    warning: without a configuration nobody knows whether these exist: ${vars.database}, ${vars.oncall_channel}
       hint: name the configuration with --config
-    rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": restart
+    rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": diagnose, then restart, then env for good, then diagnose
     "#);
     let files = [
         (
             "runbookd.yaml",
-            "rules: [rules, extra.yaml]\nvars: {namespace: shop, oncall_channel: \"#oncall\"}\n",
+            "rules: [rules, extra.yaml]\nvars: {namespace: shop, oncall_channel: \"#oncall\", database: shop-db}\n\
+             aws: {region: eu-central-1, credentials_file: credentials}\n\
+             exec: {allow: [[cat, /proc/net/tcp], [cat, /proc/net/tcp6]]}\n",
         ),
+        ("credentials", "[default]\naws_access_key_id = A\naws_secret_access_key = b\n"),
         ("rules/database-pool.yaml", SHIPPED),
         ("rules/scenarios/not-a-runbook.yaml", "kind: Scenario\n"),
         ("rules/notes.txt", "no YAML"),
         ("extra.yaml", WEB),
     ];
     insta::assert_snapshot!(check_files(&files, Some("runbookd.yaml"), &[]), @r#"
-    rules/database-pool.yaml:12:12: warning: there is no runbook "node-failure" here; expected the name of one
-    rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": restart
+    rules/database-pool.yaml:13:12: warning: there is no runbook "node-failure" here; expected the name of one
+    rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": diagnose, then restart, then env for good, then diagnose
     extra.yaml: web (ask) answers alertname="Web", severity=~"critical|page" and lets later runbooks answer, too: diagnose, then restart
+    "#);
+}
+
+/// What the shipped runbook wants is not there unless the configuration says so.
+#[test]
+fn programs_and_databases_that_the_configuration_does_not_name_are_faults() {
+    let files = [
+        (
+            "runbookd.yaml",
+            "vars: {oncall_channel: \"#oncall\", database: shop-db}\nexec: {allow: [[cat, /proc/net/tcp]]}\n",
+        ),
+        ("rules/database-pool.yaml", SHIPPED),
+    ];
+    insta::assert_snapshot!(check_files(&files, Some("runbookd.yaml"), &[]), @r#"
+    rules/database-pool.yaml:29:41: the probe runs [cat, /proc/net/tcp6] in containers, which the configuration does not allow; expected what it lists, word for word
+      hint: add `exec: {allow: [[cat, /proc/net/tcp6]]}` to the configuration
+    rules/database-pool.yaml:38:7: `within` asks RDS, and the configuration names none; expected `aws` in it
+      hint: add `aws: {region: eu-central-1}` to the configuration
+    rules/database-pool.yaml:50:41: the probe runs [cat, /proc/net/tcp6] in containers, which the configuration does not allow; expected what it lists, word for word
+      hint: add `exec: {allow: [[cat, /proc/net/tcp6]]}` to the configuration
+    rules/database-pool.yaml:13:12: warning: there is no runbook "node-failure" here; expected the name of one
+
+    3 faults, 1 warning
     "#);
 }
 
@@ -218,7 +244,7 @@ fn a_host_that_is_not_allowed_and_a_system_that_is_not_there_are_faults() {
 #[test]
 fn the_shipped_configuration_allows_the_hosts_of_the_shipped_runbooks() {
     let config = Config::load_for(Purpose::Check, Some(Path::new("deploy/samosachaat.yaml"))).0.unwrap();
-    let objection = |probe: &_| config.objection(probe);
+    let objection = |wants: Wants<'_>| config.objection(wants);
     let loaded = load_with(&[PathBuf::from("rules")], None, 1, Some(&objection));
     assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
 }

@@ -82,7 +82,7 @@ fn every_commented_line_of_the_default_file_is_a_field() {
     let warned: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
     assert_eq!(
         warned.len(),
-        7,
+        8,
         "the six tokens, AWS's credentials, the certificates, and nothing else: {faults}"
     );
 }

@@ -52,7 +52,7 @@ fn limit(to: &str) -> Remedy {
 }
 
 fn env(name: &str, variable: Variable) -> Remedy {
-    Remedy::Env(Variables { container: None, variables: vec![(name.to_owned(), variable)] })
+    Remedy::Env(Variables { container: None, variables: vec![(name.to_owned(), variable)], within: None })
 }
 
 fn set_to(text: &str) -> Variable {
@@ -278,7 +278,7 @@ async fn a_variable_that_is_not_plain_or_may_be_a_secret_is_left_alone_and_never
     let why = set.refuses(&env("LEVEL", set_to("debug"))).await;
     assert!(why.ends_with("has several containers (chat-api, side); the runbook must name one"), "{why}");
     let variables = vec![("LEVEL".to_owned(), set_to("debug"))];
-    let side = Remedy::Env(Variables { container: Some("side".to_owned()), variables });
+    let side = Remedy::Env(Variables { container: Some("side".to_owned()), variables, within: None });
     let plan = set.tries(&side).await.unwrap();
     assert!(plan.touches[1].contains("`envFrom`, which are not read"), "{:?}", plan.touches);
     assert!(set.world.writes().is_empty());

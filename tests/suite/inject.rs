@@ -46,6 +46,19 @@ async fn a_failed_node_is_replaced_and_what_moves_stands_back() {
     assert!(text.contains("joined since: node-4"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_a_restart_does_not_cure_grows_as_far_as_the_database_allows() {
+    let text = passes("database-pool").await;
+    assert!(text.contains("established connections to port 5432 in 2 pods"), "{text}");
+    assert!(
+        text.contains(
+            "set SQLALCHEMY_POOL_SIZE of chat-api in deployment/chat-api of samosachaat-prod from 5 to 15"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("it takes 200 (max_connections of samosachaat-postgres15)"), "{text}");
+}
+
 /// Two hours are 90 seconds here.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_is_met_by_more_pods_and_in_its_time_there_are_as_few_as_before() {

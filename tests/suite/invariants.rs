@@ -79,7 +79,7 @@ fn remedy(action: Action, container: &str) -> Remedy {
         Action::Env => {
             let grow = Variable::Add { add: 10, default: Some(5), at_most: 40 };
             let variables = vec![("SQLALCHEMY_POOL_SIZE".to_owned(), grow)];
-            Remedy::Env(Variables { container: None, variables })
+            Remedy::Env(Variables { container: None, variables, within: None })
         }
         action => Remedy::Plain(action),
     }

@@ -32,6 +32,7 @@ mod sandbox_conformance;
 mod sandbox_front;
 mod sandbox_loki;
 mod sandbox_meddlers;
+mod sandbox_rds;
 mod sandbox_recordings;
 mod sandbox_scenarios;
 mod sandbox_slack;

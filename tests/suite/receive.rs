@@ -29,7 +29,8 @@ struct Desk {
 impl Desk {
     fn new(store: Sqlite) -> Self {
         let store = Arc::new(store);
-        let vars = ["namespace", "oncall_channel"].map(|name| (name.to_owned(), "shop".to_owned()));
+        let vars =
+            ["namespace", "oncall_channel", "database"].map(|name| (name.to_owned(), "shop".to_owned()));
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(SHIPPED[0].0), SHIPPED[0].1).unwrap();
         let loaded = load(&[folder.path().to_owned()], Some(&BTreeMap::from(vars)), 1).unwrap();

@@ -44,6 +44,7 @@ impl Set {
         let vars = BTreeMap::from([
             ("namespace".to_owned(), NAMESPACE.to_owned()),
             ("oncall_channel".to_owned(), "#oncall".to_owned()),
+            ("database".to_owned(), "samosachaat-db".to_owned()),
         ]);
         // Verify with the window of `confirm`, which reaches back to the time before the effect.
         let text = SHIPPED[0].1.replace("at_most: 0, window: 1m", "at_most: 0");
@@ -81,7 +82,12 @@ impl Set {
 
     /// What verify says about chat-api, whose effect was complete then.
     async fn verify(&self, since: Timestamp) -> (Found, Vec<Evidence>) {
-        let StepKind::Remediate { verify, .. } = &self.runbook.steps[0].kind else { unreachable!() };
+        let mut steps = self.runbook.steps.iter();
+        let verify = steps.find_map(|step| match &step.kind {
+            StepKind::Remediate { verify, .. } => Some(verify),
+            StepKind::Diagnose(_) | StepKind::Expect(_) => None,
+        });
+        let verify = verify.unwrap();
         self.eyes.verify(&self.incident(), &self.runbook, verify, since).await
     }
 

@@ -6,10 +6,13 @@ mod env;
 mod resources;
 mod restore;
 mod scale;
+mod within;
 
 use super::names::is_container;
 use super::{Action, Kind, Remedy, Resources, RestoreWhen, Variables};
 use crate::yaml::{Faults, Field, Fields, Value};
+
+pub(super) use within::bounded;
 
 /// Who wants more than a hundred times as much, has mistyped it.
 const MOST_PERCENT: u32 = 10_000;
@@ -145,7 +148,7 @@ fn one(
         Action::Env => {
             let container = beside.container(faults);
             let variables = env::variables(field, faults);
-            variables.map(|variables| Remedy::Env(Variables { container, variables }))
+            variables.map(|variables| Remedy::Env(Variables { container, variables, within: None }))
         }
         Action::Restart
         | Action::Rollback

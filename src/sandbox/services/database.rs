@@ -11,8 +11,8 @@ const POOLED: [&str; 2] = ["auth", "chat-api"];
 const OVERFLOW: u32 = 10;
 /// `superuser_reserved_connections`.
 const RESERVED: u32 = 3;
-/// What PostgreSQL takes unless it is told otherwise.
-pub(super) const MAX_CONNECTIONS: u32 = 100;
+/// What its parameter group says, unless a test says otherwise.
+pub(super) const MAX_CONNECTIONS: u32 = 200;
 
 impl Services {
     /// How many connections each pod of a service needs, where a fault says how many all of them need.

@@ -63,7 +63,7 @@ impl World {
         self.shared.change(|state| state.internal_key = Some(key.to_owned()));
     }
 
-    /// The database takes so many connections, three of them from its administrators only; 100 as the world begins.
+    /// The database takes so many connections, three of them from its administrators only; 200 as the world begins.
     pub fn set_max_connections(&self, most: u32) {
         self.shared.change(|state| state.services.max_connections = most);
     }

@@ -4,7 +4,7 @@ use runbookd::sandbox::PoolFault;
 use serde_json::json;
 use std::time::Duration;
 
-use super::{Flow, events, has, outcome, refusing, shipped_with};
+use super::{Flow, events, has, outcome, refusing, restart_alone, shipped_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn namespace_outside_the_allow_list_is_blocked() {
@@ -55,7 +55,7 @@ async fn a_pause_holds_every_effect_survives_kill_and_a_resume_lets_the_incident
 #[tokio::test(flavor = "multi_thread")]
 async fn cooldown_and_rate_are_counted_in_the_journal_and_survive_kill() {
     // The deadline ends before the cooldown does, so the second incident is blocked and not only late.
-    let (name, text) = shipped_with(&[
+    let (name, text) = restart_alone(&[
         ("group_by: [namespace]", "deadline: 10m\ngroup_by: [namespace, severity]"),
         ("cooldown: 15m", "cooldown: 2h"),
     ]);
@@ -80,7 +80,7 @@ async fn the_global_rate_holds_across_runbooks_and_the_runbook_rate_by_itself() 
         ("limits: {rate: 1/1h}", "limits: {cooldown: 1s, rate: 3/1h}", "global_rate"),
         ("", "limits: {cooldown: 1s, rate: 1/1h}", "runbook_rate"),
     ] {
-        let (name, text) = shipped_with(&[
+        let (name, text) = restart_alone(&[
             ("group_by: [namespace]", "deadline: 10m\ngroup_by: [namespace, severity]"),
             ("limits: {cooldown: 15m, rate: 3/1h}", limits),
         ]);

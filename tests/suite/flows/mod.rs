@@ -2,6 +2,7 @@
 //! called*. Every duration is divided by the same number; nothing sleeps, everything waits for a marker.
 
 mod asking;
+mod database_pool;
 mod guards;
 mod high_latency;
 mod node_failure;
@@ -202,6 +203,14 @@ fn shipped_with(replacements: &[(&str, &str)]) -> (String, String) {
         text.replace(from, to)
     });
     (name.to_owned(), text)
+}
+
+/// The same without what follows the restart.
+fn restart_alone(replacements: &[(&str, &str)]) -> (String, String) {
+    let (name, text) = shipped_with(replacements);
+    let (before, rest) = text.split_once("  # Does something only in services").unwrap();
+    let (_, limits) = rest.split_once("\nlimits:").unwrap();
+    (name, format!("{before}limits:{limits}"))
 }
 
 impl Flow {

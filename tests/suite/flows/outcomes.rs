@@ -4,7 +4,7 @@ use runbookd::sandbox::{PoolFault, System, Trouble};
 use serde_json::json;
 use std::time::Duration;
 
-use super::{Flow, events, has, high_5xx, outcome, shipped_with};
+use super::{Flow, events, has, high_5xx, outcome, restart_alone, shipped_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recovered_by_a_restart_from_a_real_fault_to_the_slack_thread() {
@@ -179,7 +179,7 @@ async fn joined_when_another_incident_cured_the_same_target() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn not_recovered_when_a_restart_does_not_help() {
-    let flow = Flow::begin().await;
+    let flow = Flow::with(|setting| setting.rules = vec![restart_alone(&[])]).await;
     flow.world().exhaust_pool("chat-api", PoolFault::EveryPod { after: Duration::from_secs(20) });
     let view = flow.end().await;
     assert_eq!(outcome(&view), "not_recovered", "{view:#}");
