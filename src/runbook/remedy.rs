@@ -114,7 +114,7 @@ pub struct Variables {
     /// What is changed, by name.
     pub variables: Vec<(String, Variable)>,
     /// What a pool of connections must stay below, where the variables are its size.
-    pub within: Option<Within>,
+    pub within: Option<Box<Within>>,
 }
 
 /// The new value of a variable.

@@ -102,11 +102,11 @@ impl<'f> Reader<'f> {
             values.push(self.product(deep)?);
         }
         self.expects(')')?;
-        let values = values.into_iter();
+        let mut values = values.into_iter();
         match name.to_ascii_uppercase().as_str() {
             "LEAST" => values.min(),
             "GREATEST" => values.max(),
-            "SUM" => values.map(Some).fold(Some(0), |sum, value| u64::checked_add(sum?, value?)),
+            "SUM" => values.try_fold(0, u64::checked_add),
             _ => return Err(format!("the function {name} is not known")),
         }
         .ok_or_else(|| "it grows too large".to_owned())

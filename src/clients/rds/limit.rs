@@ -4,7 +4,7 @@ use super::answer::Instance;
 use super::class;
 use super::formula::{Variables, number};
 
-/// The parameter that says it, of PostgreSQL, MySQL and MariaDB alike.
+/// The parameter that says it, of each of these engines.
 pub(super) const PARAMETER: &str = "max_connections";
 /// Engines whose instances have groups of their own.
 const ENGINES: [&str; 3] = ["postgres", "mysql", "mariadb"];

@@ -6,7 +6,7 @@ use super::super::{Remedy, Variables};
 use super::whole;
 use crate::yaml::{Faults, Field, Fields, Value};
 
-/// SQLAlchemy's own defaults. Source: <https://docs.sqlalchemy.org/en/20/core/pooling.html#sqlalchemy.pool.QueuePool>.
+/// The defaults of `SQLAlchemy`. Source: <https://docs.sqlalchemy.org/en/20/core/pooling.html#sqlalchemy.pool.QueuePool>.
 const POOL_SIZE: u32 = 5;
 const MAX_OVERFLOW: u32 = 10;
 /// For administrators, migrations, and RDS itself.
@@ -39,7 +39,7 @@ pub(in crate::runbook) fn bounded(
         faults.add(field.key, message, Some(hint));
         return None;
     }
-    Some(Remedy::Env(Variables { container, variables, within: Some(within) }))
+    Some(Remedy::Env(Variables { container, variables, within: Some(Box::new(within)) }))
 }
 
 fn within(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Option<Within> {
