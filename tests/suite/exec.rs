@@ -89,7 +89,7 @@ fn incident(runbook: &Runbook) -> Incident {
         Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name: "chat-api".to_owned() };
     let events = [
         Event::Opened(opened),
-        Event::Confirmed { found: Found::Holds, answers: Vec::new() },
+        Event::Confirmed { found: Found::Holds, answers: Vec::new(), links: Vec::new() },
         Event::LegsChosen { legs: vec![Leg { target, each: BTreeMap::new(), figure: 1.0 }] },
     ];
     let events: Vec<Recorded> =
