@@ -67,6 +67,7 @@ pub(super) async fn plan(
         touches: vec![touches.to_owned()],
         objects: Vec::new(),
         sets: None,
+        calls: None,
         circumstances: Circumstances { against, ..Circumstances::default() },
         settles_within: GRACE,
         made_at: now,

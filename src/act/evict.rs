@@ -68,6 +68,7 @@ pub(super) async fn plan(
         touches: vec![pod::replaced(&pod)],
         objects: Vec::new(),
         sets: None,
+        calls: None,
         circumstances: Circumstances { against, ..Circumstances::default() },
         settles_within: pod.grace + GRACE,
         made_at: now,

@@ -11,6 +11,7 @@ mod delete_pod;
 mod env;
 mod evict;
 mod fields;
+mod http;
 mod pod;
 mod quota;
 mod resources;
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 
 use std::time::Duration;
 
+use crate::clients::http::{Http, Policy};
 use crate::clients::kubernetes::{Kubernetes, Rollout, Workload};
 use crate::clients::rds::Rds;
 use crate::clients::{CallError, Reason};
@@ -69,6 +71,7 @@ pub const fn rights(action: Action) -> &'static [Right] {
         Action::Scale => scale::RIGHTS,
         Action::Resources => resources::RIGHTS,
         Action::Env => env::RIGHTS,
+        Action::Http => http::RIGHTS,
         Action::PutBack | Action::ChangeAgain => fields::RIGHTS,
     }
 }
@@ -79,6 +82,7 @@ pub struct Hands {
     kubernetes: Kubernetes,
     /// Where it is asked how many connections a database takes.
     rds: Option<Rds>,
+    http: Http,
 }
 
 /// What a runbook wants to be done.
@@ -127,16 +131,26 @@ pub enum Followed {
 }
 
 impl Hands {
-    /// Hands for this cluster.
+    /// Hands for this cluster, and for nothing else.
     #[must_use]
-    pub const fn new(kubernetes: Kubernetes) -> Self {
-        Self { kubernetes, rds: None }
+    pub fn new(kubernetes: Kubernetes) -> Self {
+        Self { kubernetes, rds: None, http: Http::new(Policy::default()) }
     }
 
     /// With an RDS that can be asked how many connections a database takes, if there is one.
     #[must_use]
     pub fn with_rds(self, rds: Option<Rds>) -> Self {
         Self { rds, ..self }
+    }
+
+    /// With hands for the services that may be called.
+    #[must_use]
+    pub fn with_http(self, http: Http) -> Self {
+        Self { http, ..self }
+    }
+
+    const fn tools(&self) -> http::Tools<'_> {
+        http::Tools { kubernetes: &self.kubernetes, http: &self.http }
     }
 
     /// What the action would do. Reads only. `alerted`: what somebody changed since then is none of the trouble's causes.
@@ -157,10 +171,16 @@ impl Hands {
             Remedy::Env(to) => {
                 return env::plan(&self.kubernetes, self.rds.as_ref(), wish, to, target, now).await;
             }
+            Remedy::Http(call) => return http::plan(self.tools(), call, target, now).await,
             Remedy::PutBack | Remedy::ChangeAgain => wish.remedy.action(),
         };
         match action {
-            Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
+            Action::Scale
+            | Action::Resources
+            | Action::Env
+            | Action::Http
+            | Action::PutBack
+            | Action::ChangeAgain => {
                 Err(PlanError { why: format!("`{}` needs options", action.as_str()), for_good: true })
             }
             Action::Restart => restart::plan(&self.kubernetes, target, now).await,
@@ -203,6 +223,7 @@ impl Hands {
             Action::Evict => evict::apply(&self.kubernetes, permit).await,
             Action::DeletePod => delete_pod::apply(&self.kubernetes, permit).await,
             Action::Cordon | Action::Uncordon => cordon::apply(&self.kubernetes, permit).await,
+            Action::Http => http::apply(self.tools(), permit).await,
             Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
                 fields::apply(&self.kubernetes, permit).await
             }
@@ -217,6 +238,7 @@ impl Hands {
             Action::Evict => evict::observe(&self.kubernetes, plan).await,
             Action::DeletePod => delete_pod::observe(&self.kubernetes, plan).await,
             Action::Cordon | Action::Uncordon => cordon::observe(&self.kubernetes, plan).await,
+            Action::Http => http::observe(self.tools(), plan).await,
             Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
                 fields::observe(&self.kubernetes, plan).await
             }
@@ -234,9 +256,13 @@ impl Hands {
                 fields::revert(&self.kubernetes, permit).await
             }
             // A new process, an older revision, a pod that is gone: nothing of it is meant for a while.
-            Action::Restart | Action::Rollback | Action::Evict | Action::DeletePod | Action::Uncordon => {
-                Reverted::Nothing
-            }
+            Action::Restart
+            | Action::Rollback
+            | Action::Evict
+            | Action::DeletePod
+            | Action::Uncordon
+            // What was told to somebody can be taken back only by telling them otherwise, which is a step of its own.
+            | Action::Http => Reverted::Nothing,
         }
     }
 
@@ -248,6 +274,7 @@ impl Hands {
             Action::Evict => evict::follow(&self.kubernetes, plan).await,
             Action::DeletePod => delete_pod::follow(&self.kubernetes, plan).await,
             Action::Cordon | Action::Uncordon => cordon::follow(&self.kubernetes, plan).await,
+            Action::Http => http::follow(self.tools(), plan).await,
             Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
                 fields::follow(&self.kubernetes, plan).await
             }

@@ -54,6 +54,7 @@ pub(super) async fn plan(
         touches: vec![format!("{pods} replaced by the {}'s own rollout strategy", proper(target.kind))],
         objects: Vec::new(),
         sets: None,
+        calls: None,
         circumstances: Circumstances {
             paused: workload.paused,
             replicas,
@@ -158,6 +159,7 @@ mod tests {
             touches: Vec::new(),
             objects: Vec::new(),
             sets: None,
+            calls: None,
             circumstances: Circumstances::default(),
             settles_within: GRACE,
             made_at: Timestamp::UNIX_EPOCH,

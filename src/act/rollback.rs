@@ -85,6 +85,7 @@ pub(super) async fn plan(
         ],
         objects: Vec::new(),
         sets: None,
+        calls: None,
         circumstances: Circumstances {
             paused: deployment.paused,
             replicas,

@@ -42,6 +42,7 @@ impl Setting<'_> {
             touches: self.touches,
             objects: Vec::new(),
             sets: Some(self.sets),
+            calls: None,
             circumstances: Circumstances {
                 paused: workload.paused,
                 replicas: u32::try_from(workload.replicas).unwrap_or_default(),

@@ -195,6 +195,54 @@ pub const HIGH_LATENCY: Scenario = Scenario {
     }),
 };
 
+/// Scenario 4 of the chaos page: somebody has set the limit too low.
+pub const INFERENCE_OOM: Scenario = Scenario {
+    name: "inference-oom",
+    summary: "The memory limit of inference is set too low; it is raised, and when all is well the declared one is put back.",
+    service: INFERENCE,
+    well: |world| is_well(world, INFERENCE) && !too_large(world),
+    fault: |world| {
+        world.set_memory_limit(INFERENCE, "512Mi");
+    },
+    broke: "the memory limit of inference is 512Mi, which its model does not fit in",
+    alerts: &["ContainerOOMKilled", "HighMemory"],
+    runbook: "inference-oom",
+    outcome: Outcome::Recovered,
+    may_heal_first: false,
+    recovers: true,
+    writes: 2,
+    for_a_while: Some(ForAWhile {
+        passes: |_| {},
+        passed: "nothing has to: what is put back is the declared 8Gi",
+        stays: Duration::ZERO,
+    }),
+};
+
+/// The other half of scenario 4: a model that does not fit in the declared limit.
+pub const LARGE_MODEL: Scenario = Scenario {
+    name: "large-model",
+    summary: "Inference loads a model that is too large for its memory limit; every pod is told to load the smaller one.",
+    service: INFERENCE,
+    well: |world| is_well(world, INFERENCE) && !too_large(world),
+    fault: |world| {
+        world.set_default_model("samosachaat-d32");
+    },
+    broke: "inference has loaded samosachaat-d32, which needs more than its 8Gi",
+    alerts: &["ContainerOOMKilled", "HighMemory"],
+    runbook: "inference-oom",
+    outcome: Outcome::Recovered,
+    may_heal_first: false,
+    recovers: true,
+    // The cluster itself is not changed.
+    writes: 0,
+    for_a_while: None,
+};
+
+/// Whether a pod of inference has a model that it is killed for.
+fn too_large(world: &World) -> bool {
+    world.pods(INFERENCE).iter().any(|pod| world.model(&pod.name) == Some("samosachaat-d32"))
+}
+
 const INFERENCE: &str = "inference";
 
 /// How many nodes the sandbox's cluster has.
@@ -208,8 +256,8 @@ fn is_well(world: &World, service: &str) -> bool {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [&'static Self; 5] =
-        [&POD_KILL, &CRASH_LOOP, &NODE_FAILURE, &DATABASE_POOL, &HIGH_LATENCY];
+    pub const ALL: [&'static Self; 7] =
+        [&POD_KILL, &CRASH_LOOP, &NODE_FAILURE, &DATABASE_POOL, &INFERENCE_OOM, &LARGE_MODEL, &HIGH_LATENCY];
 
     /// For so long, at the pace of reality, a service must be well before it counts as healed without an alert: longer than any of the alerts
     /// waits before it fires.
@@ -304,15 +352,21 @@ mod tests {
             bad.push(Seen { writes: scenario.writes + 1, ..good.clone() });
             bad.push(Seen { well: !scenario.recovers, ..good.clone() });
             if let Some(change) = &scenario.for_a_while {
-                let early = change.stays - Duration::from_secs(1);
+                // What is put back as soon as all is well can not come too early.
+                let early = change.stays.checked_sub(Duration::from_secs(1));
                 let put_back = [
                     None,
-                    Some((early, Some(Outcome::Recovered))),
                     Some((change.stays, None)),
                     Some((change.stays, Some(Outcome::NotRecovered))),
                     Some((change.stays, Some(Outcome::Blocked))),
                 ];
                 bad.extend(put_back.map(|put_back| Seen { put_back, ..good.clone() }));
+                bad.extend(
+                    early.map(|early| Seen {
+                        put_back: Some((early, Some(Outcome::Recovered))),
+                        ..good.clone()
+                    }),
+                );
             }
             for seen in bad {
                 assert!(!passed(scenario, &seen), "{}: {seen:?}", scenario.name);

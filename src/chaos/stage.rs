@@ -12,11 +12,12 @@ use tokio::process::{Child, Command};
 use crate::sandbox::{ACCESS_KEY, AlertmanagerTarget, DATABASE, HOST, NAMESPACE, Options, Sandbox, World};
 
 /// The runbooks as they are shipped: file name and text.
-pub const SHIPPED: [(&str, &str); 4] = [
+pub const SHIPPED: [(&str, &str); 5] = [
     ("database-pool.yaml", include_str!("../../rules/database-pool.yaml")),
     ("node-failure.yaml", include_str!("../../rules/node-failure.yaml")),
     ("pod-crash.yaml", include_str!("../../rules/pod-crash.yaml")),
     ("high-latency.yaml", include_str!("../../rules/high-latency.yaml")),
+    ("inference-oom.yaml", include_str!("../../rules/inference-oom.yaml")),
 ];
 
 /// How the daemon is set up.
@@ -71,6 +72,8 @@ pub struct Stage {
 pub const WEBHOOK_TOKEN: &str = "sandbox-webhook-token";
 /// What the commands show to the API.
 pub const API_TOKEN: &str = "sandbox-api-token";
+/// What the inference service wants to be shown in `X-Internal-API-Key`. Only the daemon's configuration knows it.
+pub const INTERNAL_KEY: &str = "sandbox-internal-key";
 /// Where the sandbox's people read.
 pub const CHANNEL: &str = "#oncall";
 /// Nothing is there: it is never asked, and only people would go there.
@@ -88,6 +91,7 @@ impl Stage {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let stage = Self { sandbox, setting, port, child: None };
         stage.write_files()?;
+        stage.world().require_internal_key(INTERNAL_KEY);
         stage.world().send_alerts_to(Some(AlertmanagerTarget {
             url: format!("{}{}", stage.url(), crate::receive::PATH),
             bearer: Some(WEBHOOK_TOKEN.to_owned()),
@@ -241,6 +245,7 @@ impl Stage {
         std::fs::write(folder.join("ca.pem"), self.sandbox.front_ca())?;
         std::fs::write(folder.join("webhook-token"), WEBHOOK_TOKEN)?;
         std::fs::write(self.api_token_file(), API_TOKEN)?;
+        std::fs::write(folder.join("internal-key"), INTERNAL_KEY)?;
         std::fs::write(folder.join("slack-token"), &Options::default().slack_token)?;
         let credentials =
             format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = sandbox-secret\n");
@@ -252,8 +257,15 @@ impl Stage {
         let Setting { time_scale, ceiling, namespaces, more, .. } = &self.setting;
         let services: Vec<(&str, String)> = self.sandbox.services().collect();
         let front = self.sandbox.front_address();
-        let allowed = services.iter().map(|(_, address)| address).chain([&front]);
-        let allow: Vec<String> = allowed.map(|address| format!("\"{address}\"")).collect();
+        // The one that wants a key gets it, and nobody else does.
+        let key = "header: X-Internal-API-Key, value_file: internal-key";
+        let allowed = |(name, address): &(&str, String)| match *name {
+            "inference" => format!("{{host: \"{address}\", {key}}}"),
+            _ => format!("\"{address}\""),
+        };
+        let allow: Vec<String> = services.iter().map(allowed).chain([format!("\"{front}\"")]).collect();
+        // The sandbox's pods have addresses of their own on loopback.
+        let pods = format!("{{namespace: {NAMESPACE}, port: 8003, networks: [127.64.0.0/10], {key}}}");
         // `chat_api_address`, as `${vars.NAME}` takes no hyphens.
         let addresses: String = services
             .iter()
@@ -274,7 +286,7 @@ impl Stage {
              grafana: {{url: \"{GRAFANA}\", loki: loki, prometheus: prometheus}}\n\
              aws: {{region: eu-central-1, endpoint: \"{rds}\", credentials_file: aws-credentials}}\n\
              exec: {{allow: [[cat, /proc/net/tcp], [cat, /proc/net/tcp6]]}}\n\
-             http: {{allow: [{allow}], ca_file: ca.pem}}\n\
+             http: {{allow: [{allow}], pods: [{pods}], ca_file: ca.pem}}\n\
              slack: {{url: \"{slack}\", token_file: slack-token, channel: \"{CHANNEL}\"}}\n\
              vars: {{namespace: {NAMESPACE}, oncall_channel: \"{CHANNEL}\"{addresses}, public_host: {HOST}, public_address: \"{front}\", database: {DATABASE}}}\n\
              time_scale: {time_scale}\n\

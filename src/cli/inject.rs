@@ -20,6 +20,8 @@ use crate::text::span;
 #[command(after_help = "Examples:
   runbookd inject pod-kill --at sandbox --yes      A pod is deleted; Kubernetes replaces it, and nothing is done
   runbookd inject crash-loop --at sandbox --yes    New pods crash, too; a person is called with the evidence
+  runbookd inject inference-oom --at sandbox --yes A limit that is too low is raised, and the declared one is put back
+  runbookd inject large-model --at sandbox --yes   Every pod is told to load the smaller model
   runbookd inject high-latency --at sandbox --yes --time-scale 80
                                                    Inference gets more pods for two hours, which are 90 seconds here
 

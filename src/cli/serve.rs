@@ -17,7 +17,6 @@ use crate::act::Hands;
 use crate::api::wire::LoadedRunbook;
 use crate::api::{self, Api};
 use crate::clients::alertmanager::{Alertmanager, SETTLED};
-use crate::clients::http::{self, Http};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
 use crate::clients::prometheus::Prometheus;
@@ -147,7 +146,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         store,
         shelf,
         eyes,
-        hands: Hands::new(kubernetes.clone()).with_rds(rds),
+        hands: Hands::new(kubernetes.clone()).with_rds(rds).with_http(config.http.client()),
         policy: Arc::clone(&policy),
         grafana: config.grafana.clone(),
         approval_within: config.approval_within / config.time_scale.max(1),
@@ -186,7 +185,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
 pub(super) fn eyes(config: &Config, kubernetes: Kubernetes) -> anyhow::Result<Eyes> {
     let alertmanager = config.alertmanager.as_ref().map(|there| Alertmanager::new(&there.settings));
     Ok(Eyes::new(Loki::new(&config.loki)?, kubernetes)
-        .with_http(Http::trusting(http::Policy::new(config.http.allowed.clone()), config.http.trust.clone()))
+        .with_http(config.http.client())
         .with_prometheus(config.prometheus.as_ref().map(Prometheus::new).transpose()?)
         .with_alertmanager(alertmanager.transpose()?)
         .with_exec(&config.exec))

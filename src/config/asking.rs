@@ -1,21 +1,30 @@
-//! `prometheus:` and `http:`: whom the probes may ask besides the cluster, Loki and Alertmanager, and what a runbook could never be answered with them.
+//! `prometheus:` and `http:`: whom the probes may ask, and the actions call, besides the cluster, Loki and Alertmanager, and what a runbook could never be answered with them.
 
 use std::io::Read as _;
+
+use http::{HeaderName, HeaderValue};
 
 use super::read::{section, url};
 use super::secrets::Secrets;
 use super::{Config, Http};
+use crate::clients::Secret;
 use crate::clients::grafana::Grafana;
-use crate::clients::http::{Allowed, Origin, Policy, Trust};
+use crate::clients::http::{Allowed, AllowedPods, Key, KeyTo, Network, Origin, Trust};
+use crate::clients::kubernetes::valid_namespace;
 use crate::clients::prometheus::Settings;
 use crate::runbook::exec::{argv, written};
 use crate::runbook::load::{Objection, Wants};
-use crate::runbook::{ExecProbe, Probe, UrlTemplate};
-use crate::yaml::{Faults, Field, Fields};
+use crate::runbook::{EachPod, ExecProbe, HttpProbe, Probe, UrlTemplate};
+use crate::yaml::{Faults, Field, Fields, Value};
 
 /// No file of certificates is longer: the system's own has about 200 KiB.
 const MOST_BYTES: u64 = 4 << 20;
 const PROMETHEUS_TOKEN: &str = "RUNBOOKD_PROMETHEUS_TOKEN";
+const PODS_EXAMPLE: &str = "pods: [{namespace: shop, port: 8003}]";
+/// The variable for the value of a header, before its name.
+const VALUE: &str = "RUNBOOKD_HTTP_";
+/// A shorter one is none, and could not be hidden where somebody repeats it.
+const LEAST_SECRET: usize = 8;
 
 pub(super) fn prometheus(
     field: Option<Field<'_>>,
@@ -57,21 +66,120 @@ pub(super) fn grafana(field: Option<Field<'_>>, faults: &mut Faults) -> Option<G
 
 pub(super) fn http(field: Option<Field<'_>>, secrets: &Secrets<'_>, faults: &mut Faults) -> Http {
     let Some(mut fields) = section(field, "`http`", faults) else { return Http::default() };
+    let mut http = Http::default();
     let items = fields.get("allow").and_then(|field| field.list("allow: [web.shop.svc:8080]", faults));
-    let mut allowed = Vec::new();
     for item in items.unwrap_or_default() {
-        let Some(text) = item.string(faults) else { continue };
-        match Allowed::parse(&text) {
-            Ok(host) => allowed.push(host),
-            Err(expected) => {
-                let hint = "every host is named in full: a pattern would also mean those that come later";
-                item.wrong(expected, Some(hint.to_owned()), faults);
-            }
+        if let Some((host, key)) = host(item, secrets, faults) {
+            http.keys.extend(key.map(|(header, value)| Key { to: KeyTo::Host(host.clone()), header, value }));
+            http.allowed.push(host);
         }
     }
-    let trust = fields.get("ca_file").and_then(|field| trust(field, secrets, faults));
+    let items = fields.get("pods").and_then(|field| field.list(PODS_EXAMPLE, faults));
+    for item in items.unwrap_or_default() {
+        if let Some((pods, key)) = pods(item, secrets, faults) {
+            let to = KeyTo::Pods { namespace: pods.namespace.clone(), port: pods.port };
+            http.keys.extend(key.map(|(header, value)| Key { to, header, value }));
+            http.pods.push(pods);
+        }
+    }
+    http.trust = fields.get("ca_file").and_then(|field| trust(field, secrets, faults)).unwrap_or_default();
     fields.end(faults);
-    Http { allowed, trust: trust.unwrap_or_default() }
+    http
+}
+
+/// A header that only the configuration knows.
+type Shown = Option<(HeaderName, Secret)>;
+
+/// A host as text, or with a header that is shown to it.
+fn host(item: Field<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<(Allowed, Shown)> {
+    if !matches!(item.node.value, Value::Map(_)) {
+        return Some((allowed(item, faults)?, None));
+    }
+    let mut fields = Fields::of(item.node, "the host", faults)?;
+    let host = fields.need("host", "host: web.shop.svc:8080").and_then(|field| allowed(field, faults));
+    let key = key(&mut fields, secrets, faults);
+    fields.end(faults);
+    Some((host?, key))
+}
+
+fn allowed(item: Field<'_>, faults: &mut Faults) -> Option<Allowed> {
+    let text = item.string(faults)?;
+    Allowed::parse(&text)
+        .map_err(|expected| {
+            let hint = "every host is named in full: a pattern would also mean those that come later";
+            item.wrong(expected, Some(hint.to_owned()), faults);
+        })
+        .ok()
+}
+
+/// The pods of a namespace, on a port.
+fn pods(item: Field<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<(AllowedPods, Shown)> {
+    let mut fields = Fields::of(item.node, "the entry of `pods`", faults)?;
+    let namespace = fields.need("namespace", "namespace: shop").and_then(|field| {
+        let text = field.string(faults)?;
+        let is_name = valid_namespace(&text);
+        if !is_name {
+            field.wrong("expected the name of a namespace", None, faults);
+        }
+        is_name.then_some(text)
+    });
+    let port = fields.need("port", "port: 8003").and_then(|field| {
+        let port = u16::try_from(field.whole(1, faults)?).ok();
+        if port.is_none() {
+            field.wrong("expected a port from 1 to 65535", None, faults);
+        }
+        port
+    });
+    let mut networks = Vec::new();
+    for item in fields
+        .get("networks")
+        .and_then(|field| field.list("networks: [10.0.0.0/16]", faults))
+        .unwrap_or_default()
+    {
+        match item.string(faults).map(|text| Network::parse(&text)) {
+            Some(Ok(network)) => networks.push(network),
+            Some(Err(expected)) => item.wrong(expected, None, faults),
+            None => {}
+        }
+    }
+    let key = key(&mut fields, secrets, faults);
+    fields.end(faults);
+    Some((AllowedPods { namespace: namespace?, port: port?, networks }, key))
+}
+
+/// `header:`, with its value in `value_file:` or in the environment.
+fn key(fields: &mut Fields<'_>, secrets: &Secrets<'_>, faults: &mut Faults) -> Shown {
+    let hint = "put it into a file and name that in `value_file`";
+    fields.refuse("value", "a secret in the configuration; expected it elsewhere", hint, faults);
+    let (header, file) = (fields.get("header"), fields.get("value_file"));
+    let Some(header) = header else {
+        if let Some(file) = file {
+            let message = "`value_file` without `header`; expected its name";
+            faults.add(file.key, message, Some("add `header: X-Api-Key`".to_owned()));
+        }
+        return None;
+    };
+    let text = header.string(faults)?;
+    let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+        header.wrong("expected the name of a header", Some("such as X-Api-Key".to_owned()), faults);
+        return None;
+    };
+    let variable = format!("{VALUE}{}", text.to_ascii_uppercase().replace('-', "_"));
+    let found = secrets.value(file, &variable, faults);
+    if !found.is_some() && file.is_none() && !fields.has_almost(&["value_file"]) {
+        let message =
+            format!("`header` without its value; expected `value_file`, or {variable} in the environment");
+        faults.add(header.key, message, Some("add `value_file: /etc/runbookd/api-key`".to_owned()));
+    }
+    let value = found.secret()?;
+    if HeaderValue::from_str(value.reveal()).is_err() || value.reveal().len() < LEAST_SECRET {
+        let message = format!(
+            "what is there can not be the value of a header; expected one line of at least {LEAST_SECRET} characters"
+        );
+        faults.add(file.unwrap_or(header).place(), message, None);
+        return None;
+    }
+    Some((name, value))
 }
 
 /// `exec:`, the programs that may be run in containers.
@@ -124,6 +232,7 @@ impl Config {
                 hint: "add `alertmanager: {url: http://alertmanager:9093, receiver: runbookd}` to the configuration".to_owned(),
             }),
             Probe::Exec(probe) => self.may_not_run(probe),
+            Probe::Http(HttpProbe { each: Some(each), .. }) => self.may_not_ask_pods(each),
             Probe::Http(probe) => self.may_not_ask(&probe.url),
             Probe::Tls(probe) => self.may_not_ask(&probe.address),
             Probe::Prometheus(_)
@@ -164,10 +273,25 @@ impl Config {
     fn may_not_ask(&self, url: &UrlTemplate) -> Option<Objection> {
         let value = |path: &str| self.vars.get(path.strip_prefix("vars.")?).cloned();
         let origin = Origin::read(&url.origin(value)?)?;
-        let allowed = Policy::new(self.http.allowed.clone()).allows(&origin);
+        let allowed = self.http.policy().allows(&origin);
         (!allowed).then(|| Objection {
             message: format!("the probe asks {origin}, which the configuration does not allow; expected a host that it does"),
             hint: format!("add `http: {{allow: [\"{origin}\"]}}` to the configuration"),
+        })
+    }
+
+    fn may_not_ask_pods(&self, each: &EachPod) -> Option<Objection> {
+        let port = each.port;
+        // What only an alert says, or nobody yet, is looked at when it is asked.
+        let value = |path: &str| self.vars.get(path.strip_prefix("vars.")?).cloned();
+        let namespace = each.namespace.with(value).ok().filter(|namespace| !namespace.is_empty());
+        let allowed = self.http.policy().allows_pods(namespace.as_deref(), port);
+        (!allowed).then(|| Objection {
+            message: format!("the runbook asks pods on port {port}, which the configuration does not allow; expected pods that it does"),
+            hint: format!(
+                "add `http: {{pods: [{{namespace: {}, port: {port}}}]}}` to the configuration",
+                namespace.as_deref().unwrap_or("NAMESPACE")
+            ),
         })
     }
 }

@@ -51,7 +51,7 @@ pub struct Config {
     pub grafana: Option<Grafana>,
     /// Where it is asked how many connections a database takes; none: nothing whose bound is that may be done.
     pub aws: Option<rds::Settings>,
-    /// The services that `http` and `tls` probes may ask.
+    /// The services and pods that `http` and `tls` probes may ask, and `http` actions call.
     pub http: Http,
     /// The programs that `exec` and `connections` probes may run in containers, word for word.
     pub exec: Vec<Vec<String>>,
@@ -86,8 +86,12 @@ pub struct Api {
 /// `http:`
 #[derive(Debug, Clone, Default)]
 pub struct Http {
-    /// The hosts that may be asked; empty: none.
+    /// The hosts that may be asked and called; empty: none.
     pub allowed: Vec<http::Allowed>,
+    /// The pods that may be, at their own addresses; empty: none.
+    pub pods: Vec<http::AllowedPods>,
+    /// What is shown to some of them.
+    pub keys: Vec<http::Key>,
     /// Whom to believe besides those whom the system does.
     pub trust: http::Trust,
 }
@@ -103,6 +107,20 @@ pub struct Alertmanager {
     pub every: Duration,
     /// For how long an alert must have been seen firing there before its notification counts as lost.
     pub grace: Duration,
+}
+
+impl Http {
+    /// Who may be asked and called.
+    #[must_use]
+    pub fn policy(&self) -> http::Policy {
+        http::Policy::new(self.allowed.clone()).with_pods(self.pods.clone())
+    }
+
+    /// The client for them.
+    #[must_use]
+    pub fn client(&self) -> http::Http {
+        http::Http::showing(self.policy(), self.trust.clone(), self.keys.clone())
+    }
 }
 
 impl Alertmanager {

@@ -35,13 +35,18 @@ impl Secrets<'_> {
     pub(super) fn token(&self, fields: &mut Fields<'_>, variable: &str, faults: &mut Faults) -> Found {
         let hint = format!("put it into a file and name that in `token_file`, or set {variable}");
         fields.refuse("token", "a secret in the configuration; expected it elsewhere", &hint, faults);
-        let field = fields.get("token_file");
+        self.value(fields.get("token_file"), variable, faults)
+    }
+
+    /// What stands in the file that a field names, or in the variable.
+    pub(super) fn value(&self, file: Option<Field<'_>>, variable: &str, faults: &mut Faults) -> Found {
         let value = (self.environment)(variable).filter(|value| !value.trim().is_empty());
-        match (field, value) {
+        match (file, value) {
             (Some(field), Some(_)) => {
+                let name = field.name;
                 faults.add(
                     field.key,
-                    format!("`token_file` is here and {variable} in the environment; expected one of them"),
+                    format!("`{name}` is here and {variable} in the environment; expected one of them"),
                     Some(format!("remove the line, or unset {variable}")),
                 );
                 Found::None

@@ -1,6 +1,7 @@
 //! What an action would do, in full: the change, the value before, what else is touched, the circumstances.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use crate::runbook::Kind;
-use crate::runbook::{Action, Field, Hash};
+use crate::runbook::{Action, Field, Hash, HttpCall};
 use crate::text::hex;
 
 /// An object that is acted on.
@@ -69,6 +70,9 @@ pub struct Plan {
     /// The fields that are set, when it is fields that are changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sets: Option<Sets>,
+    /// The calls that are made, when it is calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Calls>,
     /// What was read from the cluster; guards look at it and ask nobody.
     pub circumstances: Circumstances,
     /// After this long the effect must be complete.
@@ -100,7 +104,29 @@ impl Plan {
         if let (Some(judged), Some(sets)) = (judged.as_array_mut(), &self.sets) {
             judged.push(serde_json::json!(sets));
         }
+        if let (Some(judged), Some(calls)) = (judged.as_array_mut(), &self.calls) {
+            judged.push(serde_json::json!(calls));
+        }
         Hash(hex(&Sha256::digest(judged.to_string().as_bytes())))
+    }
+}
+
+/// An HTTP call, to one address or to every pod of `objects`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// What is sent, and how it can be seen to have happened.
+    pub call: HttpCall,
+    /// The pods' own addresses, in the order of the plan's `objects`. One that has another by now is another pod's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Calls {
+    /// For so long after the permit a call that nobody answered may still be under way.
+    #[must_use]
+    pub fn under_way(&self) -> Duration {
+        let calls = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX).max(1);
+        self.call.within.saturating_mul(calls)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::act::{Followed, STICKS_AFTER, Wish};
 use crate::clock;
 use crate::guard::{self, Question};
 use crate::incident::decide::{CONFIRM_AGAIN, FOLLOW_EVERY, FRESH};
-use crate::incident::event::{Found, Observation};
+use crate::incident::event::{Found, Observation, Recorded};
 use crate::incident::evidence::{Evidence, all_of};
 use crate::incident::permit::{Asked, Wanted};
 use crate::incident::plan::{Circumstances, Plan};
@@ -77,6 +77,7 @@ impl Pipeline {
             Next::Commit(wanted) => self.commit(claim, incident, runbook, *wanted).await?,
             Next::Observe(effect) => {
                 let found = self.hands.observe(&effect.plan).await;
+                let found = self.settled(claim, &effect, found).await?;
                 if let Observation::Unseen { why } = &found {
                     info!(op = %effect.op, "What became of the effect can not be seen yet: {why}");
                 }
@@ -100,6 +101,25 @@ impl Pipeline {
                 _ => None,
             },
         })
+    }
+
+    /// What is seen of a call that was not answered. It may still be under way for as long as its answer would have been waited for, and
+    /// until then it is not known not to have happened.
+    async fn settled(&self, claim: &Claim, effect: &Effect, found: Observation) -> Result<Observation, Left> {
+        let is_open = matches!(found, Observation::NotDone | Observation::Partly { .. });
+        let Some(calls) = effect.plan.calls.as_ref().filter(|_| is_open) else { return Ok(found) };
+        let sent = |recorded: &Recorded| match &recorded.event {
+            Event::EffectIntended { op, .. } | Event::EffectRegranted { op, .. } => *op == effect.op,
+            _ => false,
+        };
+        let events = self.store.events(&claim.incident, 0).await?;
+        let sent = events.iter().rev().find(|recorded| sent(recorded));
+        let until = clock::after(sent.map_or(effect.intended_at, |sent| sent.at), calls.under_way());
+        if clock::now() >= until {
+            return Ok(found);
+        }
+        let why = format!("it is not seen to have happened, and may still be under way until {until}");
+        Ok(Observation::Unseen { why })
     }
 
     async fn plan(&self, incident: &Incident, runbook: &Runbook) -> Event {

@@ -1,4 +1,4 @@
-//! Asks an address. For its status, what the other side did counts: an answer, a connection that it refused, one that it took and left
+//! Asks an address, or every pod at its own. For its status, what the other side did counts: an answer, a connection that it refused, one that it took and left
 //! without an answer. What the network or a name server did not deliver says nothing about the service, and is unknown; so is every figure
 //! that is not there.
 
@@ -8,16 +8,27 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Scope, held};
-use crate::clients::http::{Http, Reply};
+use crate::clients::http::{Http, PodAt, Reply, To, value_at};
+use crate::clients::kubernetes::{Kubernetes, Pod};
 use crate::incident::evidence::{Evidence, Sample};
-use crate::runbook::{HttpProbe, Threshold};
-use crate::text::cut;
+use crate::incident::plan::{Kind, Target};
+use crate::runbook::{EachPod, HttpProbe, Threshold, Wanted};
+use crate::text::{count, cut};
 
 /// How much of an unexpected answer is shown.
 const SAMPLE_LENGTH: usize = 300;
+/// How much of a value is shown.
+const SHOWN: usize = 60;
+
+/// The two systems that are asked.
+#[derive(Clone, Copy)]
+pub(super) struct Tools<'t> {
+    pub(super) http: &'t Http,
+    pub(super) kubernetes: &'t Kubernetes,
+}
 
 pub(super) async fn ask(
-    http: &Http,
+    tools: Tools<'_>,
     scope: &Scope<'_>,
     name: &str,
     probe: &HttpProbe,
@@ -27,8 +38,13 @@ pub(super) async fn ask(
         Ok(url) => url,
         Err(why) => return Evidence::unknown(name, String::new(), why.to_string()),
     };
+    if let Some(each) = &probe.each {
+        // The host is nobody's; the path is what was written.
+        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+        return of_each(tools, scope, name, (probe, each), threshold, &format!("/{path}")).await;
+    }
     let asked = format!("GET {url}");
-    match http.get(&url).await {
+    match tools.http.get(&url).await {
         Ok(reply) => answer(scope.now, (name, asked), probe, threshold, &reply),
         Err(error) => Evidence::unknown(name, asked, error.to_string()),
     }
@@ -58,10 +74,13 @@ fn answer(
             let why = format!("nothing is known of {pointer}: HTTP {status} instead of {wanted}");
             return unknown(asked, samples, why);
         }
-        (Some(pointer), Reply::Answer { body, whole, .. }) => match figure(body, *whole, pointer) {
-            Ok(figure) => (figure, format!("{pointer} is {figure}")),
-            Err(why) => return unknown(asked, samples, why),
-        },
+        (Some(pointer), Reply::Answer { body, whole, .. }) => {
+            let found = value_at(body, *whole, pointer);
+            match found.and_then(|value| Ok((figure(&value, probe.wanted.as_ref(), pointer)?, value))) {
+                Ok((figure, value)) => (figure, format!("{pointer} is {}", shown(&value, figure))),
+                Err(why) => return unknown(asked, samples, why),
+            }
+        }
     };
     Evidence {
         probe: name.to_owned(),
@@ -85,24 +104,120 @@ fn sample(at: Timestamp, status: u16, body: &[u8]) -> Sample {
     Sample { is_state: false, at, from: String::new(), line }
 }
 
-/// The number at this place of a JSON text; `true` and `false` are 1 and 0.
-fn figure(body: &[u8], whole: bool, pointer: &str) -> Result<f64, String> {
-    if !whole {
-        return Err(format!(
-            "the answer is longer than 64 KiB or broke off, so {pointer} was not looked for"
-        ));
-    }
-    let json: Value =
-        serde_json::from_slice(body).map_err(|_| format!("the answer is no JSON, so it has no {pointer}"))?;
-    match json.pointer(pointer) {
-        Some(Value::Bool(is)) => Ok(f64::from(u8::from(*is))),
-        Some(Value::Number(number)) => {
+/// The figure that a value comes to: whether it is what is wanted, or its number; `true` and `false` are 1 and 0.
+fn figure(value: &Value, wanted: Option<&Wanted>, pointer: &str) -> Result<f64, String> {
+    let is_plain = !matches!(value, Value::Array(_) | Value::Object(_));
+    match (wanted, value) {
+        (Some(_), value) if !is_plain => Err(format!("{pointer} is {}, and no plain value", kind(value))),
+        // Nothing at all is neither this value nor another one.
+        (Some(_), Value::Null) => Err(format!("{pointer} is null")),
+        (Some(Wanted::Equals(wanted)), value) => Ok(f64::from(u8::from(value == wanted))),
+        (Some(Wanted::Differs(other)), value) => Ok(f64::from(u8::from(value != other))),
+        (None, Value::Bool(is)) => Ok(f64::from(u8::from(*is))),
+        (None, Value::Number(number)) => {
             let figure = number.as_f64().filter(|figure| figure.is_finite());
             figure.ok_or_else(|| format!("{pointer} is too large a number"))
         }
-        Some(other) => Err(format!("{pointer} is {}, and no number", kind(other))),
-        None => Err(format!("the answer has no {pointer}")),
+        (None, other) => Err(format!("{pointer} is {}, and no number", kind(other))),
     }
+}
+
+fn shown(value: &Value, figure: f64) -> String {
+    match value {
+        Value::Number(_) | Value::Bool(_) => figure.to_string(),
+        Value::String(text) => cut(text, SHOWN),
+        Value::Null | Value::Array(_) | Value::Object(_) => cut(&value.to_string(), SHOWN),
+    }
+}
+
+/// Asks every pod. One that gives no answer makes the whole unknown: perhaps it is the one that matters.
+async fn of_each(
+    tools: Tools<'_>,
+    scope: &Scope<'_>,
+    name: &str,
+    (probe, each): (&HttpProbe, &EachPod),
+    threshold: Threshold,
+    path: &str,
+) -> Evidence {
+    let target = match workload(scope, each) {
+        Ok(target) => target,
+        Err(why) => return Evidence::unknown(name, String::new(), why),
+    };
+    let asked = format!("GET {path} of every pod of {target}, port {}", each.port);
+    let unknown = |why: String| Evidence::unknown(name, asked.clone(), why);
+    let pods = match tools.kubernetes.pods(&target.namespace).await {
+        Ok(pods) => pods,
+        Err(error) => return unknown(error.to_string()),
+    };
+    let mut pods: Vec<&Pod> =
+        pods.iter().filter(|pod| pod.is_one_of(target.kind.as_str(), &target.name)).collect();
+    pods.sort_by(|a, b| a.name.cmp(&b.name));
+    if pods.is_empty() {
+        return unknown(format!("{target} has no pods, so nobody was asked"));
+    }
+    let pointer = probe.pointer.as_deref().unwrap_or_default();
+    let (mut figures, mut said) = (Vec::new(), BTreeMap::<String, Vec<&str>>::new());
+    for pod in &pods {
+        let found = match pod.address {
+            None => Err("it has no address of its own (yet)".to_owned()),
+            Some(address) => {
+                let at = PodAt { namespace: &target.namespace, address, port: each.port };
+                tools.http.value(To::Pod(at, path), probe.status, pointer).await
+            }
+        };
+        match found.and_then(|value| Ok((figure(&value, probe.wanted.as_ref(), pointer)?, value))) {
+            Ok((figure, value)) => {
+                let value = match (&probe.wanted, &value) {
+                    // The very value, and not what it comes to.
+                    (Some(_), Value::Number(_) | Value::Bool(_)) => value.to_string(),
+                    _ => shown(&value, figure),
+                };
+                said.entry(value).or_default().push(&pod.name);
+                figures.push(figure);
+            }
+            Err(why) => return unknown(format!("pod/{}: {why}", pod.name)),
+        }
+    }
+    let list = |(value, pods): (&String, &Vec<&str>)| {
+        let number = count(pods.len() as u64, "pod", "pods");
+        format!("{value} on {number} ({})", cut(&pods.join(", "), SAMPLE_LENGTH))
+    };
+    let list: Vec<String> = said.iter().map(list).collect();
+    // A count of pods; of numbers the one that is worst for the threshold.
+    let figure = match (&probe.wanted, threshold) {
+        (Some(_), _) => figures.iter().sum(),
+        (None, _) => figures.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    };
+    Evidence {
+        probe: name.to_owned(),
+        verdict: held(threshold, figure, None),
+        saw: format!("{pointer} is {}; {}{threshold}", list.join(", "), told(probe)),
+        asked,
+        by: BTreeMap::new(),
+        samples: Vec::new(),
+        window: None,
+    }
+}
+
+/// What is counted.
+fn told(probe: &HttpProbe) -> String {
+    let value = |value: &Value| shown(value, value.as_f64().unwrap_or_default());
+    match &probe.wanted {
+        Some(Wanted::Equals(wanted)) => format!("pods with {}: ", value(wanted)),
+        Some(Wanted::Differs(other)) => format!("pods with another than {}: ", value(other)),
+        None => String::new(),
+    }
+}
+
+/// The workload whose pods are asked: the Deployment that the probe names, or the target.
+fn workload(scope: &Scope<'_>, each: &EachPod) -> Result<Target, String> {
+    let namespace = scope.fill(&each.namespace)?;
+    if let Some(deployment) = &each.deployment {
+        return Ok(Target { kind: Kind::Deployment, namespace, name: scope.fill(deployment)? });
+    }
+    let target = scope.leg.map(|leg| &leg.target).filter(|target| target.namespace == namespace);
+    let target = target.filter(|target| target.kind.is_workload());
+    target.cloned().ok_or_else(|| "neither the probe nor the incident names a workload".to_owned())
 }
 
 const fn kind(value: &Value) -> &'static str {
@@ -118,13 +233,22 @@ const fn kind(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::incident::evidence::Verdict;
     use crate::runbook::UrlTemplate;
 
     fn asked(pointer: Option<&str>, threshold: Threshold, reply: &Reply) -> Evidence {
         let url = UrlTemplate::parse("http://web/health").unwrap();
-        let probe = HttpProbe { url, status: 200, pointer: pointer.map(str::to_owned), threshold };
+        let probe = HttpProbe {
+            url,
+            status: 200,
+            pointer: pointer.map(str::to_owned),
+            wanted: None,
+            each: None,
+            threshold,
+        };
         answer(
             Timestamp::UNIX_EPOCH,
             ("health", "GET http://web/health".to_owned()),
@@ -195,5 +319,29 @@ mod tests {
         assert_eq!(shown[0].line, format!("HTTP 500: {}…", "x".repeat(299)));
         let figure = asked(Some("/a"), Threshold::AtLeast(1.0), &said(200, r#"{"secret": 1}"#));
         assert!(figure.samples.is_empty() && !figure.saw.contains("secret"));
+    }
+
+    #[test]
+    fn a_value_is_this_or_another_and_nothing_at_all_is_neither() {
+        let body = json!({"model": "small", "ready": true, "size": 12, "none": null, "list": [1]});
+        let with = |pointer: &str, wanted: Wanted| {
+            let value = body.pointer(pointer).unwrap();
+            figure(value, Some(&wanted), pointer)
+        };
+        for (pointer, value, is) in [
+            ("/model", json!("small"), 1.0),
+            ("/model", json!("large"), 0.0),
+            ("/ready", json!(true), 1.0),
+            ("/ready", json!("true"), 0.0),
+            ("/size", json!(12), 1.0),
+            ("/size", json!(13), 0.0),
+        ] {
+            assert_eq!(with(pointer, Wanted::Equals(value.clone())), Ok(is), "{pointer} {value}");
+            assert_eq!(with(pointer, Wanted::Differs(value.clone())), Ok(1.0 - is), "{pointer} {value}");
+        }
+        for pointer in ["/none", "/list"] {
+            assert!(with(pointer, Wanted::Equals(json!("small"))).is_err(), "{pointer}");
+            assert!(with(pointer, Wanted::Differs(json!("small"))).is_err(), "{pointer}");
+        }
     }
 }

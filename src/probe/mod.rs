@@ -308,7 +308,8 @@ impl Eyes {
                 logs::ask(&self.kubernetes, scope, name, probe, threshold, look.since).await
             }
             Probe::Http(probe) => {
-                http::ask(&self.http, scope, name, probe, look.threshold(probe.threshold)).await
+                let tools = http::Tools { http: &self.http, kubernetes: &self.kubernetes };
+                http::ask(tools, scope, name, probe, look.threshold(probe.threshold)).await
             }
             Probe::Tls(probe) => {
                 tls::ask(&self.http, scope, name, probe, look.threshold(probe.threshold)).await

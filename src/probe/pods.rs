@@ -200,6 +200,7 @@ mod tests {
             labels: BTreeMap::new(),
             node: Some("node-1".to_owned()),
             ends_by: None,
+            address: None,
             grace: Duration::from_secs(30),
             owner: Some(Owner { kind: kind.to_owned(), name: owner.to_owned() }),
             ready: true,

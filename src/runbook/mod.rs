@@ -37,12 +37,15 @@ pub use exec::ExecProbe;
 pub use field::Field;
 pub use links::{LinkTemplate, LinkTo};
 pub use probe::{
-    AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EventsProbe, Figures,
-    HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe, PrometheusProbe,
-    RolloutState, RolloutsProbe, Threshold, VerificationProbe,
+    AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EachPod, EventsProbe,
+    Figures, HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe,
+    PrometheusProbe, RolloutState, RolloutsProbe, Threshold, VerificationProbe, Wanted,
 };
 pub use quantity::{BadQuantity, Quantity};
-pub use remedy::{Amount, By, Remedy, ResourcePart, Resources, RestoreWhen, Scale, Variable, Variables};
+pub use remedy::{
+    Amount, By, CallTo, HttpCall, Observe, Remedy, ResourcePart, Resources, RestoreWhen, Scale, Variable,
+    Variables,
+};
 pub use template::{Part, Template, TemplateFault, no_value};
 pub use tls::{DAY, TlsProbe};
 pub use url::{Unfilled, UrlTemplate};
@@ -328,6 +331,8 @@ pub enum Action {
     Resources,
     /// Changes environment variables of a container.
     Env,
+    /// Makes an HTTP call, to one address or to every pod of a workload.
+    Http,
     /// Puts back what runbookd changed for a while. No runbook says so: it comes due.
     PutBack,
     /// Changes once more what was put back, because the trouble came with it.
@@ -336,7 +341,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Restart,
         Self::Rollback,
         Self::Evict,
@@ -346,12 +351,13 @@ impl Action {
         Self::Scale,
         Self::Resources,
         Self::Env,
+        Self::Http,
         Self::PutBack,
         Self::ChangeAgain,
     ];
 
     /// Those that a runbook can ask for. The others come due.
-    pub const OF_RUNBOOKS: [Self; 9] = [
+    pub const OF_RUNBOOKS: [Self; 10] = [
         Self::Restart,
         Self::Rollback,
         Self::Evict,
@@ -361,6 +367,7 @@ impl Action {
         Self::Scale,
         Self::Resources,
         Self::Env,
+        Self::Http,
     ];
 
     /// The word in YAML, messages and metrics.
@@ -376,6 +383,7 @@ impl Action {
             Self::Scale => "scale",
             Self::Resources => "resources",
             Self::Env => "env",
+            Self::Http => "http",
             Self::PutBack => "put_back",
             Self::ChangeAgain => "change_again",
         }
@@ -404,7 +412,7 @@ impl Action {
             Self::Cordon | Self::Uncordon => &[Kind::Node],
             // A DaemonSet has as many pods as there are nodes.
             Self::Scale => &[Kind::Deployment, Kind::StatefulSet],
-            Self::Resources | Self::Env | Self::PutBack | Self::ChangeAgain => &Kind::WORKLOADS,
+            Self::Resources | Self::Env | Self::Http | Self::PutBack | Self::ChangeAgain => &Kind::WORKLOADS,
         }
     }
 

@@ -74,6 +74,11 @@ impl<'v> Names<'v> {
         }
     }
 
+    /// The value of a variable that was checked.
+    pub(super) fn value(&self, path: &str) -> Option<String> {
+        self.used.get(path.strip_prefix("vars.")?).cloned()
+    }
+
     /// The same names, with the verifications that can be asked.
     pub(super) fn with_verifications(self, known: &'v [Arc<Verification>]) -> Self {
         Self { verifications: Some(known), ..self }

@@ -70,7 +70,10 @@ impl Probe {
     #[must_use]
     pub const fn figures(&self) -> Figures {
         match self {
-            Self::Http(HttpProbe { pointer: None, .. }) => Figures::YesOrNo,
+            Self::Http(HttpProbe { wanted: Some(_), each: Some(_), .. }) => Figures::Whole,
+            Self::Http(HttpProbe { pointer: None, .. } | HttpProbe { wanted: Some(_), .. }) => {
+                Figures::YesOrNo
+            }
             Self::Http(_) | Self::Prometheus(_) => Figures::Decimal,
             Self::Tls(_) => Figures::Days,
             Self::Loki(_)
@@ -150,8 +153,32 @@ pub struct HttpProbe {
     pub status: u16,
     /// Where the figure stands in the answer (RFC 6901); without it the figure is whether the status is the expected one.
     pub pointer: Option<String>,
+    /// What the value there is compared with; the figure is then whether, or of how many pods, that is so.
+    pub wanted: Option<Wanted>,
+    /// Every pod is asked at its own address; the host in `url` is nobody's.
+    pub each: Option<EachPod>,
     /// When the answer holds.
     pub threshold: Threshold,
+}
+
+/// What a value in an answer is held against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// It is this.
+    Equals(serde_json::Value),
+    /// It is there, and something else.
+    Differs(serde_json::Value),
+}
+
+/// The pods that are asked.
+#[derive(Debug, Clone)]
+pub struct EachPod {
+    /// On this port.
+    pub port: u16,
+    /// Their namespace.
+    pub namespace: Template,
+    /// Only those of this Deployment; without it those of the target.
+    pub deployment: Option<Template>,
 }
 
 /// Asks what a PromQL query gives at the moment.

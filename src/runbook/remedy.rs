@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Action;
 use super::quantity::Quantity;
 use super::within::Within;
@@ -17,6 +19,8 @@ pub enum Remedy {
     Resources(Resources),
     /// Other environment variables of a container.
     Env(Variables),
+    /// An HTTP call.
+    Http(Box<HttpCall>),
     /// What the ledger says is put back. No runbook says so.
     PutBack,
     /// What was put back is changed again. No runbook says so.
@@ -32,6 +36,7 @@ impl Remedy {
             Self::Scale(_) => Action::Scale,
             Self::Resources(_) => Action::Resources,
             Self::Env(_) => Action::Env,
+            Self::Http(_) => Action::Http,
             Self::PutBack => Action::PutBack,
             Self::ChangeAgain => Action::ChangeAgain,
         }
@@ -131,6 +136,49 @@ pub enum Variable {
         /// Never more than this.
         at_most: u32,
     },
+}
+
+/// An HTTP call. Only what is the same for every alert stands in it: no label gets into what is sent, or to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpCall {
+    /// `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub method: String,
+    /// Who is called.
+    pub to: CallTo,
+    /// Further headers. None of them is a secret: those stand in the configuration.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub json: Option<serde_json::Value>,
+    /// For how long each answer is waited for.
+    pub within: Duration,
+    /// How to see whether it has happened.
+    pub observe: Option<Observe>,
+}
+
+/// Who is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallTo {
+    /// Who answers at this address.
+    Url(String),
+    /// Every pod of the target, at its own address.
+    EachPod {
+        /// On this port.
+        port: u16,
+        /// With this path.
+        path: String,
+    },
+}
+
+/// A question whose answer tells whether a call has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observe {
+    /// Asked with GET: an address, or for every pod a path.
+    pub at: String,
+    /// Where the value stands in the answer (RFC 6901).
+    pub pointer: String,
+    /// The value that is there when it has happened.
+    pub equals: serde_json::Value,
 }
 
 /// When what was changed is put back.

@@ -130,7 +130,7 @@ fn remediation(
         }
         Some(mode)
     });
-    let done = remedies::done(&mut fields, about.kinds, scale, faults);
+    let done = remedies::done(&mut fields, about.kinds, names, scale, faults);
     let within = fields.get("within");
     let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, false, about, scale, faults));
     fields.end(faults);

@@ -72,11 +72,57 @@ fn quantity(text: &str) -> Quantity {
 #[test]
 fn a_plain_action_is_never_put_back() {
     for action in Action::OF_RUNBOOKS.into_iter().filter(|action| !action.sets_fields()) {
-        if action.acts_on().contains(&Kind::Deployment) {
+        if action.acts_on().contains(&Kind::Deployment) && action != Action::Http {
             let read = remedy(&format!("{}: {{}}", action.as_str()));
             assert_eq!(read, (Remedy::Plain(action), RestoreWhen::Never, None));
         }
     }
+}
+
+#[test]
+fn a_call_is_read_with_its_variables_filled_in_and_is_never_put_back() {
+    let text = r#"
+apiVersion: runbookd.dev/v1
+kind: Runbook
+name: web
+summary: Help it.
+alerts: ['alertname="Web"']
+confirm: {errors: {loki: '{app="web"} |= "error"', window: 5m, at_least: 5}}
+targets: {deployment: web}
+steps:
+  - remediate: tell it
+    http:
+      put: http://${vars.web}/model?of=${vars.team}
+      json: {model: "${vars.model}", size: 2, share: 0.5, warm: true, none: null, tags: [a, "1"]}
+      headers: {X-Requested-By: runbookd}
+      within: 30s
+      observe: {http: "http://${vars.web}/stats", pointer: /model, equals: "${vars.model}"}
+    verify: {within: 5m, hold: 1m, all: [{rollout: complete}]}
+"#;
+    let vars: BTreeMap<String, String> =
+        [("web", "web.shop.svc:80"), ("team", "a b"), ("model", "small \"one\"")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+    let runbook = read_text(text, Some(&vars), 10).unwrap_or_else(|faults| panic!("{faults}"));
+    let StepKind::Remediate { remedy: Remedy::Http(call), restore, .. } = &runbook.steps[0].kind else {
+        panic!("{:?}", runbook.steps)
+    };
+    let expected = HttpCall {
+        method: "PUT".to_owned(),
+        to: CallTo::Url("http://web.shop.svc:80/model?of=a%20b".to_owned()),
+        headers: vec![("X-Requested-By".to_owned(), "runbookd".to_owned())],
+        json: Some(serde_json::json!({"model": "small \"one\"", "size": 2, "share": 0.5, "warm": true,
+            "none": null, "tags": ["a", "1"]})),
+        within: Duration::from_secs(3),
+        observe: Some(Observe {
+            at: "http://web.shop.svc:80/stats".to_owned(),
+            pointer: "/model".to_owned(),
+            equals: serde_json::json!("small \"one\""),
+        }),
+    };
+    assert_eq!((&**call, *restore), (&expected, RestoreWhen::Never));
+    // Other variables are another version.
+    assert_eq!(runbook.vars, vars);
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) fn answer(inside: Inside<'_>, uid: &str, received: &Received) -> Repl
         "/api/health" => health(pod),
         "/models" => {
             let tags: Vec<&str> = MODELS.iter().map(|model| model.tag).collect();
-            json_reply(200, &json!({"current_model": current(pod), "models": tags}))
+            json_reply(200, &json!({"current_model": current(pod, inside.now), "models": tags}))
         }
         "/models/swap" => swap(inside, uid, received),
         _ => json_reply(200, &stats(pod, &inside)),
@@ -75,12 +75,12 @@ fn health(pod: &Pod) -> Reply {
     )
 }
 
-fn current(pod: &Pod) -> Option<&'static str> {
-    pod.loaded.as_ref().map(|loaded| loaded.model.tag)
+fn current(pod: &Pod, now: Timestamp) -> Option<&'static str> {
+    pod.loaded.as_ref().map(|loaded| loaded.current(now).tag)
 }
 
 fn stats(pod: &Pod, inside: &Inside<'_>) -> Value {
-    let draining = pod.loaded.as_ref().is_some_and(|loaded| loaded.swap.is_some());
+    let draining = pod.loaded.as_ref().is_some_and(|loaded| loaded.is_loading(inside.now));
     let work = inside.services.load.work();
     let (busy, queue) = if draining { (0, 0) } else { (work.busy.min(WORKERS), work.queue) };
     let workers: Vec<Value> =
@@ -88,7 +88,7 @@ fn stats(pod: &Pod, inside: &Inside<'_>) -> Value {
     json!({
         "status": "ok",
         "ready": pod.loaded.is_some(),
-        "current_model": current(pod),
+        "current_model": current(pod, inside.now),
         "total_workers": WORKERS,
         "available_workers": WORKERS - busy,
         "busy_workers": busy,

@@ -31,6 +31,8 @@ pub struct Request {
     pub system: System,
     /// The pod that received it at its own address.
     pub pod: Option<String>,
+    /// Its `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
     /// Its method, in capitals.
     pub method: String,
     /// Its path and query as they came.

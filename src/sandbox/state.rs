@@ -149,6 +149,7 @@ impl Shared {
             state.requests.push_back(Request {
                 system,
                 pod,
+                idempotency_key: received.header("idempotency-key").map(str::to_owned),
                 method: received.method.clone(),
                 path,
                 body,
@@ -177,7 +178,11 @@ impl State {
             Some(Trouble::Down) => Reply::Cut,
             Some(Trouble::Hang) => Reply::Hang,
             Some(Trouble::CutAfterApply) => {
-                self.answer(system, received, now);
+                if matches!(system, System::Pod(_)) {
+                    self.answer_as_service(system, received, now);
+                } else {
+                    self.answer(system, received, now);
+                }
                 Reply::Cut
             }
             Some(Trouble::LateAfterApply { by }) => Reply::Late(self.answer(system, received, now), by),

@@ -35,7 +35,7 @@ pub enum Trouble {
     Status(u16, String),
     /// No answer comes, and nothing is applied.
     Hang,
-    /// A write to Kubernetes is applied; then the connection is closed without an answer. Reads are answered.
+    /// A write to Kubernetes, or a call of a pod, is applied; then the connection is closed without an answer. Reads are answered.
     CutAfterApply,
     /// A write to Kubernetes is applied at once, and answered only so much later, in real time. Reads are answered.
     LateAfterApply {
@@ -58,7 +58,8 @@ impl Trouble {
     fn strikes(&self, system: System, write: bool) -> bool {
         match self {
             Self::CutAfterApply | Self::LateAfterApply { .. } | Self::RefuseWrites403 => {
-                system == System::Kubernetes && write
+                let pods = matches!((self, system), (Self::CutAfterApply, System::Pod(_)));
+                (system == System::Kubernetes || pods) && write
             }
             Self::NotOk(_) => system == System::Slack,
             Self::Down | Self::Status(..) | Self::Hang | Self::RateLimited { .. } => true,

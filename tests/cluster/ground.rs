@@ -31,6 +31,10 @@ pub(crate) struct Set {
 /// Whether the cluster can play it; else a line says what it can not.
 pub(crate) async fn is_possible(stage: &Stage, case: impl Into<Case>) -> bool {
     let Case(action, kind, by_autoscaler) = case.into();
+    // No kubelet runs the pods, so nobody answers at their addresses.
+    if action == Action::Http {
+        return false;
+    }
     if action == Action::Evict && !stage.admin.has("policy/v1", "evict").await {
         return false;
     }

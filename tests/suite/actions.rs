@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runbookd::act::{Hands, Reverted, rights};
+use runbookd::clients::http::{AllowedPods, Http, Network, Policy};
 use runbookd::clients::kubernetes::{self, Kubernetes};
 use runbookd::clock::now;
 use runbookd::incident::event::{EffectResult, Observation};
@@ -14,7 +15,7 @@ use runbookd::runbook::{Action, Remedy};
 use runbookd::sandbox::{NAMESPACE, NodeFault, Options, PodView, Request, Sandbox, System, Trouble, World};
 use serde_json::{Value, json};
 
-use crate::invariants::{self, Case, Ground, LIMIT, Wants, cases, permit, wish};
+use crate::invariants::{self, Case, Ground, LIMIT, SMALL, Wants, cases, permit, wish};
 
 pub(crate) const SERVICE: &str = "chat-api";
 const AUTOSCALERS: &str = "horizontalpodautoscalers";
@@ -43,11 +44,21 @@ pub(crate) async fn set_for(case: impl Into<Case>) -> Set {
     std::fs::write(&kubeconfig, sandbox.kubeconfig()).unwrap();
     let settings = kubernetes::Settings { kubeconfig: Some(kubeconfig), context: None };
     let kubernetes = Kubernetes::connect(&settings).await.unwrap();
-    let hands = Hands::new(kubernetes.clone());
+    let pods = AllowedPods {
+        namespace: NAMESPACE.to_owned(),
+        port: 8003,
+        networks: vec![Network::parse("127.64.0.0/10").unwrap()],
+    };
+    let http = Http::new(Policy::default().with_pods(vec![pods]));
+    let hands = Hands::new(kubernetes.clone()).with_http(http);
     let world = sandbox.world();
     let pod = world.pods(SERVICE).remove(0);
     let node = pod.node.clone().unwrap();
     let name = match kind {
+        _ if action == Action::Http => {
+            put_models(&world, kind).await;
+            MODELS.to_owned()
+        }
         Kind::Pod => pod.name.clone(),
         Kind::Node => node.clone(),
         Kind::Deployment => SERVICE.to_owned(),
@@ -72,7 +83,8 @@ pub(crate) async fn set_for(case: impl Into<Case>) -> Set {
         set.world.put_autoscaler(SERVICE, 2, 4);
     }
     match action {
-        Action::Restart | Action::Cordon | Action::Scale | Action::Resources | Action::Env => {}
+        Action::Restart | Action::Cordon | Action::Scale | Action::Resources | Action::Env | Action::Http => {
+        }
         Action::PutBack | Action::ChangeAgain => set.come_to(action).await,
         Action::Rollback => {
             // Go writes these otherwise than everybody else.
@@ -96,6 +108,31 @@ pub(crate) async fn set_for(case: impl Into<Case>) -> Set {
     }
     (set.requests, set.writes) = (set.world.requests().len(), set.world.writes().len());
     set
+}
+
+/// Workloads of this name have models.
+const MODELS: &str = "inference";
+
+/// More than one pod with a model, of such a workload.
+async fn put_models(world: &World, kind: Kind) {
+    match kind {
+        Kind::StatefulSet => {
+            world.delete_deployment(MODELS);
+            world.put_stateful_set(MODELS, 2);
+        }
+        Kind::DaemonSet => {
+            world.delete_deployment(MODELS);
+            world.put_daemon_set(MODELS);
+        }
+        _ => assert!(world.set_replicas(MODELS, 2)),
+    }
+    let loaded = |world: &World| {
+        let pods = world.pods(MODELS);
+        let of_kind =
+            |pod: &PodView| kind == Kind::Deployment || world.deployment(MODELS).is_none() && !pod.stopping;
+        pods.len() > 1 && pods.iter().all(|pod| of_kind(pod) && world.model(&pod.name).is_some())
+    };
+    assert!(world.until(LIMIT, loaded).await, "{:?}", world.pods(MODELS));
 }
 
 impl Set {
@@ -140,6 +177,10 @@ impl Set {
     /// What a write could have changed.
     pub(crate) fn spec(&self) -> Value {
         let stops = |pod: PodView| json!([pod.uid, pod.stopping]);
+        if self.target.name == MODELS {
+            let pods = self.world.pods(MODELS);
+            return pods.iter().map(|pod| json!([pod.uid, self.world.model(&pod.name)])).collect();
+        }
         if self.by_autoscaler {
             // The number of pods moves behind it.
             return self.world.set(AUTOSCALERS, SERVICE).unwrap()["spec"].clone();
@@ -307,7 +348,9 @@ async fn fails_once(case: Case, trouble: Trouble, skipped: u32) {
     }
     // Several objects can be done in part, and that is not done.
     let left = |object: &Object| set.on(&set.target.name).iter().any(|pod| pod.uid == object.uid);
-    let in_part = plan.objects.iter().any(left);
+    let lacks = |object: &Object| set.world.model(&object.name) != Some(SMALL);
+    let in_part =
+        plan.objects.iter().any(|object| if case.0 == Action::Http { lacks(object) } else { left(object) });
     match set.hands.observe(&plan).await {
         Observation::Done => assert!(happened && !in_part, "{told}"),
         Observation::NotDone => assert!(!happened, "{told}"),

@@ -110,6 +110,11 @@ const PLACES: &[(&str, &[&str], &str)] = &[
 /// Words that may stand in these places only.
 const WORDS: &[(&str, &[&str], &str)] = &[
     (
+        "Order {",
+        &["act/", "clients/http/"],
+        "a call that may change something is an action: give it a plan, a permit and an observation",
+    ),
+    (
         "Asked::every(",
         &["guard/mod.rs"],
         "only guard/ asks the guards; a permit that was made elsewhere would prove nothing",
@@ -176,7 +181,11 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
     ("slack", &["notify", "config", "cli", "clients"], "only notify/ tells people"),
     ("loki", &["probe", "config", "cli", "clients"], "only probe/ asks Loki"),
     ("prometheus", &["probe", "config", "cli", "clients"], "only probe/ asks Prometheus"),
-    ("http", &["probe", "config", "cli", "clients"], "only probe/ asks other services"),
+    (
+        "http",
+        &["probe", "act", "config", "cli", "clients"],
+        "only probe/ asks other services, and only act/ calls them",
+    ),
     (
         "alertmanager",
         &["pipeline", "probe", "config", "cli", "clients"],

@@ -82,8 +82,8 @@ fn every_commented_line_of_the_default_file_is_a_field() {
     let warned: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
     assert_eq!(
         warned.len(),
-        8,
-        "the six tokens, AWS's credentials, the certificates, and nothing else: {faults}"
+        10,
+        "the six tokens, two headers, AWS's credentials, the certificates, and nothing else: {faults}"
     );
 }
 

@@ -224,6 +224,7 @@ impl World<'_> {
             touches: Vec::new(),
             objects: Vec::new(),
             sets: None,
+            calls: None,
             circumstances: Circumstances {
                 paused,
                 replicas,

@@ -67,6 +67,18 @@ async fn a_flood_is_met_by_more_pods_and_in_its_time_there_are_as_few_as_before(
     assert!(text.contains("after 2h it is put back, and that ends as recovered"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_is_too_low_is_raised_and_the_declared_one_is_put_back() {
+    let text = passes("inference-oom").await;
+    assert!(text.contains("2Gi") && text.contains("8Gi"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_too_large_is_replaced_by_a_call_to_the_pod() {
+    let text = passes("large-model").await;
+    assert!(text.contains("POST /models/swap to each of 1 pod of deployment/inference"), "{text}");
+}
+
 #[tokio::test]
 async fn nothing_is_broken_without_a_yes() {
     let output = inject(&["pod-kill", "--at", "sandbox"]).await;

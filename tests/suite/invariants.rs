@@ -13,12 +13,16 @@ use runbookd::incident::plan::{Kind, Plan, Stays, Target};
 use runbookd::incident::refusal::Answer;
 use runbookd::incident::{IncidentId, OperationId};
 use runbookd::runbook::{
-    Action, Amount, By, Hash, Remedy, ResourcePart, Resources, Scale, Variable, Variables,
+    Action, Amount, By, CallTo, Hash, HttpCall, Observe, Remedy, ResourcePart, Resources, Scale, Variable,
+    Variables,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long an effect may take to come to its end.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// A model that the inference service has not loaded.
+pub(crate) const SMALL: &str = "samosachaat-d6";
 
 /// An action on a kind of object, perhaps by way of the autoscaler of the object.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +85,25 @@ fn remedy(action: Action, container: &str) -> Remedy {
             let variables = vec![("SQLALCHEMY_POOL_SIZE".to_owned(), grow)];
             Remedy::Env(Variables { container: None, variables, within: None })
         }
+        Action::Http => Remedy::Http(Box::new(swap())),
         action => Remedy::Plain(action),
+    }
+}
+
+/// The smaller model, told to every pod.
+pub(crate) fn swap() -> HttpCall {
+    let path = "/models/swap".to_owned();
+    HttpCall {
+        method: "POST".to_owned(),
+        to: CallTo::EachPod { port: 8003, path },
+        headers: vec![("X-Requested-By".to_owned(), "runbookd".to_owned())],
+        json: Some(json!({"model_tag": SMALL})),
+        within: Duration::from_secs(5),
+        observe: Some(Observe {
+            at: "/stats".to_owned(),
+            pointer: "/current_model".to_owned(),
+            equals: json!(SMALL),
+        }),
     }
 }
 

@@ -17,6 +17,7 @@ mod docs;
 mod exec;
 mod fields;
 mod flows;
+mod http_calls;
 mod inject;
 mod invariants;
 mod listen;

@@ -1,12 +1,15 @@
-//! Any other HTTP service: one GET to an address that a runbook names, or a look at the certificate that it presents (`tls`). Only hosts that the configuration allows are asked, and only at the
-//! addresses that [`Policy`] lets a name have; what was checked is what is connected to.
+//! Any other HTTP service: one GET to an address that a runbook names, one call (`send`), or a look at the certificate that it presents (`tls`). Only hosts and pods that the
+//! configuration allows are asked, and only at the addresses that [`Policy`] lets them have; what was checked is what is connected to.
 //!
-//! Sends no credentials and no cookies, follows no redirect, uses no proxy, keeps no connection. Reads 64 KiB and no more.
+//! Sends no cookies and no credentials but those that the configuration has for this very host, follows no redirect, uses no proxy, keeps no connection. Reads 64 KiB and no more.
 
+mod pods;
 mod policy;
+mod send;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod value;
 
 use std::future::Future;
 use std::io;
@@ -18,8 +21,11 @@ use std::time::Duration;
 use http::header::{ACCEPT, CACHE_CONTROL, HeaderValue};
 use reqwest::Url;
 
+pub use pods::{AllowedPods, Key, KeyTo, Network, PodAt};
 pub use policy::{Allowed, Origin, Policy, is_special};
+pub use send::{Order, Sent};
 pub use tls::{Certificate, Trust};
+pub use value::value_at;
 
 use super::error::sources;
 use super::{CONNECT_TIMEOUT, CallError, DEFAULT_TIMEOUT, Questions, Reason, http_client_builder};
@@ -68,6 +74,27 @@ struct Inner {
     answers: Questions<Reply>,
     trust: Trust,
     shown: Questions<Arc<tls::Shown>>,
+    keys: Vec<Key>,
+}
+
+/// Who is asked or called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To<'t> {
+    /// Who answers at this address.
+    Url(&'t str),
+    /// This very pod, with this path.
+    Pod(PodAt<'t>, &'t str),
+}
+
+/// One who may be asked, and how.
+struct Way {
+    url: Url,
+    origin: Origin,
+    /// In words, without the path.
+    call: String,
+    /// A pod's own address was checked already.
+    is_pod: bool,
+    key: Option<Key>,
 }
 
 impl Http {
@@ -80,13 +107,30 @@ impl Http {
     /// The same, and believes what these certificates vouch for, too.
     #[must_use]
     pub fn trusting(policy: Policy, trust: Trust) -> Self {
-        let resolver: Resolver = Arc::new(|host, port| Box::pin(system(host, port)));
-        Self::with(policy, DEFAULT_TIMEOUT, resolver, trust)
+        Self::showing(policy, trust, Vec::new())
     }
 
+    /// The same, with what is shown to some of them.
+    #[must_use]
+    pub fn showing(policy: Policy, trust: Trust, keys: Vec<Key>) -> Self {
+        let resolver: Resolver = Arc::new(|host, port| Box::pin(system(host, port)));
+        Self::with_keys(policy, DEFAULT_TIMEOUT, resolver, trust, keys)
+    }
+
+    #[cfg(test)]
     fn with(policy: Policy, timeout: Duration, resolver: Resolver, trust: Trust) -> Self {
+        Self::with_keys(policy, timeout, resolver, trust, Vec::new())
+    }
+
+    fn with_keys(
+        policy: Policy,
+        timeout: Duration,
+        resolver: Resolver,
+        trust: Trust,
+        keys: Vec<Key>,
+    ) -> Self {
         let (answers, shown) = (Questions::new(AT_ONCE), Questions::new(AT_ONCE));
-        Self(Arc::new(Inner { policy, resolver, timeout, answers, trust, shown }))
+        Self(Arc::new(Inner { policy, resolver, timeout, answers, trust, shown, keys }))
     }
 
     /// What the address answers to a GET.
@@ -95,9 +139,62 @@ impl Http {
     /// `ClientError` for an address that may not be asked, whereupon nothing is; `Unreachable` or `Timeout` when no connection came
     /// about and nobody refused it: then nothing is known of the other side.
     pub async fn get(&self, url: &str) -> Result<Reply, CallError> {
-        let (url, origin, call) = self.allowed(url)?;
-        let question = url.to_string();
-        self.0.answers.ask(question, || self.get_once(&call, &url, &origin)).await
+        self.ask(To::Url(url)).await
+    }
+
+    /// The same, of a pod at its own address, too.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn ask(&self, to: To<'_>) -> Result<Reply, CallError> {
+        let way = self.way(to)?;
+        let question = way.url.to_string();
+        self.0.answers.ask(question, || self.get_once(&way)).await
+    }
+
+    /// Whether this may be asked and called at all; nothing is looked up.
+    ///
+    /// # Errors
+    /// `ClientError`, with why not.
+    pub fn may(&self, to: To<'_>) -> Result<(), CallError> {
+        self.way(to).map(|_| ())
+    }
+
+    fn way(&self, to: To<'_>) -> Result<Way, CallError> {
+        let (url, origin, call) = match to {
+            To::Url(url) => self.allowed(url)?,
+            To::Pod(pod, path) => self.allowed_pod(pod, path)?,
+        };
+        let is_for = |key: &&Key| match (&key.to, to) {
+            (KeyTo::Host(host), To::Url(_)) => host.covers(&origin),
+            (KeyTo::Pods { namespace, port }, To::Pod(pod, _)) => {
+                namespace == pod.namespace && *port == pod.port
+            }
+            _ => false,
+        };
+        let key = self.0.keys.iter().find(is_for).cloned();
+        Ok(Way { url, origin, call, is_pod: matches!(to, To::Pod(..)), key })
+    }
+
+    /// The address of a pod, when it may be asked.
+    fn allowed_pod(&self, pod: PodAt<'_>, path: &str) -> Result<(Url, Origin, String), CallError> {
+        let at = SocketAddr::new(pod.address, pod.port);
+        let call = format!("ask the pod at {at}");
+        if !self.0.policy.allows_pods(Some(pod.namespace), pod.port) {
+            return Err(CallError::unsent(&call, &pods_not_allowed(pod.namespace, pod.port)));
+        }
+        if !self.0.policy.connects_to_pod(pod) {
+            let message = "its address is in none of the networks that `http: {pods: [...]}` of the configuration names, or is this machine's, its link's or a metadata service's; nothing was asked";
+            return Err(CallError::unsent(&call, message));
+        }
+        let unfit = || CallError::unsent(&call, "it is not a path that can be asked");
+        let url = Url::parse(&format!("http://{at}{path}")).map_err(|_| unfit())?;
+        let origin = Origin::of(&url).ok_or_else(unfit)?;
+        let is_there = origin.address() == Some(pod.address.to_canonical()) && origin.port() == pod.port;
+        if !path.starts_with('/') || !is_there {
+            return Err(unfit());
+        }
+        Ok((url, origin, call))
     }
 
     /// The address, when its host may be asked, and the call in words.
@@ -112,47 +209,41 @@ impl Http {
         Ok((url, origin, call))
     }
 
-    async fn get_once(&self, call: &str, url: &Url, origin: &Origin) -> Result<Reply, CallError> {
-        let addresses = self.addresses(call, url, origin).await?;
-        let mut client = http_client_builder(self.0.timeout)
+    async fn get_once(&self, way: &Way) -> Result<Reply, CallError> {
+        let client = self.client(way, self.0.timeout).await?;
+        let request = client.get(way.url.clone()).header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        match shown(request, way).send().await {
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                let (body, whole) = body(answer, way).await;
+                Ok(Reply::Answer { status, body: Arc::new(body), whole })
+            }
+            Err(error) => no_answer(&way.call, error, self.0.timeout),
+        }
+    }
+
+    /// A client that connects to what was checked, and to nothing else.
+    async fn client(&self, way: &Way, timeout: Duration) -> Result<reqwest::Client, CallError> {
+        let addresses = match (way.is_pod, way.origin.address()) {
+            (true, Some(address)) => vec![SocketAddr::new(address, way.origin.port())],
+            _ => self.addresses(&way.call, &way.url, &way.origin).await?,
+        };
+        let mut client = http_client_builder(timeout)
             .pool_max_idle_per_host(0)
             // Sooner than the whole, so that nobody there is told from nobody answering.
-            .connect_timeout(CONNECT_TIMEOUT.min(self.0.timeout / 2))
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
             .referer(false)
             // What was checked is what is connected to: no name is looked up again.
             .dns_resolver(Nobody)
-            .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses);
-        if url.scheme() == "http" {
+            .resolve_to_addrs(way.url.host_str().unwrap_or_default(), &addresses);
+        if way.url.scheme() == "http" {
             // No certificate is looked at, and reading the system's takes longer than the question.
             client = client.tls_certs_only([]);
         } else {
             client = client.tls_certs_merge(self.0.trust.for_reqwest());
         }
-        let client = super::built(client)
-            .map_err(|error| CallError::new(call, Reason::ClientError, &error.to_string()))?;
-        let request = client
-            .get(url.clone())
-            .header(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"))
-            .header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        let mut answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) => return no_answer(call, error, self.0.timeout),
-        };
-        let status = answer.status().as_u16();
-        let mut body = Vec::new();
-        // A body that breaks off changes nothing about the status.
-        let whole = loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > MOST_BYTES => {
-                    body.extend_from_slice(&chunk[..MOST_BYTES - body.len()]);
-                    break false;
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break true,
-                Err(_) => break false,
-            }
-        };
-        Ok(Reply::Answer { status, body: Arc::new(body), whole })
+        super::built(client)
+            .map_err(|error| CallError::new(&way.call, Reason::ClientError, &error.to_string()))
     }
 
     /// The addresses of the host, every one of which may be connected to.
@@ -190,6 +281,66 @@ impl Http {
 #[must_use]
 pub fn not_allowed(origin: &Origin) -> String {
     format!("{origin} is not in `http: {{allow: [...]}}` of the configuration, so nothing was asked")
+}
+
+/// The same of pods.
+#[must_use]
+pub fn pods_not_allowed(namespace: &str, port: u16) -> String {
+    format!(
+        "port {port} of the pods of {namespace} is not in `http: {{pods: [...]}}` of the configuration, so nothing was asked"
+    )
+}
+
+/// The request with what every request has, and with what the configuration shows to this one.
+fn shown(request: reqwest::RequestBuilder, way: &Way) -> reqwest::RequestBuilder {
+    let request = request.header(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
+    let Some(key) = &way.key else { return request };
+    match HeaderValue::from_str(key.value.reveal()) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            request.header(key.header.clone(), value)
+        }
+        // It was looked at when the configuration was read.
+        Err(_) => request,
+    }
+}
+
+/// The body, or its beginning, and whether that is all of it. What was shown to the other side does not come back in it.
+async fn body(mut answer: reqwest::Response, way: &Way) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    // A body that breaks off changes nothing about the status.
+    let whole = loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MOST_BYTES => {
+                body.extend_from_slice(&chunk[..MOST_BYTES - body.len()]);
+                break false;
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break true,
+            Err(_) => break false,
+        }
+    };
+    match &way.key {
+        Some(key) => (without(&body, key.value.reveal().as_bytes()), whole),
+        None => (body, whole),
+    }
+}
+
+/// A text without a secret that somebody repeats.
+fn without(text: &[u8], secret: &[u8]) -> Vec<u8> {
+    const INSTEAD: &[u8] = b"[hidden]";
+    let mut left = text;
+    let mut all = Vec::with_capacity(text.len());
+    while !left.is_empty() {
+        if !secret.is_empty() && left.starts_with(secret) {
+            all.extend_from_slice(INSTEAD);
+            left = &left[secret.len()..];
+        } else {
+            all.push(left[0]);
+            left = &left[1..];
+        }
+    }
+    all
 }
 
 async fn system(host: String, port: u16) -> io::Result<Vec<IpAddr>> {

@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
+use super::pods::{AllowedPods, PodAt};
+
 /// A host that may be asked: `web.shop.svc:8080`, or without a port for every port of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
@@ -55,7 +57,9 @@ impl Allowed {
         Ok(Self { host, port })
     }
 
-    fn covers(&self, origin: &Origin) -> bool {
+    /// Whether it means this host and port.
+    #[must_use]
+    pub fn covers(&self, origin: &Origin) -> bool {
         self.host == origin.host && self.port.is_none_or(|port| port == origin.port)
     }
 }
@@ -128,21 +132,44 @@ fn host(url: &Url) -> Option<Host> {
     (!name.is_empty() && !name.ends_with('.')).then_some(Host::Name(name))
 }
 
-/// The hosts that may be asked.
+/// The hosts and pods that may be asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Policy(Vec<Allowed>);
+pub struct Policy {
+    hosts: Vec<Allowed>,
+    pods: Vec<AllowedPods>,
+}
 
 impl Policy {
     /// These, and no others.
     #[must_use]
-    pub const fn new(allowed: Vec<Allowed>) -> Self {
-        Self(allowed)
+    pub const fn new(hosts: Vec<Allowed>) -> Self {
+        Self { hosts, pods: Vec::new() }
+    }
+
+    /// And these pods, at their own addresses.
+    #[must_use]
+    pub fn with_pods(self, pods: Vec<AllowedPods>) -> Self {
+        Self { pods, ..self }
+    }
+
+    /// Whether pods may be asked on this port; without a namespace, those of any.
+    #[must_use]
+    pub fn allows_pods(&self, namespace: Option<&str>, port: u16) -> bool {
+        let of = |pods: &AllowedPods| namespace.is_none_or(|namespace| pods.namespace == namespace);
+        self.pods.iter().any(|pods| pods.port == port && of(pods))
+    }
+
+    /// Whether this pod may be connected to.
+    #[must_use]
+    pub fn connects_to_pod(&self, pod: PodAt<'_>) -> bool {
+        let of = |pods: &&AllowedPods| pods.namespace == pod.namespace && pods.port == pod.port;
+        self.pods.iter().filter(of).any(|pods| pods.connects(pod.address))
     }
 
     /// Whether this host may be asked on this port.
     #[must_use]
     pub fn allows(&self, origin: &Origin) -> bool {
-        self.0.iter().any(|allowed| allowed.covers(origin))
+        self.hosts.iter().any(|allowed| allowed.covers(origin))
     }
 
     /// Whether this address may be connected to, for a host that is allowed.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -56,8 +57,19 @@ pub struct Pod {
     pub grace: Duration,
     /// The first of the containers that run all the time, in the order of its spec.
     pub first_container: Option<String>,
+    /// Its own address; none while it has none, and for one that has its node's.
+    pub address: Option<IpAddr>,
     /// Its containers, those that run before the others first.
     pub containers: Vec<Container>,
+}
+
+impl Pod {
+    /// Whether it is one of those that a workload has now: not one that has ended, or is asked to. `kind`: as kubectl names it.
+    #[must_use]
+    pub fn is_one_of(&self, kind: &str, name: &str) -> bool {
+        let is_of = |owner: &Owner| owner.kind.eq_ignore_ascii_case(kind) && owner.name == name;
+        self.owner.as_ref().is_some_and(is_of) && !self.stopping && !self.succeeded
+    }
 }
 
 /// `Kind/name`.
@@ -180,6 +192,11 @@ pub(super) fn read(pod: &core::Pod, sets: &Sets) -> Pod {
             .as_ref()
             .and_then(|spec| spec.containers.first())
             .map(|container| container.name.clone()),
+        address: pod
+            .spec
+            .as_ref()
+            .filter(|spec| spec.host_network != Some(true))
+            .and_then(|_| status?.pod_ip.as_ref()?.parse().ok()),
         containers: inits.iter().chain(others).map(container).collect(),
     }
 }

@@ -76,6 +76,7 @@ fn plan(before: Option<String>, after: Option<String>, stays: Stays, baseline: O
         touches: Vec::new(),
         objects: Vec::new(),
         sets: Some(sets),
+        calls: None,
         circumstances: Circumstances::default(),
         settles_within: HOUR,
         made_at: Timestamp::UNIX_EPOCH,

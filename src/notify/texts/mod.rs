@@ -1,6 +1,6 @@
 //! Every sentence that people read in Slack, for the person who is woken by it: short, concrete, what to do next.
 //!
-//! An incident is one thread. Its [`head`] is edited as the incident moves; [`reply`] adds a line for each event that is worth one.
+//! An incident is one thread. Its [`head()`] is edited as the incident moves; [`reply()`] adds a line for each event that is worth one.
 //! Pure: no clock and no I/O, so the same history always gives the same message.
 //!
 //! Labels, names, log lines and the words of other systems are hostile: all of them pass through `markup`.

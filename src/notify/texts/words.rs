@@ -69,6 +69,7 @@ pub(super) fn done(plan: &Plan) -> &'static str {
         Action::Uncordon => "uncordoned",
         Action::Scale => "scaled",
         Action::Resources | Action::Env => "changed",
+        Action::Http => "called",
         Action::PutBack => "put back",
         Action::ChangeAgain => "changed again",
     }
@@ -86,6 +87,7 @@ pub(super) fn doing(plan: &Plan) -> &'static str {
         Action::Uncordon => "Uncordoning",
         Action::Scale => "Scaling",
         Action::Resources | Action::Env => "Changing",
+        Action::Http => "Calling",
         Action::PutBack => "Putting back",
         Action::ChangeAgain => "Changing again",
     }
@@ -103,6 +105,7 @@ pub(super) const fn noun(action: Action) -> &'static str {
         Action::Scale => "scaling",
         Action::Resources => "change of resources",
         Action::Env => "change of variables",
+        Action::Http => "HTTP call",
         Action::PutBack => "restore",
         Action::ChangeAgain => "second change",
     }

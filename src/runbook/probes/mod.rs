@@ -3,7 +3,7 @@
 mod alerts;
 mod cluster;
 mod exec;
-mod http;
+pub(super) mod http;
 mod loki;
 mod objects;
 mod prometheus;

@@ -3,12 +3,13 @@
 //! Everything that can be said without the cluster is said here; whether a number is too small for what runs there is for the plan.
 
 mod env;
+mod http;
 mod resources;
 mod restore;
 mod scale;
 mod within;
 
-use super::names::is_container;
+use super::names::{Names, is_container};
 use super::{Action, Kind, Remedy, Resources, RestoreWhen, Variables};
 use crate::yaml::{Faults, Field, Fields, Value};
 
@@ -38,6 +39,7 @@ struct Beside<'n> {
 pub(super) fn done(
     fields: &mut Fields<'_>,
     kinds: Option<&'static [Kind]>,
+    names: &mut Names<'_>,
     scale: u32,
     faults: &mut Faults,
 ) -> Option<Done> {
@@ -67,7 +69,7 @@ pub(super) fn done(
     // With several, nobody can say which of them the rest is about.
     let [(field, action)] = actions.as_slice() else { return None };
     let before = faults.count();
-    let done = one(*field, *action, &beside, fields, scale, faults);
+    let done = one(*field, *action, &beside, fields, (names, scale), faults);
     done.filter(|_| faults.count() == before)
 }
 
@@ -83,6 +85,7 @@ const fn example(action: Action) -> &'static str {
         Action::Scale => "scale: {add: 2, at_most: 6}",
         Action::Resources => "resources: {limits: {memory: 2Gi}}",
         Action::Env => "env: {POOL_SIZE: {add: 10, at_most: 40}}",
+        Action::Http => "http: {post: /reload, each: pod, port: 8080}",
         // Not of runbooks.
         Action::PutBack | Action::ChangeAgain => "",
     }
@@ -113,7 +116,7 @@ fn one(
     action: Action,
     beside: &Beside<'_>,
     fields: &Fields<'_>,
-    scale: u32,
+    (names, scale): (&mut Names<'_>, u32),
     faults: &mut Faults,
 ) -> Option<Done> {
     let stays = beside.restore(action, field, fields, scale, faults);
@@ -149,6 +152,10 @@ fn one(
             let container = beside.container(faults);
             let variables = env::variables(field, faults);
             variables.map(|variables| Remedy::Env(Variables { container, variables, within: None }))
+        }
+        Action::Http => {
+            beside.no_container(action, faults);
+            http::call(field, names, scale, faults).map(|call| Remedy::Http(Box::new(call)))
         }
         Action::Restart
         | Action::Rollback

@@ -63,6 +63,16 @@ pub(in crate::sandbox) struct Loaded {
 }
 
 impl Loaded {
+    /// The model that answers at this moment.
+    pub(in crate::sandbox) fn current(&self, now: Timestamp) -> &'static Model {
+        self.swap.filter(|(_, until)| *until <= now).map_or(self.model, |(model, _)| model)
+    }
+
+    /// Whether another one is being loaded.
+    pub(in crate::sandbox) fn is_loading(&self, now: Timestamp) -> bool {
+        self.swap.is_some_and(|(_, until)| until > now)
+    }
+
     fn held(&self, now: Timestamp, pace: Pace) -> f64 {
         let Model { weights, full, .. } = self.model;
         let ramp = pace.real(RAMP).as_secs_f64().max(f64::MIN_POSITIVE);
@@ -110,6 +120,12 @@ impl Pod {
         let own = env.into_iter().flatten().find(|entry| entry["name"] == "DEFAULT_MODEL_TAG");
         let tag = own.and_then(|entry| entry["value"].as_str()).unwrap_or(default);
         Model::of(tag).unwrap_or(&MODELS[1])
+    }
+
+    /// Whether its container's last end was that.
+    pub(in crate::sandbox) fn killed_for_memory(&self) -> bool {
+        let crashing = self.crashing.as_ref();
+        crashing.is_some_and(|crashing| crashing.fault.reason == "OOMKilled" && crashing.ended.is_some())
     }
 
     /// When its process next needs more than it may have.

@@ -24,6 +24,11 @@ const SERVICES: [Service; 4] = [
     Service { name: "inference", replicas: 1, port: 8003, pool: None, memory: ("8Gi", "256Mi") },
 ];
 
+/// The port at which the processes of this name answer, if they do.
+pub(super) fn port_of(name: &str) -> Option<u16> {
+    SERVICES.iter().find(|service| service.name == name).map(|service| service.port)
+}
+
 impl Cluster {
     /// The cluster after an hour of calm, and what happened when its pods started.
     pub(in crate::sandbox) fn samosachaat(

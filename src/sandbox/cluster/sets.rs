@@ -25,11 +25,14 @@ impl Cluster {
         chance: &mut Chance,
     ) {
         let labels = json!({"app.kubernetes.io/name": name.1});
-        let template = json!({
+        let mut template = json!({
             "metadata": {"labels": labels},
             "spec": {"containers": [{"name": name.1, "image": format!("example/{}:1", name.1), "resources": {}}],
                      "restartPolicy": "Always", "terminationGracePeriodSeconds": 30},
         });
+        if let Some(port) = super::samosachaat::port_of(&name.1) {
+            template["spec"]["containers"][0]["ports"] = json!([{"containerPort": port, "protocol": "TCP"}]);
+        }
         let mut spec = json!({
             "selector": {"matchLabels": labels},
             "template": template,

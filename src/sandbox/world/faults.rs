@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock;
-use crate::sandbox::cluster::Model;
+use crate::sandbox::cluster::{Model, Pod};
 use crate::sandbox::services::database;
 
 use super::{World, named};
@@ -36,7 +36,15 @@ impl World {
     pub fn model(&self, pod: &str) -> Option<&'static str> {
         let state = self.shared.lock();
         let pod = state.cluster.pods.get(&named(pod))?;
-        Some(pod.loaded.as_ref().filter(|_| pod.serves())?.model.tag)
+        Some(pod.loaded.as_ref().filter(|_| pod.serves())?.current(clock::now()).tag)
+    }
+
+    /// How many pods of a deployment have a container whose last end was that it needed more memory than its limit.
+    #[must_use]
+    pub fn killed_for_memory(&self, deployment: &str) -> usize {
+        let state = self.shared.lock();
+        let of = |pod: &&Pod| pod.service == deployment && pod.killed_for_memory();
+        state.cluster.pods.values().filter(of).count()
     }
 
     /// The address at which a pod answers while it serves: `127.64.0.1:8003`.

@@ -87,6 +87,7 @@ pub(super) fn plan() -> Plan {
         touches: vec!["2 pods are replaced by the Deployment's own rollout strategy".to_owned()],
         objects: Vec::new(),
         sets: None,
+        calls: None,
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(660),
         made_at: at(2.0),

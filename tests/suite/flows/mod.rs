@@ -5,6 +5,7 @@ mod asking;
 mod database_pool;
 mod guards;
 mod high_latency;
+mod inference_oom;
 mod node_failure;
 mod outcomes;
 mod owners;

@@ -102,19 +102,7 @@ async fn when_no_node_is_ready_nothing_is_done_and_that_is_said() {
 /// Pods that move make memory alerts fire on healthy services.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_alert_stands_back_behind_a_node_failure() {
-    let oom = "apiVersion: runbookd.dev/v1\n\
-        kind: Runbook\n\
-        name: inference-oom\n\
-        summary: A stand-in that restarts what is short of memory.\n\
-        mode: act\n\
-        alerts: ['alertname=\"HighMemory\"']\n\
-        group_by: [namespace]\n\
-        defer_to: [node-failure]\n\
-        confirm: {short: {pods: unhealthy, namespace: \"${labels.namespace}\", at_least: 1}}\n\
-        targets: {deployment: inference}\n\
-        steps: [{remediate: restart it, restart: {}, verify: {within: 5m, hold: 1m, all: [{rollout: complete}]}}]\n";
-    let flow =
-        Flow::with(|setting| setting.rules.push(("inference-oom.yaml".to_owned(), oom.to_owned()))).await;
+    let flow = Flow::begin().await;
     let world = flow.world();
     world.set_room(3);
     let node = world.pods("chat-api").remove(0).node.unwrap();
@@ -130,6 +118,9 @@ async fn a_memory_alert_stands_back_behind_a_node_failure() {
     let view = flow.until(&second, "standing back", |view| has(view, "stood_back")).await;
     let back = events(&view, "stood_back").next().unwrap();
     assert_eq!((&back["behind"], &back["runbook"]), (&json!(first), &json!("node-failure")));
+    assert_eq!(view["summary"]["runbook"], "inference-oom");
+    let told = |world: &World| format!("{:?}", world.slack_threads()).contains("node-failure");
+    assert!(world.until(LIMIT, told).await, "people hear behind what it waits");
 
     let view = flow.end_of(&first).await;
     assert_eq!(outcome(&view), "self_healed", "{view:#}");

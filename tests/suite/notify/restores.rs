@@ -46,6 +46,7 @@ fn sets(action: Action, (before, after): (&str, &str), stays: Stays) -> Plan {
             judged: after.to_owned(),
         },
         sets: Some(sets),
+        calls: None,
         ..plan("inference", 1.6)
     };
     if !action.restores() {

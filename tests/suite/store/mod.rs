@@ -147,6 +147,7 @@ fn plan(target: &str) -> Plan {
         touches: vec!["2 pods are replaced".to_owned()],
         objects: Vec::new(),
         sets: None,
+        calls: None,
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(300),
         made_at: second(20),
