@@ -62,7 +62,7 @@ async fn a_pool_that_a_restart_does_not_cure_grows_as_far_as_the_database_allows
 /// Two hours are 90 seconds here.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_is_met_by_more_pods_and_in_its_time_there_are_as_few_as_before() {
-    let text = passes_at("high-latency", "80").await;
+    let text = passes_at("high-latency", "100").await;
     assert!(text.contains("scale deployment/inference of samosachaat-prod from 1 to 3 replicas"), "{text}");
     assert!(text.contains("after 2h it is put back, and that ends as recovered"), "{text}");
 }
