@@ -404,3 +404,17 @@ proptest! {
         prop_assert!(config.is_some() || faults.any());
     }
 }
+
+/// Whoever copies the files of the README has no fault in them.
+#[test]
+fn the_configuration_and_the_first_runbook_of_the_readme_are_good() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```yaml\n").skip(1).filter_map(|part| part.split("```").next()).collect();
+    let block = |begins: &str| *blocks.iter().find(|block| block.starts_with(begins)).unwrap();
+    let (config, runbook) = (block("webhook:"), block("apiVersion:"));
+    assert!(config.lines().count() <= 5 && config.contains("rules: [first.yaml]"), "{config}");
+    let token = "a-token-for-the-webhook";
+    let files = [("runbookd.yaml", config), ("first.yaml", runbook), ("runbookd-token", token)];
+    insta::assert_snapshot!(check_files(&files, Some("runbookd.yaml"), &[]), @r#"first.yaml: first (act) answers alertname="High5xxRate": restart"#);
+}
