@@ -114,6 +114,13 @@ async fn demands(
             within.deployments.join(", ")
         )));
     }
+    if let Some(namespace) = within.namespace.as_ref().filter(|namespace| **namespace != target.namespace) {
+        return Err(Untold::for_good(format!(
+            "its services are in {namespace}, and {} is in {}",
+            target.short(),
+            target.namespace
+        )));
+    }
     let mut demands = Vec::new();
     for name in &within.deployments {
         let service =
@@ -159,6 +166,13 @@ fn demand(
         return Err(format!("the pool of {service} has the size 0, which means no limit"));
     }
     let processes = number(&within.processes)?;
+    let is_guess = matches!(&within.processes, Count::Env { name, .. }
+        if object.at(&Field::Env { container: container.clone(), name: name.clone() }.path()) == At::Absent);
+    if is_guess && object.command_of(&container).iter().any(|word| says_workers(word)) {
+        return Err(format!(
+            "the command of {service} says its own number of processes, which is not read; `processes` must say it"
+        ));
+    }
     if processes == 0 {
         return Err(format!("{service} would have no processes"));
     }
@@ -168,6 +182,15 @@ fn demand(
         max_overflow,
         processes,
         pods: pods(service, object, autoscalers)?,
+    })
+}
+
+/// `--workers 4`, `--workers=4`, `-w 4`, `-w4`, also in one line for a shell: gunicorn, uvicorn, hypercorn.
+fn says_workers(word: &str) -> bool {
+    word.split_ascii_whitespace().any(|word| {
+        let short =
+            word.strip_prefix("-w").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+        short || word == "--workers" || word.starts_with("--workers=") || word == "--processes"
     })
 }
 
@@ -206,7 +229,7 @@ fn of(
     }
 }
 
-/// The most pods that there are at once.
+/// The most pods that there are at once, but for those that are ending: what they still hold is a part of `reserved`.
 fn pods(service: &Target, object: &Object, autoscalers: &[Object]) -> Result<u64, String> {
     let at = |object: &Object, path: &[&str]| {
         let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
@@ -255,6 +278,7 @@ mod tests {
         let env = |name: &str, default| Count::Env { name: name.to_owned(), default };
         Within {
             database: "db".to_owned(),
+            namespace: None,
             deployments: vec!["web".to_owned()],
             pool_size: env("POOL", Some(5)),
             max_overflow: env("OVERFLOW", Some(10)),
@@ -303,6 +327,29 @@ mod tests {
         // As many as it may make, and a quarter of those: (5 + 10) x 2 x (10 + 3).
         assert_eq!(asked(&plain, &[autoscaler(10)], &[]), Ok(390));
         assert_eq!(asked(&plain, &[autoscaler(2)], &[]), Ok(120), "there are more already");
+    }
+
+    #[test]
+    fn a_command_that_says_its_own_number_of_processes_is_not_guessed_around() {
+        let mut within = within();
+        within.processes = Count::Env { name: TWO.to_owned(), default: Some(1) };
+        let asked = |command: Value, env: Value| {
+            let containers = json!([{"name": "web", "env": env, "command": command}]);
+            let spec = json!({"replicas": 1, "template": {"spec": {"containers": containers}}});
+            let object = Object::of("deployment", json!({"metadata": {"name": "web"}, "spec": spec}));
+            demand(&within, &target(), &object, &[], Some(("web", &[]))).map(|demand| demand.processes)
+        };
+        for command in [
+            json!(["gunicorn", "-w", "4"]),
+            json!(["gunicorn", "-w4"]),
+            json!(["uvicorn", "--workers=4"]),
+            json!(["sh", "-c", "exec uvicorn app:app --workers 4"]),
+        ] {
+            let error = asked(command.clone(), json!([])).unwrap_err();
+            assert!(error.contains("`processes` must say it"), "{command}: {error}");
+        }
+        assert_eq!(asked(json!(["uvicorn", "app:app"]), json!([])), Ok(1));
+        assert_eq!(asked(json!(["gunicorn", "-w", "4"]), json!([{"name": TWO, "value": "3"}])), Ok(3));
     }
 
     #[test]

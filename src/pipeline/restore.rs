@@ -13,7 +13,7 @@ use super::{Left, Pipeline};
 use crate::act::{PlanError, Restoring};
 use crate::alert::Labels;
 use crate::clock::{self, after};
-use crate::incident::changes::Entry;
+use crate::incident::changes::{Entry, LONGEST};
 use crate::incident::event::{Found, Leg, Opened, Restore};
 use crate::incident::evidence::{Evidence, Verdict};
 use crate::incident::plan::{Stays, Target};
@@ -107,7 +107,10 @@ impl Pipeline {
 
     /// The open incidents. What belongs to one is not taken from under it: it is being verified, or its next step builds upon it.
     async fn open(&self) -> Result<Vec<IncidentId>, Left> {
-        Ok(self.store.incidents(true, u32::MAX).await?.into_iter().map(|open| open.id).collect())
+        let now = clock::now();
+        let open = self.store.incidents(true, u32::MAX).await?.into_iter();
+        // One that is left alone, since its journal can not be followed, would hold what it changed for ever.
+        Ok(open.filter(|open| after(open.opened_at, LONGEST) > now).map(|open| open.id).collect())
     }
 
     async fn open_restore(&self, entry: &Entry, now: Timestamp) -> Result<(), Left> {
@@ -149,7 +152,7 @@ impl Pipeline {
         let of_object = |one: &&Summary| one.runbook == RESTORE && one.scope.get("object") == key;
         let failed = |last: &Summary| !matches!(last.outcome, Some(Outcome::Recovered | Outcome::SelfHealed));
         let last = restores.iter().find(of_object);
-        Ok(last.is_some_and(|last| failed(last) && after(last.opened_at, again) > now))
+        Ok(last.is_some_and(|last| failed(last) && after(last.closed_at.unwrap_or(now), again) > now))
     }
 
     /// The entries of a restore whose time has come. Once it has begun to put them back, those that it began with.

@@ -12,6 +12,7 @@ use crate::clients::kubernetes::{Kubernetes, Output, Pod};
 use crate::incident::evidence::{Evidence, Sample};
 use crate::runbook::Threshold;
 use crate::runbook::exec::{Exec, ExecProbe, Pods, written};
+use crate::runbook::secrecy::holds_secret;
 use crate::text::{count, cut};
 
 /// In more pods nothing is run: that is a load of its own.
@@ -105,7 +106,7 @@ pub(super) async fn ask(
         is_state: true,
         at: scope.now,
         from: from.clone(),
-        line: cut(line, LENGTH),
+        line: shown(line),
     };
     let samples = counted
         .iter()
@@ -145,6 +146,13 @@ async fn in_pod(
         Exec::Lines(_) => MOST_BYTES,
         Exec::Connections(_) => TABLE_BYTES,
     };
+    // A pod without a network of its own shows the connections of all that run on its node.
+    if matches!(probe.what, Exec::Connections(_)) && pod.address.is_none() {
+        return Err(format!(
+            "pod/{} has no address of its own: its connections can not be told from its node's",
+            pod.name
+        ));
+    }
     let mut counted = Counted { figure: 0, lines: Vec::new() };
     for (number, argv) in probe.what.argvs().iter().enumerate() {
         let ran = kubernetes.exec(namespace, &pod.name, container, argv, most).await;
@@ -175,12 +183,28 @@ async fn in_pod(
     Ok(counted)
 }
 
+/// What a program prints may be anything, and what people read stands in the journal for ever.
+fn shown(text: &str) -> String {
+    if holds_secret(text) { "(hidden: it may hold a secret)".to_owned() } else { cut(text, LENGTH) }
+}
+
 /// What a program that failed prints is no answer.
 fn well(pod: &Pod, argv: &[String], output: &Output) -> Result<(), String> {
     if output.code == 0 {
         return Ok(());
     }
     let said = output.stderr.trim();
-    let said = if said.is_empty() { String::new() } else { format!(": {}", cut(said, LENGTH)) };
+    let said = if said.is_empty() { String::new() } else { format!(": {}", shown(said)) };
     Err(format!("{} in pod/{} ended with exit code {}{said}", written(argv), pod.name, output.code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn what_a_program_prints_is_not_shown_where_it_may_hold_a_secret() {
+        assert_eq!(shown("DATABASE_URL=postgres://app:hunter2@db/chat"), "(hidden: it may hold a secret)");
+        assert_eq!(shown("12 connections"), "12 connections");
+    }
 }

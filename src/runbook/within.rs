@@ -5,6 +5,8 @@
 pub struct Within {
     /// The name of the RDS DB instance.
     pub database: String,
+    /// The namespace of its services; none: the target's own.
+    pub namespace: Option<String>,
     /// Every Deployment that connects to it, in the target's namespace.
     pub deployments: Vec<String>,
     /// How many connections the pool of one process keeps open.

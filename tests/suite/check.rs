@@ -101,7 +101,7 @@ steps:
 fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
     insta::assert_snapshot!(check(None, &[Path::new("rules/database-pool.yaml")]), @r#"
     rules/database-pool.yaml:13:12: warning: there is no runbook "node-failure" here; expected the name of one
-    warning: without a configuration nobody knows whether these exist: ${vars.database}, ${vars.oncall_channel}
+    warning: without a configuration nobody knows whether these exist: ${vars.database}, ${vars.namespace}, ${vars.oncall_channel}
       hint: name the configuration with --config
     rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": diagnose, then restart, then env for good, then diagnose
     "#);
@@ -131,7 +131,7 @@ fn programs_and_databases_that_the_configuration_does_not_name_are_faults() {
     let files = [
         (
             "runbookd.yaml",
-            "vars: {oncall_channel: \"#oncall\", database: shop-db}\nexec: {allow: [[cat, /proc/net/tcp]]}\n",
+            "vars: {namespace: shop, oncall_channel: \"#oncall\", database: shop-db}\nexec: {allow: [[cat, /proc/net/tcp]]}\n",
         ),
         ("rules/database-pool.yaml", SHIPPED),
     ];
@@ -140,7 +140,7 @@ fn programs_and_databases_that_the_configuration_does_not_name_are_faults() {
       hint: add `exec: {allow: [[cat, /proc/net/tcp6]]}` to the configuration
     rules/database-pool.yaml:38:7: `within` asks RDS, and the configuration names none; expected `aws` in it
       hint: add `aws: {region: eu-central-1}` to the configuration
-    rules/database-pool.yaml:50:41: the probe runs [cat, /proc/net/tcp6] in containers, which the configuration does not allow; expected what it lists, word for word
+    rules/database-pool.yaml:52:41: the probe runs [cat, /proc/net/tcp6] in containers, which the configuration does not allow; expected what it lists, word for word
       hint: add `exec: {allow: [[cat, /proc/net/tcp6]]}` to the configuration
     rules/database-pool.yaml:13:12: warning: there is no runbook "node-failure" here; expected the name of one
 

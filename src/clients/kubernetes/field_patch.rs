@@ -135,7 +135,12 @@ impl Object {
         let call = format!("change {}/{} in {namespace}", self.kind, self.name());
         let mut change = vec![json!({"op": "test", "path": "/metadata/uid", "value": self.uid()})];
         for set in sets {
-            if let Err(name) = can_be_made(walk(&self.json, set.path).rest) {
+            let walked = walk(&self.json, set.path);
+            if let Some(name) = walked.doubled {
+                let message = format!("there are several entries of the name {name} in it");
+                return Err(CallError::new(&call, Reason::Conflict, &message));
+            }
+            if let Err(name) = can_be_made(walked.rest) {
                 return Err(CallError::new(
                     &call,
                     Reason::Conflict,

@@ -64,6 +64,8 @@ pub(super) struct Walk<'v, 'p> {
     pub(super) value: &'v Value,
     /// The part of the path that leads nowhere.
     pub(super) rest: &'p [String],
+    /// A name on the way that several items have: the API server takes them, the last one counts, and a patch would write the first.
+    pub(super) doubled: Option<&'p str>,
 }
 
 pub(super) fn item_name(part: &str) -> Option<&str> {
@@ -75,7 +77,8 @@ pub(super) fn escaped(key: &str) -> String {
 }
 
 pub(super) fn walk<'v, 'p>(json: &'v Value, path: &'p [String]) -> Walk<'v, 'p> {
-    let mut so_far = Walk { pointer: String::new(), names: Vec::new(), value: json, rest: path };
+    let mut so_far =
+        Walk { pointer: String::new(), names: Vec::new(), value: json, rest: path, doubled: None };
     while let Some((part, rest)) = so_far.rest.split_first() {
         let next = match item_name(part) {
             None => so_far
@@ -84,8 +87,14 @@ pub(super) fn walk<'v, 'p>(json: &'v Value, path: &'p [String]) -> Walk<'v, 'p> 
                 .filter(|value| !value.is_null())
                 .map(|value| (format!("{}/{}", so_far.pointer, escaped(part)), value)),
             Some(name) => {
-                let mut items = so_far.value.as_array().into_iter().flatten().enumerate();
-                items.find(|(_, item)| item["name"] == name).map(|(at, item)| {
+                let items = so_far.value.as_array().into_iter().flatten().enumerate();
+                let mut own = items.filter(|(_, item)| item["name"] == name);
+                let first = own.next();
+                if own.next().is_some() {
+                    so_far.doubled = Some(name);
+                    break;
+                }
+                first.map(|(at, item)| {
                     let pointer = format!("{}/{at}", so_far.pointer);
                     so_far.names.push((format!("{pointer}/name"), name.to_owned()));
                     (pointer, item)
@@ -160,6 +169,9 @@ impl Object {
     #[must_use]
     pub fn at(&self, path: &[String]) -> At {
         let walk = walk(&self.json, path);
+        if let Some(name) = walk.doubled {
+            return At::From(format!("several entries of the name {name}"));
+        }
         if let Err(name) = can_be_made(walk.rest) {
             return At::NoItem(name.to_owned());
         }
@@ -185,6 +197,15 @@ impl Object {
     pub fn containers(&self) -> Vec<String> {
         let containers = self.pod()["containers"].as_array().into_iter().flatten();
         containers.map(|container| owned(&container["name"])).collect()
+    }
+
+    /// The words that a container is started with, as far as they stand there and not in its image.
+    #[must_use]
+    pub fn command_of(&self, container: &str) -> Vec<String> {
+        let containers = self.pod()["containers"].as_array().into_iter().flatten();
+        let own = containers.filter(|one| one["name"] == container);
+        let words = own.flat_map(|one| ["command", "args"].map(|key| &one[key]));
+        words.flat_map(|words| words.as_array().into_iter().flatten()).map(owned).collect()
     }
 
     /// Whether a container has variables whose names are not written there (`envFrom`).
@@ -335,6 +356,21 @@ pub(super) mod tests {
     pub(in super::super) fn path(rest: &str) -> Vec<String> {
         let whole = format!("spec template spec containers {rest}");
         whole.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn of_two_entries_of_one_name_nothing_is_read_or_written() {
+        let env = json!([{"name": "POOL", "value": "5"}, {"name": "POOL", "value": "20"}]);
+        let spec = json!({"template": {"spec": {"containers": [{"name": "web", "env": env}]}}});
+        let object = Object::of("deployment", json!({"metadata": {"name": "web", "uid": "u"}, "spec": spec}));
+        let path =
+            ["spec", "template", "spec", "containers", "[web]", "env", "[POOL]", "value"].map(str::to_owned);
+        assert_eq!(object.at(&path), At::From("several entries of the name POOL".to_owned()));
+        let error = object
+            .patch(&[crate::clients::kubernetes::SetTo { path: &path, to: Some("15"), is_number: false }])
+            .unwrap_err();
+        assert_eq!(error.reason, crate::clients::Reason::Conflict);
+        assert!(error.to_string().contains("several entries of the name POOL"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! The entries are what the events make of them ([`Entries::after`]), in the transaction that appends the event: an entry is there before the
 //! call that makes it true.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,9 @@ use super::plan::{SetField, Sets, Stays, Target};
 use super::{IncidentId, OperationId};
 use crate::clock::after;
 use crate::runbook::Field;
+
+/// No incident is worked on for longer than this; one that is still open then was left alone.
+pub const LONGEST: Duration = Duration::from_hours(24);
 
 /// A field that is changed for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +97,12 @@ impl Entry {
     /// Whether its time has come.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.now.until.is_some_and(|until| until <= now)
+        // An incident that never ends says no time: what was meant for a while must not become permanent by that.
+        let at_last = match self.now.stays {
+            Stays::UntilRecovered { or_else } => Some(after(self.since, or_else + LONGEST)),
+            Stays::For(_) | Stays::ForGood | Stays::UntilAPersonDecides => None,
+        };
+        self.now.until.or(at_last).is_some_and(|until| until <= now)
     }
 
     /// What is to be done about the live value. Compare and swap: only what is still ours is put back. As long as it is not known whether
@@ -115,7 +125,7 @@ impl Entry {
         if self.field.same(live, self.now.value.as_deref()) {
             return Some(self);
         }
-        self.before.as_ref()?.version_of(live)
+        self.before.as_ref().filter(|before| before.uid == self.uid)?.version_of(live)
     }
 }
 

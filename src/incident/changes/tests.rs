@@ -1,7 +1,5 @@
 //! Whoever writes in whatever order, and whatever becomes of it: the base stays, and nobody else's value is overwritten.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -349,6 +347,17 @@ fn what_stays_until_the_trouble_is_over_is_due_when_its_incident_is() {
         cluster.event(&Event::Closed { outcome, why: String::new() });
         assert_eq!(cluster.entry().unwrap().now.until, Some(after(cluster.now, due)));
     }
+}
+
+#[test]
+fn an_incident_that_never_ends_does_not_keep_a_change_for_ever() {
+    let some = |value: &str| Some(value.to_owned());
+    let mut cluster = Cluster { live: some("1Gi"), ..Cluster::default() };
+    let stays = Stays::UntilRecovered { or_else: HOUR };
+    cluster.write(&plan(some("1Gi"), some("2Gi"), stays, None), Fate::Applied);
+    let entry = cluster.entry().unwrap();
+    assert!(!entry.is_due(after(cluster.now, 24 * HOUR)));
+    assert!(entry.is_due(after(cluster.now, 25 * HOUR)));
 }
 
 #[test]

@@ -50,6 +50,10 @@ fn within(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Optio
     let deployments = fields
         .need("deployments", "deployments: [auth, chat-api]")
         .and_then(|field| deployments(field, faults));
+    let namespace = match fields.get("namespace") {
+        Some(field) => namespace(field, names, faults).map(Some),
+        None => Some(None),
+    };
     let of_env = |name: &str, default| Some(Count::Env { name: name.to_owned(), default: Some(default) });
     let pool_size = match fields.get("pool_size") {
         Some(field) => count(field, faults),
@@ -70,6 +74,7 @@ fn within(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Optio
     }
     Some(Within {
         database: database?,
+        namespace: namespace?,
         deployments: deployments?,
         pool_size: pool_size?,
         max_overflow: max_overflow?,
@@ -91,6 +96,21 @@ fn database(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Opt
             let expected =
                 "expected the identifier of an RDS DB instance: letters, digits and hyphens, at most 63";
             field.wrong(expected, Some("not its address: `shop-db`".to_owned()), faults);
+            None
+        }
+        // Without a configuration every variable is believed.
+        Err(_) => field.string(faults),
+    }
+}
+
+/// A database is one installation's: which namespace its services are in, no alert says.
+fn namespace(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Option<String> {
+    let template = names.template(field, Scope::Installation, faults)?;
+    let value = |path: &str| names.used.get(path.strip_prefix("vars.")?).cloned();
+    match template.with(value) {
+        Ok(name) if is_container(&name) => Some(name),
+        Ok(_) => {
+            field.wrong("expected the name of a namespace", None, faults);
             None
         }
         // Without a configuration every variable is believed.
