@@ -48,7 +48,7 @@ pub const NOTIFICATION_RESULTS: [&str; 5] =
     ["accepted", "bad_request", "unauthorized", "too_large", "unavailable"];
 /// What becomes of an alert.
 pub const ALERT_RESULTS: [&str; 6] = ["opened", "joined", "resolved", "repeated", "unanswered", "refused"];
-const EFFECT_RESULTS: [&str; 4] = ["applied", "refused", "not_taken", "unclear"];
+const EFFECT_RESULTS: [&str; 5] = ["applied", "refused", "not_taken", "unclear", "in_part"];
 /// What Alertmanager was asked for, and said.
 const RECONCILIATION_RESULTS: [&str; 2] = ["done", "failed"];
 
@@ -234,6 +234,7 @@ impl Metrics {
             EffectResult::Refused { .. } => EFFECT_RESULTS[1],
             EffectResult::NotTaken { .. } => EFFECT_RESULTS[2],
             EffectResult::Unclear { .. } => EFFECT_RESULTS[3],
+            EffectResult::InPart { .. } => EFFECT_RESULTS[4],
         };
         self.effects.with_label_values(&[action.as_str(), word]).inc();
     }

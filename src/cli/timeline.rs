@@ -274,6 +274,9 @@ impl Told {
                 EffectResult::Refused { reason, message } => {
                     Self::new(Tone::Bad, "not done", format!("{message} ({reason})"))
                 }
+                EffectResult::InPart { reason, message } => {
+                    Self::new(Tone::Bad, "done in part", format!("{message} ({reason})"))
+                }
                 EffectResult::NotTaken { reason, message } => {
                     Self::new(Tone::Wait, "not taken", format!("{message} ({reason}); may be tried again"))
                 }

@@ -402,6 +402,13 @@ pub enum EffectResult {
         /// Its words.
         message: String,
     },
+    /// It said no after a part of it was done, which stands; trying again would not help.
+    InPart {
+        /// A word from the closed list of reasons.
+        reason: String,
+        /// Its words, and what was done.
+        message: String,
+    },
     /// No answer, or one that leaves it open. The target is looked at before anything else.
     Unclear {
         /// A word from the closed list of reasons.

@@ -122,11 +122,21 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// For so long after the permit a call that nobody answered may still be under way.
+    /// Reading before one call takes no longer.
+    pub const READS: Duration = Duration::from_secs(30);
+
+    /// So many of them, with what is read before each, are over after this long.
+    #[must_use]
+    pub fn calling(&self, calls: usize) -> Duration {
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        Self::READS.saturating_add(self.call.within).saturating_mul(calls)
+    }
+
+    /// For so long after the permit has run out a call that nobody answered may still be under way: the last one was sent by then, its answer
+    /// was waited for, and its server worked on.
     #[must_use]
     pub fn under_way(&self) -> Duration {
-        let calls = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX).max(1);
-        self.call.within.saturating_mul(calls)
+        self.calling(self.addresses.len().max(1)).saturating_add(self.call.may_take)
     }
 }
 

@@ -11,10 +11,10 @@ use crate::act::{Followed, STICKS_AFTER, Wish};
 use crate::clock;
 use crate::guard::{self, Question};
 use crate::incident::decide::{CONFIRM_AGAIN, FOLLOW_EVERY, FRESH};
-use crate::incident::event::{Found, Observation, Recorded};
+use crate::incident::event::{EffectResult, Found, Observation, Recorded};
 use crate::incident::evidence::{Evidence, all_of};
 use crate::incident::permit::{Asked, Wanted};
-use crate::incident::plan::{Circumstances, Plan};
+use crate::incident::plan::{Calls, Circumstances, Plan};
 use crate::incident::refusal::{Guard, Refusal};
 use crate::incident::{Effect, Event, Incident, Next, Outcome};
 use crate::probe::NoOwner;
@@ -103,23 +103,20 @@ impl Pipeline {
         })
     }
 
-    /// What is seen of a call that was not answered. It may still be under way for as long as its answer would have been waited for, and
-    /// until then it is not known not to have happened.
+    /// What is seen of a call that was not answered. Its server may still work on it, as it does not stop when its client leaves, and until that
+    /// is over the call is not known not to have happened.
     async fn settled(&self, claim: &Claim, effect: &Effect, found: Observation) -> Result<Observation, Left> {
         let is_open = matches!(found, Observation::NotDone | Observation::Partly { .. });
         let Some(calls) = effect.plan.calls.as_ref().filter(|_| is_open) else { return Ok(found) };
-        let sent = |recorded: &Recorded| match &recorded.event {
-            Event::EffectIntended { op, .. } | Event::EffectRegranted { op, .. } => *op == effect.op,
-            _ => false,
-        };
         let events = self.store.events(&claim.incident, 0).await?;
-        let sent = events.iter().rev().find(|recorded| sent(recorded));
-        let until = clock::after(sent.map_or(effect.intended_at, |sent| sent.at), calls.under_way());
-        if clock::now() >= until {
-            return Ok(found);
+        match until_over(&events, effect, calls) {
+            Some(until) if clock::now() < until => {
+                let why =
+                    format!("it is not seen to have happened, and it may still be under way until {until}");
+                Ok(Observation::Unseen { why })
+            }
+            _ => Ok(found),
         }
-        let why = format!("it is not seen to have happened, and may still be under way until {until}");
-        Ok(Observation::Unseen { why })
     }
 
     async fn plan(&self, incident: &Incident, runbook: &Runbook) -> Event {
@@ -334,6 +331,30 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// Until when what was sent may be under way; none: nothing was.
+fn until_over(events: &[Recorded], effect: &Effect, calls: &Calls) -> Option<Timestamp> {
+    let (mut until, mut before) = (None, None);
+    for Recorded { at, event, .. } in events {
+        match event {
+            Event::EffectIntended { op, not_after, .. } | Event::EffectRegranted { op, not_after, .. }
+                if *op == effect.op =>
+            {
+                before = until;
+                until = until.max(Some(clock::after(*not_after, calls.under_way())));
+            }
+            Event::EffectAnswered { op, result } if *op == effect.op => {
+                until = match result {
+                    EffectResult::NotTaken { .. } => before,
+                    // Whoever sent it has come back, so nothing was sent after this.
+                    _ => before.max(Some(clock::after(*at, calls.call.may_take))),
+                };
+            }
+            _ => {}
+        }
+    }
+    until
 }
 
 /// What the probes saw whose answers come to this.

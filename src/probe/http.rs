@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Scope, held};
-use crate::clients::http::{Http, PodAt, Reply, To, value_at};
+use crate::clients::http::{Http, MOST_PODS, Reply, value_at};
 use crate::clients::kubernetes::{Kubernetes, Pod};
 use crate::incident::evidence::{Evidence, Sample};
 use crate::incident::plan::{Kind, Target};
-use crate::runbook::{EachPod, HttpProbe, Threshold, Wanted};
+use crate::runbook::{EachPod, HttpProbe, Threshold, Wanted, secrecy};
 use crate::text::{count, cut};
 
 /// How much of an unexpected answer is shown.
@@ -95,7 +95,7 @@ fn answer(
 
 /// Never the headers, which can hold a session, and only of an answer that was not expected: an ordinary one can hold what is nobody's business.
 fn sample(at: Timestamp, status: u16, body: &[u8]) -> Sample {
-    let text = String::from_utf8_lossy(body);
+    let text = secrecy::shown(&String::from_utf8_lossy(body));
     let line = if text.trim().is_empty() {
         format!("HTTP {status} without a body")
     } else {
@@ -125,8 +125,8 @@ fn figure(value: &Value, wanted: Option<&Wanted>, pointer: &str) -> Result<f64, 
 fn shown(value: &Value, figure: f64) -> String {
     match value {
         Value::Number(_) | Value::Bool(_) => figure.to_string(),
-        Value::String(text) => cut(text, SHOWN),
-        Value::Null | Value::Array(_) | Value::Object(_) => cut(&value.to_string(), SHOWN),
+        Value::String(text) => cut(&secrecy::shown(text), SHOWN),
+        Value::Null | Value::Array(_) | Value::Object(_) => cut(&secrecy::shown(&value.to_string()), SHOWN),
     }
 }
 
@@ -155,16 +155,15 @@ async fn of_each(
     if pods.is_empty() {
         return unknown(format!("{target} has no pods, so nobody was asked"));
     }
+    if pods.len() > MOST_PODS {
+        return unknown(format!("{target} has {} pods, and at most {MOST_PODS} are asked", pods.len()));
+    }
     let pointer = probe.pointer.as_deref().unwrap_or_default();
+    let addresses: Vec<_> = pods.iter().map(|pod| pod.address).collect();
+    let at = (each.port, path);
+    let all = tools.http.values(&target.namespace, at, &addresses, probe.status, pointer).await;
     let (mut figures, mut said) = (Vec::new(), BTreeMap::<String, Vec<&str>>::new());
-    for pod in &pods {
-        let found = match pod.address {
-            None => Err("it has no address of its own (yet)".to_owned()),
-            Some(address) => {
-                let at = PodAt { namespace: &target.namespace, address, port: each.port };
-                tools.http.value(To::Pod(at, path), probe.status, pointer).await
-            }
-        };
+    for (pod, found) in pods.iter().zip(all) {
         match found.and_then(|value| Ok((figure(&value, probe.wanted.as_ref(), pointer)?, value))) {
             Ok((figure, value)) => {
                 let value = match (&probe.wanted, &value) {

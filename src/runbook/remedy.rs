@@ -151,6 +151,8 @@ pub struct HttpCall {
     pub json: Option<serde_json::Value>,
     /// For how long each answer is waited for.
     pub within: Duration,
+    /// For how long after that a server may still work on a call whose answer did not come: it does not stop when its client leaves.
+    pub may_take: Duration,
     /// How to see whether it has happened.
     pub observe: Option<Observe>,
 }

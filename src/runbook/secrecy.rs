@@ -7,6 +7,8 @@ const PARTS: [&str; 9] =
 const WORDS: [&str; 5] = ["PASS", "PWD", "AUTH", "CREDS", "PAT"];
 /// Keys of such values in a connection string.
 const KEYS: [&str; 6] = ["password", "passwd", "pwd", "secret", "token", "accountkey"];
+/// Stands for a line that is not shown.
+const HIDDEN: &str = "(hidden: it may hold a secret)";
 
 /// Whether a variable of this name may hold a secret. Rather too many than one too few.
 #[must_use]
@@ -20,6 +22,22 @@ pub fn is_secret(name: &str) -> bool {
 #[must_use]
 pub fn holds_secret(text: &str) -> bool {
     has_userinfo(text) || has_key(text)
+}
+
+/// A text of somebody else's as people are shown it, line for line.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let line = |line| if holds_secret(line) || has_member(line) { HIDDEN } else { line };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a member of a JSON object has such a name: `"access_token": ...`.
+fn has_member(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.match_indices(':').any(|(at, _)| {
+        let name = text[..at].trim_end().strip_suffix(['"', '\'']);
+        name.is_some_and(|name| KEYS.iter().any(|key| name.ends_with(key)))
+    })
 }
 
 fn has_userinfo(text: &str) -> bool {
@@ -70,6 +88,14 @@ mod tests {
         ] {
             assert!(holds_secret(text), "{text}");
         }
+        for line in
+            ["login as postgres://app:hunter2@db/chat", "Token=abc", r#"{"a": 1, "access_token": "abc"}"#]
+        {
+            let whole = format!("one\n{line}\nthree");
+            assert_eq!(shown(&whole), format!("one\n{HIDDEN}\nthree"), "{line}");
+        }
+        let plain = r#"{"detail": "Invalid internal API key: token missing"}"#;
+        assert_eq!(shown(plain), plain);
         for text in ["http://inference:8003/a@b", "ana@example.org", "20", "host=db port=5432", "a=b"] {
             assert!(!holds_secret(text), "{text}");
         }

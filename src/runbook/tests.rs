@@ -114,6 +114,7 @@ steps:
         json: Some(serde_json::json!({"model": "small \"one\"", "size": 2, "share": 0.5, "warm": true,
             "none": null, "tags": ["a", "1"]})),
         within: Duration::from_secs(3),
+        may_take: Duration::from_secs(30),
         observe: Some(Observe {
             at: "http://web.shop.svc:80/stats".to_owned(),
             pointer: "/model".to_owned(),

@@ -169,11 +169,11 @@ impl Shared {
 impl State {
     fn reply(&mut self, system: System, write: bool, received: &Received, now: Timestamp) -> Reply {
         match self.troubles.strike(system, write) {
-            None => match system {
-                System::Service(_) | System::Pod(_) | System::Front => {
-                    self.answer_as_service(system, received, now)
-                }
-                _ => Reply::Answer(self.answer(system, received, now)),
+            None => self.untroubled(system, received, now),
+            Some(Trouble::Slow { by }) => match self.untroubled(system, received, now) {
+                Reply::Answer(answer) => Reply::Late(answer, by),
+                Reply::Late(answer, late) => Reply::Late(answer, late + by),
+                other => other,
             },
             Some(Trouble::Down) => Reply::Cut,
             Some(Trouble::Hang) => Reply::Hang,
@@ -210,6 +210,15 @@ impl State {
                 Reply::Answer(answer.with("Retry-After", retry_after.as_secs().max(1).to_string()))
             }
             Some(Trouble::NotOk(error)) => Reply::Answer(slack::not_ok(200, error)),
+        }
+    }
+
+    fn untroubled(&mut self, system: System, received: &Received, now: Timestamp) -> Reply {
+        match system {
+            System::Service(_) | System::Pod(_) | System::Front => {
+                self.answer_as_service(system, received, now)
+            }
+            _ => Reply::Answer(self.answer(system, received, now)),
         }
     }
 

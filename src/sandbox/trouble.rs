@@ -42,6 +42,11 @@ pub enum Trouble {
         /// How much later.
         by: Duration,
     },
+    /// Every request is answered as ever, but only so much later, in real time.
+    Slow {
+        /// How much later.
+        by: Duration,
+    },
     /// Kubernetes refuses every write with 403, as when a role binding was taken away. Reads are answered.
     RefuseWrites403,
     /// 429 with `Retry-After`, as each system words it.
@@ -62,7 +67,7 @@ impl Trouble {
                 (system == System::Kubernetes || pods) && write
             }
             Self::NotOk(_) => system == System::Slack,
-            Self::Down | Self::Status(..) | Self::Hang | Self::RateLimited { .. } => true,
+            Self::Slow { .. } | Self::Down | Self::Status(..) | Self::Hang | Self::RateLimited { .. } => true,
         }
     }
 }

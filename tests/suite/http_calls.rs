@@ -72,7 +72,19 @@ async fn fails_once(trouble: Trouble, skipped: u32) {
     match &result {
         EffectResult::Refused { .. } | EffectResult::NotTaken { .. } => assert_eq!(happened, 0, "{name}"),
         EffectResult::Applied => assert_eq!(happened, 2, "{name}"),
+        EffectResult::InPart { message, .. } => {
+            let first = plan.objects[0].name.as_str();
+            assert!(message.contains(&format!("1 of 2 have been told (pod/{first})")), "{name}");
+            assert_eq!(happened, 1, "{name}");
+        }
         EffectResult::Unclear { .. } => {}
+    }
+    // A redirect is the ordinary answer to what was done, too.
+    if trouble == Trouble::Status(302, String::new()) && skipped % 2 == 1 {
+        assert!(matches!(result, EffectResult::Unclear { .. }), "{name}");
+    }
+    if matches!(&trouble, Trouble::Status(404, _)) && skipped == 3 {
+        assert!(matches!(result, EffectResult::InPart { .. }), "{name}");
     }
     let seen = set.hands.observe(&plan).await;
     match (happened, &seen) {
@@ -85,9 +97,12 @@ async fn fails_once(trouble: Trouble, skipped: u32) {
         assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{name}");
         assert_eq!(calls(&set).len() - before, 2 - happened, "{name}");
     }
-    let keys: std::collections::BTreeSet<_> =
-        calls(&set).into_iter().map(|call| call.idempotency_key).collect();
-    assert_eq!(keys.len(), 1, "{name}: the same operation, the same key: {keys:?}");
+    let op = crate::invariants::permit(&plan).op().clone();
+    let keys: std::collections::BTreeSet<String> =
+        calls(&set).into_iter().filter_map(|call| call.idempotency_key).collect();
+    let expected: std::collections::BTreeSet<String> =
+        plan.objects.iter().map(|pod| format!("{op}/{}", pod.uid)).collect();
+    assert_eq!(keys, expected, "{name}: for the same pod the same key, and for no other");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,6 +137,54 @@ async fn without_a_way_to_look_nothing_is_known_of_a_lost_answer() {
     assert!(matches!(result, EffectResult::Unclear { .. }), "{result:?}");
     let Observation::Ambiguous { saw } = set.hands.observe(&plan).await else { panic!() };
     assert_eq!(saw, "the step has no `observe`, so nothing tells whether the call was made");
+}
+
+/// The first request with this key may be what the second one collides with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_is_no_refusal_where_it_can_be_looked_at() {
+    let set = set().await;
+    for (call, is_unclear) in [(swap(), true), (without_observe(), false)] {
+        let asked = u32::from(call.observe.is_some());
+        let plan = set.tries(&remedy(call)).await.unwrap();
+        set.world.disturb_after(POD, Trouble::Status(409, "{}".to_owned()), asked);
+        let result = set.apply(&plan).await;
+        set.world.disturb(POD, None);
+        assert_eq!(matches!(result, EffectResult::Unclear { .. }), is_unclear, "{result:?}");
+        assert_eq!(matches!(result, EffectResult::Refused { .. }), !is_unclear, "{result:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permit_that_runs_out_while_pods_are_looked_at_sends_nothing() {
+    let set = set().await;
+    let plan = set.plan(Action::Http).await;
+    // The time goes by with the look at the first pod.
+    set.world.disturb_next(POD, Trouble::Slow { by: Duration::from_millis(1500) }, 1);
+    let permit = crate::invariants::permit_for(&plan, Duration::from_secs(1));
+    let result = set.hands.apply(permit, now()).await;
+    let EffectResult::NotTaken { message, .. } = &result else { panic!("{result:?}") };
+    assert_eq!(message, "the permit had run out before the call was made");
+    assert_eq!(calls(&set).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_a_secret_in_an_answer_is_not_shown() {
+    let set = set().await;
+    let plan = set.plan(Action::Http).await;
+    let body = "no\ndial postgres://app:hunter2@db/chat\nend".to_owned();
+    set.world.disturb_after(POD, Trouble::Status(422, body), 1);
+    let EffectResult::Refused { message, .. } = set.apply(&plan).await else { panic!() };
+    assert!(message.ends_with("HTTP 422: no\n(hidden: it may hold a secret)\nend"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_pods_are_not_called() {
+    let set = set().await;
+    assert!(set.world.set_replicas("inference", 51));
+    let all = |world: &runbookd::sandbox::World| world.pods("inference").len() == 51;
+    assert!(set.world.until(crate::invariants::LIMIT, all).await);
+    let why = set.tries(&remedy(swap())).await.unwrap_err().why;
+    assert!(why.contains("has 51 pods, and at most 50 are called"), "{why}");
 }
 
 /// A pod that is gone has taken with it what it was told; its address may be another one's.

@@ -99,6 +99,7 @@ pub(crate) fn swap() -> HttpCall {
         headers: vec![("X-Requested-By".to_owned(), "runbookd".to_owned())],
         json: Some(json!({"model_tag": SMALL})),
         within: Duration::from_secs(5),
+        may_take: Duration::from_secs(30),
         observe: Some(Observe {
             at: "/stats".to_owned(),
             pointer: "/current_model".to_owned(),
@@ -210,12 +211,17 @@ pub(crate) const fn wish(remedy: &Remedy) -> Wish<'_> {
 
 /// A permit that every guard granted.
 pub(crate) fn permit(plan: &Plan) -> Permit {
+    permit_for(plan, Duration::from_secs(30))
+}
+
+/// The same, for so long.
+pub(crate) fn permit_for(plan: &Plan, good_for: Duration) -> Permit {
     let op = OperationId::new(&IncidentId::new(1, 1), 1);
     let wanted = Wanted { op, leg: 0, step: 0, plan: plan.clone(), again: false };
     let all = Asked::every(|guard| {
         (Answer { guard, saw: String::new(), limit: String::new(), allows: true }, None)
     });
-    let not_after: Timestamp = after(now(), Duration::from_secs(30));
+    let not_after: Timestamp = after(now(), good_for);
     all.grant(wanted, not_after).unwrap().1
 }
 

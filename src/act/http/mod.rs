@@ -9,6 +9,7 @@ mod plan;
 use std::fmt;
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Followed, Right, another, right, unfollowed, unobserved, void};
@@ -19,8 +20,8 @@ use crate::clock;
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Calls, Object, Plan, Target};
-use crate::runbook::{CallTo, HttpCall, Observe};
-use crate::text::{count, cut};
+use crate::runbook::{CallTo, HttpCall, Observe, secrecy};
+use crate::text::{count, cut, span};
 
 pub(super) use plan::plan;
 
@@ -110,7 +111,7 @@ async fn look(http: &Http, observe: &Observe, callee: Callee<'_>) -> Result<Valu
 
 fn shown(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    cut(&text, SHOWN_VALUE)
+    cut(&secrecy::shown(&text), SHOWN_VALUE)
 }
 
 /// What keeps one from being called, or what became of it.
@@ -124,7 +125,7 @@ pub(super) async fn apply(tools: Tools<'_>, permit: Permit) -> EffectResult {
     let plan = permit.plan();
     let refused =
         |message: String| EffectResult::Refused { reason: Reason::ClientError.as_str().to_owned(), message };
-    let Some(Calls { call, .. }) = &plan.calls else { return refused("the plan makes no call".to_owned()) };
+    let Some(calls) = &plan.calls else { return refused("the plan makes no call".to_owned()) };
     let callees = callees(plan);
     if callees.is_empty() {
         return refused("the plan calls nobody".to_owned());
@@ -132,25 +133,56 @@ pub(super) async fn apply(tools: Tools<'_>, permit: Permit) -> EffectResult {
     if let Err(stopped) = still_there(tools.kubernetes, plan).await {
         return stopped;
     }
-    // Reading may have taken long, and a permit is for now. It is for all of the pods.
-    if let Some(late) = void(&permit, clock::now()) {
-        return late;
-    }
-    for (done, callee) in callees.into_iter().enumerate() {
-        match one(tools, plan, call, callee, permit.op().as_str()).await {
-            Made::Yes => {}
-            // Some were called: a look tells which.
-            Made::No(
-                EffectResult::NotTaken { reason, message } | EffectResult::Refused { reason, message },
-            ) if done > 0 => {
-                let of = plan.objects.len();
-                let message = format!("{message}; {done} of {of} pods were called before");
-                return EffectResult::Unclear { reason, message };
-            }
-            Made::No(result) => return result,
+    let of = callees.len();
+    let mut leave = Leave { permit: &permit, calls, sent: 0 };
+    let mut told = Vec::new();
+    for callee in callees {
+        match one(tools, &mut leave, callee).await {
+            Made::Yes => told.push(callee.to_string()),
+            Made::No(result) => return with_the_others(result, &told, of, leave.sent),
         }
     }
     EffectResult::Applied
+}
+
+/// What keeps one from being called, when others have been told before.
+fn with_the_others(result: EffectResult, told: &[String], of: usize, sent: usize) -> EffectResult {
+    let others = || format!("{} of {of} have been told ({})", told.len(), cut(&told.join(", "), SHOWN));
+    match result {
+        result if told.is_empty() => result,
+        // It ends here. What was done is named, as nobody looks any more.
+        EffectResult::Refused { reason, message } => {
+            EffectResult::InPart { reason, message: format!("{message}; {}", others()) }
+        }
+        // A look tells which.
+        EffectResult::NotTaken { reason, message } if sent > 0 => {
+            EffectResult::Unclear { reason, message: format!("{message}; {}", others()) }
+        }
+        result => result,
+    }
+}
+
+/// The permit, and what was made of it.
+struct Leave<'l> {
+    permit: &'l Permit,
+    calls: &'l Calls,
+    /// So many calls have left.
+    sent: usize,
+}
+
+impl Leave<'_> {
+    /// What stands against the next call at this moment. Reading may have taken long, and a permit is for now: the first call leaves before it
+    /// runs out, and each further one while the ones before it could have taken so long.
+    fn stands_against(&self, now: Timestamp) -> Option<EffectResult> {
+        if self.sent == 0 {
+            return void(self.permit, now);
+        }
+        let until = clock::after(self.permit.not_after(), self.calls.calling(self.sent));
+        (now > until).then(|| EffectResult::NotTaken {
+            reason: Reason::Timeout.as_str().to_owned(),
+            message: "the time that the permit gives was over before the next call was made".to_owned(),
+        })
+    }
 }
 
 /// Whether the workload is the one of the plan.
@@ -185,48 +217,76 @@ fn unsent(error: &CallError) -> EffectResult {
     }
 }
 
-async fn one(tools: Tools<'_>, plan: &Plan, call: &HttpCall, callee: Callee<'_>, key: &str) -> Made {
-    if let Callee::Pod { namespace, uid, address, .. } = callee {
-        // The address of a pod that is gone may be another one's by now.
-        match tools.kubernetes.pods(namespace).await {
-            Ok(pods) if pods.iter().any(|pod| pod.uid == uid && pod.address == Some(address)) => {}
-            Ok(_) => {
-                let message = format!("{callee} is gone, or has another address, since the plan was made");
-                return Made::No(conflict(message));
-            }
-            Err(error) => return Made::No(unsent(&error)),
+async fn one(tools: Tools<'_>, leave: &mut Leave<'_>, callee: Callee<'_>) -> Made {
+    let not_taken = |reason: Reason, message: String| {
+        Made::No(EffectResult::NotTaken { reason: reason.as_str().to_owned(), message })
+    };
+    let plan = leave.permit.plan();
+    let Calls { call, .. } = leave.calls;
+    match tokio::time::timeout(Calls::READS, looked(tools, call, callee)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(made)) => return made,
+        Err(_) => {
+            let message = format!("{callee} could not be looked at within {}", span(Calls::READS));
+            return not_taken(Reason::Timeout, message);
         }
     }
-    if let Some(observe) = &call.observe {
-        match look(tools.http, observe, callee).await {
-            Ok(value) if value == observe.equals => return Made::Yes,
-            Ok(_) => {}
-            Err(message) => {
-                let reason = Reason::Unreachable.as_str().to_owned();
-                return Made::No(EffectResult::NotTaken { reason, message });
-            }
-        }
+    if let Some(late) = leave.stands_against(clock::now()) {
+        return Made::No(late);
     }
+    let op = leave.permit.op().as_str();
+    let key = match callee {
+        Callee::Url(_) => op.to_owned(),
+        // Pods that keep the keys in one place would take the second's call for the first's.
+        Callee::Pod { uid, .. } => format!("{op}/{uid}"),
+    };
     let HttpCall { method, headers, json, within, .. } = call;
-    let order = Order { method, headers, key, json: json.as_ref(), within: *within };
+    let order = Order { method, headers, key: &key, json: json.as_ref(), within: *within };
     let said = |what: String| format!("{method} to {callee} for {}: {what}", plan.target);
+    leave.sent += 1;
     match tools.http.send(callee.to(), order).await {
         Err(error) => Made::No(unsent(&error)),
-        Ok(Sent::NotTaken(what)) => {
-            let reason = Reason::Unreachable.as_str().to_owned();
-            Made::No(EffectResult::NotTaken { reason, message: said(what) })
-        }
+        Ok(Sent::NotTaken(what)) => not_taken(Reason::Unreachable, said(what)),
         Ok(Sent::Lost(what)) => {
             let reason = Reason::Timeout.as_str().to_owned();
             Made::No(EffectResult::Unclear { reason, message: said(what) })
         }
-        Ok(Sent::Answer { status, body }) => answered(status, &body, said),
+        Ok(Sent::Answer { status, body }) => answered(status, &body, call.observe.is_some(), said),
+    }
+}
+
+/// Whether it is still to be called: the pod is the one of the plan, and does not have the value already.
+async fn looked(tools: Tools<'_>, call: &HttpCall, callee: Callee<'_>) -> Result<(), Made> {
+    is_the_one(tools.kubernetes, callee).await?;
+    let Some(observe) = &call.observe else { return Ok(()) };
+    match look(tools.http, observe, callee).await {
+        Ok(value) if value == observe.equals => return Err(Made::Yes),
+        Ok(_) => {}
+        Err(message) => {
+            let reason = Reason::Unreachable.as_str().to_owned();
+            return Err(Made::No(EffectResult::NotTaken { reason, message }));
+        }
+    }
+    // It may have gone while it was asked.
+    is_the_one(tools.kubernetes, callee).await
+}
+
+/// The address of a pod that is gone may be another one's by now.
+async fn is_the_one(kubernetes: &Kubernetes, callee: Callee<'_>) -> Result<(), Made> {
+    let Callee::Pod { namespace, uid, address, .. } = callee else { return Ok(()) };
+    match kubernetes.pods(namespace).await {
+        Ok(pods) if pods.iter().any(|pod| pod.uid == uid && pod.address == Some(address)) => Ok(()),
+        Ok(_) => {
+            let message = format!("{callee} is gone, or has another address, since the plan was made");
+            Err(Made::No(conflict(message)))
+        }
+        Err(error) => Err(Made::No(unsent(&error))),
     }
 }
 
 /// What an answer says about the call.
-fn answered(status: u16, body: &[u8], said: impl Fn(String) -> String) -> Made {
-    let text = String::from_utf8_lossy(body);
+fn answered(status: u16, body: &[u8], observed: bool, said: impl Fn(String) -> String) -> Made {
+    let text = secrecy::shown(&String::from_utf8_lossy(body));
     let text = text.trim();
     let what = if text.is_empty() {
         format!("HTTP {status}")
@@ -241,10 +301,13 @@ fn answered(status: u16, body: &[u8], said: impl Fn(String) -> String) -> Made {
         // It may have begun before it gave up.
         408 => EffectResult::Unclear { reason: word(Reason::Timeout), message },
         500.. => EffectResult::Unclear { reason: word(Reason::ServerError), message },
+        // It is not followed, and a 303 is the ordinary answer to what was done (RFC 9110).
+        300..=399 => EffectResult::Unclear { reason: word(Reason::ServerError), message },
+        // The first call with this key may still be worked on. Without a way to look none is made a second time.
+        409 if observed => EffectResult::Unclear { reason: word(Reason::Conflict), message },
         401 | 403 => EffectResult::Refused { reason: word(Reason::Denied), message },
         404 => EffectResult::Refused { reason: word(Reason::NotFound), message },
         409 | 412 => EffectResult::Refused { reason: word(Reason::Conflict), message },
-        // A redirect is not followed.
         _ => EffectResult::Refused { reason: word(Reason::ClientError), message },
     })
 }

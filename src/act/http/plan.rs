@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::{GRACE, PlanError, unread};
 use super::{Callee, Tools, callees, look, shown};
-use crate::clients::http::Http;
+use crate::clients::http::{Http, MOST_PODS};
 use crate::clients::kubernetes::{Kubernetes, Pod};
 use crate::incident::plan::{Calls, Change, Circumstances, Object, Plan, Target};
 use crate::runbook::{Action, CallTo, HttpCall, Observe};
@@ -101,7 +101,15 @@ fn may_not_last(call: &HttpCall) -> Vec<String> {
 async fn pods_of(kubernetes: &Kubernetes, target: &Target) -> Result<Vec<(Object, IpAddr)>, PlanError> {
     let none = |why: String| PlanError { why, for_good: false };
     let pods = kubernetes.pods(&target.namespace).await.map_err(unread)?;
-    let own = pods.iter().filter(|pod| pod.is_one_of(target.kind.as_str(), &target.name));
+    let own: Vec<&Pod> =
+        pods.iter().filter(|pod| pod.is_one_of(target.kind.as_str(), &target.name)).collect();
+    if own.len() > MOST_PODS {
+        let why = format!(
+            "{target} has {} pods, and at most {MOST_PODS} are called, as one after the other takes too long",
+            own.len()
+        );
+        return Err(PlanError { why, for_good: true });
+    }
     let mut found = Vec::new();
     for Pod { name, uid, address, .. } in own {
         let address = address.ok_or_else(|| none(format!("pod/{name} has no address of its own (yet)")))?;

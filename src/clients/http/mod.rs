@@ -3,6 +3,7 @@
 //!
 //! Sends no cookies and no credentials but those that the configuration has for this very host, follows no redirect, uses no proxy, keeps no connection. Reads 64 KiB and no more.
 
+mod hidden;
 mod pods;
 mod policy;
 mod send;
@@ -16,6 +17,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{ACCEPT, CACHE_CONTROL, HeaderValue};
@@ -31,7 +33,9 @@ use super::error::sources;
 use super::{CONNECT_TIMEOUT, CallError, DEFAULT_TIMEOUT, Questions, Reason, http_client_builder};
 
 /// How many questions may be under way at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
+/// Of more pods none is asked or called.
+pub const MOST_PODS: usize = 50;
 /// The largest answer that is read.
 pub const MOST_BYTES: usize = 64 * 1024;
 
@@ -72,6 +76,8 @@ struct Inner {
     resolver: Resolver,
     timeout: Duration,
     answers: Questions<Reply>,
+    /// How many calls were begun or have ended. No answer to a question from before one is shared with a question from after it.
+    calls: AtomicU64,
     trust: Trust,
     shown: Questions<Arc<tls::Shown>>,
     keys: Vec<Key>,
@@ -130,7 +136,8 @@ impl Http {
         keys: Vec<Key>,
     ) -> Self {
         let (answers, shown) = (Questions::new(AT_ONCE), Questions::new(AT_ONCE));
-        Self(Arc::new(Inner { policy, resolver, timeout, answers, trust, shown, keys }))
+        let calls = AtomicU64::new(0);
+        Self(Arc::new(Inner { policy, resolver, timeout, answers, calls, trust, shown, keys }))
     }
 
     /// What the address answers to a GET.
@@ -148,7 +155,9 @@ impl Http {
     /// As [`Self::get`].
     pub async fn ask(&self, to: To<'_>) -> Result<Reply, CallError> {
         let way = self.way(to)?;
-        let question = way.url.to_string();
+        // A host and a pod at one address are not shown the same.
+        let of = if let To::Pod(pod, _) = to { pod.namespace } else { "" };
+        let question = format!("{} {of} {}", self.0.calls.load(Ordering::SeqCst), way.url);
         self.0.answers.ask(question, || self.get_once(&way)).await
     }
 
@@ -321,26 +330,9 @@ async fn body(mut answer: reqwest::Response, way: &Way) -> (Vec<u8>, bool) {
         }
     };
     match &way.key {
-        Some(key) => (without(&body, key.value.reveal().as_bytes()), whole),
+        Some(key) => (hidden::without(&body, key.value.reveal()), whole),
         None => (body, whole),
     }
-}
-
-/// A text without a secret that somebody repeats.
-fn without(text: &[u8], secret: &[u8]) -> Vec<u8> {
-    const INSTEAD: &[u8] = b"[hidden]";
-    let mut left = text;
-    let mut all = Vec::with_capacity(text.len());
-    while !left.is_empty() {
-        if !secret.is_empty() && left.starts_with(secret) {
-            all.extend_from_slice(INSTEAD);
-            left = &left[secret.len()..];
-        } else {
-            all.push(left[0]);
-            left = &left[1..];
-        }
-    }
-    all
 }
 
 async fn system(host: String, port: u16) -> io::Result<Vec<IpAddr>> {

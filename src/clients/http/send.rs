@@ -1,6 +1,7 @@
 //! One call that may change something: sent once, whatever comes back.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -64,7 +65,10 @@ impl Http {
             let text = HeaderValue::from_static("application/json");
             request = request.header(CONTENT_TYPE, text).body(json.to_string());
         }
-        let error = match shown(request, &way).send().await {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        let sent = shown(request, &way).send().await;
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        let error = match sent {
             Ok(answer) => {
                 let status = answer.status().as_u16();
                 return Ok(Sent::Answer { status, body: body(answer, &way).await.0 });
@@ -157,6 +161,34 @@ mod tests {
         assert!(matches!(sent(Wire::breaking().await).await, Sent::Lost(_)));
         let silent = Wire::start(vec![Said::Hang]).await;
         assert_eq!(sent(silent.url.clone()).await, Sent::Lost("no answer came within 2 s".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn no_answer_from_before_a_call_is_shared_with_a_question_from_after_it() {
+        let silent = Wire::start(vec![Said::Hang]).await;
+        let other = Wire::start(vec![Said::json("{}")]).await;
+        let allowed = Allowed::parse("127.0.0.1").unwrap();
+        let http = Http::with_keys(
+            Policy::new(vec![allowed]),
+            Duration::from_secs(2),
+            std::sync::Arc::new(|_, _| Box::pin(async { Ok(Vec::new()) })),
+            Trust::default(),
+            Vec::new(),
+        );
+        let ask = || {
+            let (http, url) = (http.clone(), silent.url.clone());
+            tokio::spawn(async move { http.get(&url).await })
+        };
+        let before = [ask(), ask()];
+        while silent.seen().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        http.send(To::Url(&other.url), order(&[])).await.unwrap();
+        let after = ask();
+        for asked in before.into_iter().chain([after]) {
+            asked.await.unwrap().unwrap();
+        }
+        assert_eq!(silent.seen().len(), 2, "those from before are one question, the one after it another");
     }
 
     #[tokio::test]

@@ -1,8 +1,11 @@
 //! One value out of the JSON that somebody answers. Whatever keeps it from being had is said in words, and is never a value.
 
-use serde_json::Value;
+use std::net::IpAddr;
 
-use super::{Http, Reply, To};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::{Http, PodAt, Reply, To};
 
 impl Http {
     /// The value at this place of the answer, when that has the expected status.
@@ -18,6 +21,38 @@ impl Http {
             }
             Reply::Answer { body, whole, .. } => value_at(&body, whole, pointer),
         }
+    }
+}
+
+impl Http {
+    /// The values at this place of what pods answer, in their order, or why there is none. They are asked at the same time, as far as so many
+    /// are asked at once; a pod without an address is not.
+    pub async fn values(
+        &self,
+        namespace: &str,
+        (port, path): (u16, &str),
+        pods: &[Option<IpAddr>],
+        status: u16,
+        pointer: &str,
+    ) -> Vec<Result<Value, String>> {
+        let mut all = JoinSet::new();
+        let mut found = Vec::new();
+        for (at, &address) in pods.iter().enumerate() {
+            found.push(Err("it has no address of its own (yet)".to_owned()));
+            let Some(address) = address else { continue };
+            let http = self.clone();
+            let [namespace, path, pointer] = [namespace, path, pointer].map(str::to_owned);
+            all.spawn(async move {
+                let pod = PodAt { namespace: &namespace, address, port };
+                (at, http.value(To::Pod(pod, &path), status, &pointer).await)
+            });
+        }
+        while let Some(done) = all.join_next().await {
+            if let Ok((at, value)) = done {
+                found[at] = value;
+            }
+        }
+        found
     }
 }
 

@@ -283,7 +283,12 @@ impl Incident {
     fn answered(effect: Effect, result: EffectResult, at: Timestamp) -> Stage {
         match result {
             EffectResult::Applied => Stage::Following { effect, since: at },
-            EffectResult::Refused { message, .. } => {
+            EffectResult::Refused { message, .. } | EffectResult::InPart { message, .. } => {
+                // What was seen of it before is no less done for this.
+                let message = match &effect.partly {
+                    Some(saw) => format!("{message}; before that it was done in part ({saw})"),
+                    None => message,
+                };
                 Stage::Ending { effect, result: StepResult::Failed, why: message }
             }
             EffectResult::NotTaken { .. } => Stage::NotDone { effect, at },

@@ -311,6 +311,7 @@ impl Thread<'_> {
             EffectResult::Refused { message, .. } => {
                 ("🔴", "*Refused by the cluster*, nothing has changed", message)
             }
+            EffectResult::InPart { message, .. } => ("🔴", "*Refused, and done in part*", message),
             EffectResult::NotTaken { message, .. } => {
                 ("⏳", "*The call was not taken*, nothing has changed, and it is tried again", message)
             }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::literal;
 use crate::runbook::names::{Names, Scope};
 use crate::runbook::probes::http::{json, pointer, port, value};
+use crate::runbook::secrecy::{holds_secret, is_secret};
 use crate::runbook::{
     CallTo, EachPod, HttpCall, HttpProbe, Observe, Probe, Template, Threshold, UrlTemplate, Wanted,
 };
@@ -21,6 +22,9 @@ const LONGEST_BODY: usize = 16 * 1024;
 const LONGEST_HEADER: usize = 1024;
 /// How long an answer is waited for when nothing is said, and at the most.
 const WITHIN: Duration = Duration::from_secs(10);
+/// How long a server may go on with a call whose answer was lost, when nothing is said, and at the most.
+const MAY_TAKE: Duration = Duration::from_mins(5);
+const LONGEST_MAY_TAKE: Duration = Duration::from_hours(1);
 /// However fast the time goes, a network takes its own.
 const SHORTEST_WITHIN: Duration = Duration::from_secs(1);
 const LONGEST_WITHIN: Duration = Duration::from_mins(5);
@@ -108,6 +112,10 @@ fn read(
     let within = fields.get("within").map_or(Some(WITHIN), |field| {
         field.duration_up_to(LONGEST_WITHIN, "nothing else is done meanwhile", faults)
     });
+    let may_take = fields.get("may_take").map_or(Some(MAY_TAKE), |field| {
+        let why = "a lost answer is looked for so long before anything else is done";
+        field.duration_up_to(LONGEST_MAY_TAKE, why, faults)
+    });
     let observe = fields.get("observe").map(|field| observe(field, &mut at, faults));
     let address = address?;
     let to = match at.port {
@@ -120,6 +128,7 @@ fn read(
         headers,
         json: body.map_or(Some(None), |body| body.map(Some))?,
         within: (within? / at.scale).max(SHORTEST_WITHIN),
+        may_take: (may_take? / at.scale).max(SHORTEST_WITHIN),
         observe: observe.map_or(Some(None), |observe| observe.map(Some))?,
     })
 }
@@ -151,6 +160,10 @@ impl Place<'_, '_> {
             }
         };
         let (filled, is_known) = self.filled(scalar, &url, faults)?;
+        let whole = if is_known { filled.as_str() } else { scalar.text.as_str() };
+        for name in query_names(whole).filter(|name| is_secret(name)) {
+            secret(scalar.place_of(0), &format!("`{name}` of the address"), "by its name", faults);
+        }
         // What the configuration has against asking it, it has against calling it.
         let each = match self.port {
             Some(port) => {
@@ -206,14 +219,12 @@ fn headers(field: Field<'_>, faults: &mut Faults) -> Vec<(String, String)> {
             let message = format!("`{}` is written by runbookd itself; expected other headers", entry.name);
             faults.add(entry.key, message, Some("remove it".to_owned()));
         } else if SECRET.iter().any(|part| name.contains(part)) {
-            let hint = "name the file with its value beside the host: `http: {allow: [{host: ..., header: ..., value_file: ...}]}`, or the same in `pods:`";
-            let message = format!(
-                "`{}` may hold a secret by its name, and what stands in a runbook is shown; expected it in the configuration",
-                entry.name
-            );
-            faults.add(entry.key, message, Some(hint.to_owned()));
+            secret(entry.key, &format!("`{}`", entry.name), "by its name", faults);
         }
         let Some(text) = literal(entry, faults) else { continue };
+        if holds_secret(&text) {
+            secret(entry.key, &format!("the value of `{}`", entry.name), "by its form", faults);
+        }
         if text.len() > LONGEST_HEADER || HeaderValue::from_str(&text).is_err() || !text.is_ascii() {
             let expected = format!("expected one line of at most {LONGEST_HEADER} ASCII characters");
             entry.wrong(&expected, None, faults);
@@ -221,6 +232,22 @@ fn headers(field: Field<'_>, faults: &mut Faults) -> Vec<(String, String)> {
         headers.push((entry.name.to_owned(), text));
     }
     headers
+}
+
+/// What is sent stands in the journal, and people are shown it.
+fn secret(place: crate::yaml::Place, what: &str, how: &str, faults: &mut Faults) {
+    let hint = "name the file with its value beside the host: `http: {allow: [{host: ..., header: ..., value_file: ...}]}`, or the same in `pods:`";
+    let message = format!(
+        "{what} may hold a secret {how}, and what stands in a runbook is shown; expected it in the configuration"
+    );
+    faults.add(place, message, Some(hint.to_owned()));
+}
+
+/// The names of what is asked for in an address.
+fn query_names(address: &str) -> impl Iterator<Item = &str> {
+    let query = address.split('#').next().and_then(|address| address.split_once('?'));
+    let pairs = query.map_or("", |(_, query)| query).split('&');
+    pairs.filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty())
 }
 
 fn body(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Option<Json> {
@@ -248,8 +275,12 @@ fn whole(node: &Value, names: &mut Names<'_>, faults: &mut Faults) -> Json {
             Json::Array(items.iter().map(|item| whole(&item.value, names, faults)).collect())
         }
         Value::Map(entries) => {
-            let entry =
-                |entry: &crate::yaml::Entry| (entry.key.clone(), whole(&entry.value.value, names, faults));
+            let entry = |entry: &crate::yaml::Entry| {
+                if is_secret(&entry.key) {
+                    secret(entry.place, &format!("`{}`", entry.key), "by its name", faults);
+                }
+                (entry.key.clone(), whole(&entry.value.value, names, faults))
+            };
             Json::Object(entries.iter().map(entry).collect::<Map<_, _>>())
         }
     }
@@ -262,7 +293,11 @@ fn text_of(scalar: &Scalar, text: &str, names: &mut Names<'_>, faults: &mut Faul
             for (path, at) in template.placeholders() {
                 names.check(path, Scope::Installation, scalar.place_of(at), faults);
             }
-            template.with(|path| names.value(path)).unwrap_or_else(|_| text.to_owned())
+            let text = template.with(|path| names.value(path)).unwrap_or_else(|_| text.to_owned());
+            if holds_secret(&text) {
+                secret(scalar.place_of(0), "the text", "by its form", faults);
+            }
+            text
         }
         Err(wrong) => {
             for fault in wrong {

@@ -23,7 +23,7 @@ const SYSTEM: f64 = 4096.0 * MIB;
 const RAMP: Duration = Duration::from_mins(2);
 /// How long it takes to load a model in place of another. Both are held meanwhile, as the real service builds the new pool of workers before
 /// it closes the old one.
-const LOAD: Duration = Duration::from_secs(5);
+pub(super) const LOAD: Duration = Duration::from_secs(5);
 /// How far back the rule about killed containers looks.
 const RECENT: Duration = Duration::from_mins(15);
 /// A process that does not end by itself.
@@ -237,7 +237,7 @@ impl Cluster {
         }
         // One after the other.
         let begins = loaded.swap.map_or(now, |(_, until)| until);
-        let until = pace.after(begins, LOAD);
+        let until = pace.after(begins, self.load);
         loaded.swap = Some((model, until));
         let fits = pod.memory_limit().is_none_or(|limit| pod.memory(now, pace) <= limit);
         if !fits {
@@ -247,6 +247,11 @@ impl Cluster {
         }
         self.next_version();
         Some(until)
+    }
+
+    /// How long it takes to load another model from now on.
+    pub(in crate::sandbox) const fn set_load(&mut self, load: Duration) {
+        self.load = load;
     }
 
     /// The default of new processes, and what those that run now hold.

@@ -78,6 +78,8 @@ pub(super) struct Cluster {
     progressed: BTreeMap<Name, Timestamp>,
     /// The model of new processes of the inference service.
     default_model: &'static str,
+    /// How long it takes to load another model.
+    load: Duration,
     next_ip: u32,
     pub(super) meddlers: Meddlers,
     pub(super) autoscalers: autoscalers::Autoscalers,
@@ -96,6 +98,7 @@ impl Cluster {
             crashing: BTreeMap::new(),
             progressed: BTreeMap::new(),
             default_model: memory::DEFAULT,
+            load: memory::LOAD,
             next_ip: 10,
             meddlers: Meddlers::default(),
             autoscalers: autoscalers::Autoscalers::default(),

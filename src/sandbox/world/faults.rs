@@ -31,6 +31,11 @@ impl World {
         true
     }
 
+    /// From now on it takes so long, in the world's own time, to load a model in place of another.
+    pub fn set_model_load(&self, load: Duration) {
+        self.shared.change(|state| state.cluster.set_load(load));
+    }
+
     /// The model that a pod holds; none where it does not run, or has none.
     #[must_use]
     pub fn model(&self, pod: &str) -> Option<&'static str> {

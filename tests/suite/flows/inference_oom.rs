@@ -1,6 +1,8 @@
 //! Scenario 4 of the chaos page with the shipped runbook: a container that is killed for its memory gets a smaller model in every pod, or its declared
 //! limit back by way of a higher one; nothing rests on lines that a killed process does not write, and on no pod that can not be asked.
 
+use std::time::Duration;
+
 use runbookd::chaos::stage::INTERNAL_KEY;
 use runbookd::sandbox::{NAMESPACE, Request, System, Trouble, World};
 use serde_json::{Value, json};
@@ -105,9 +107,13 @@ async fn a_model_that_is_too_large_is_replaced_in_every_pod() {
     let pods: std::collections::BTreeSet<_> = swaps.iter().map(|swap| swap.pod.clone()).collect();
     assert_eq!(pods.len(), 2, "each by its own address: {swaps:#?}");
     assert!(swaps.iter().all(|swap| matches!(swap.system, System::Pod(_))), "{swaps:#?}");
-    // Every call of the operation has the operation's own id.
+    // Every call has the operation's own id, and the pod's, as the pods could keep the keys in one place.
     let op = events(&view, "effect_intended").last().unwrap()["op"].as_str().unwrap();
-    assert!(swaps.iter().all(|swap| swap.idempotency_key.as_deref() == Some(op)), "{op}: {swaps:#?}");
+    let objects = events(&view, "planned").last().unwrap()["plan"]["objects"].clone();
+    for pod in objects.as_array().unwrap() {
+        let key = format!("{op}/{}", pod["uid"].as_str().unwrap());
+        assert!(swaps.iter().any(|swap| swap.idempotency_key.as_ref() == Some(&key)), "{key}: {swaps:#?}");
+    }
 
     // The key was shown to the pods, and to nobody else.
     let journal = std::fs::read(flow.stage.journal()).unwrap();
@@ -256,6 +262,19 @@ async fn a_call_whose_answer_is_lost_is_looked_for_and_not_sent_again() {
     let flow = well_but_for_the_model().await;
     let world = flow.world();
     world.disturb_next(System::Pod(SERVICE), Trouble::CutAfterApply, 1);
+    flow.killed_alert().await;
+    let view = flow.end().await;
+    let result = &events(&view, "effect_answered").next().unwrap()["result"];
+    assert_eq!(result["unclear"]["reason"], "timeout", "{view:#}");
+    called_once(&world, &view);
+}
+
+/// A server does not stop when its client leaves. What lands long after nobody waited for it any more is seen then, and was not sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_takes_far_longer_than_its_answer_is_waited_for_is_not_sent_again() {
+    let flow = well_but_for_the_model().await;
+    let world = flow.world();
+    world.set_model_load(Duration::from_secs(200));
     flow.killed_alert().await;
     let view = flow.end().await;
     let result = &events(&view, "effect_answered").next().unwrap()["result"];
