@@ -35,7 +35,7 @@ fn the_shipped_runbooks_load_and_their_kept_source_reads_the_same() {
     assert_eq!(runbook.limits.rate, Rate { count: 3, per: Duration::from_secs(1800) });
     assert_eq!(runbook.confirm_within, Duration::from_secs(60));
     assert_eq!(runbook.escalate.slack.as_deref(), Some("#oncall"));
-    assert_eq!(runbook.vars.keys().collect::<Vec<_>>(), ["database", "oncall_channel"]);
+    assert_eq!(runbook.vars.keys().collect::<Vec<_>>(), ["database", "namespace", "oncall_channel"]);
 
     let again = read_one(&runbook.source).unwrap();
     assert_eq!(format!("{again:?}"), format!("{runbook:?}"));
