@@ -22,11 +22,14 @@ pub const POINTS: [&str; 17] = [
     "closed",
 ];
 
+/// The places that only what a person begins passes, before it is claimed like any other.
+pub const RUN_POINTS: [&str; 3] = ["run-before-commit", "run-in-transaction", "run-after-commit"];
+
 /// Stops here for ever when `RUNBOOKD_CRASH_AT` names this place, after saying so on stderr; the test then kills
 /// the process with SIGKILL.
 #[cfg(feature = "crash-points")]
 pub fn here(point: &str) {
-    debug_assert!(POINTS.contains(&point), "{point} is not in the list");
+    debug_assert!(POINTS.contains(&point) || RUN_POINTS.contains(&point), "{point} is not in the list");
     #[expect(clippy::disallowed_methods, reason = "the tests name the place in the environment")]
     let wanted = std::env::var("RUNBOOKD_CRASH_AT");
     if wanted.is_ok_and(|wanted| wanted == point) {

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub notifications: IntCounterVec,
     /// Alerts by what became of them.
     pub alerts: IntCounterVec,
+    /// Wishes of people to begin a runbook, by what became of them.
+    pub runs: IntCounterVec,
     /// How long the answer to a notification takes.
     pub webhook_seconds: Histogram,
     /// Incidents that are worked on now.
@@ -48,6 +50,8 @@ pub const NOTIFICATION_RESULTS: [&str; 5] =
     ["accepted", "bad_request", "unauthorized", "too_large", "unavailable"];
 /// What becomes of an alert.
 pub const ALERT_RESULTS: [&str; 6] = ["opened", "joined", "resolved", "repeated", "unanswered", "refused"];
+/// What becomes of a person's wish to begin a runbook.
+const RUN_RESULTS: [&str; 4] = ["begun", "repeated", "refused", "unavailable"];
 const EFFECT_RESULTS: [&str; 5] = ["applied", "refused", "not_taken", "unclear", "in_part"];
 /// What Alertmanager was asked for, and said.
 const RECONCILIATION_RESULTS: [&str; 2] = ["done", "failed"];
@@ -104,6 +108,11 @@ impl Metrics {
             &["result"],
         )?;
         let alerts = vec("runbookd_alerts_total", "Alerts by what became of them.", &["result"])?;
+        let runs = vec(
+            "runbookd_runs_total",
+            "Wishes of people to begin a runbook by hand, by what became of them.",
+            &["result"],
+        )?;
         let webhook_seconds = Histogram::with_opts(
             HistogramOpts::new(
                 "runbookd_webhook_duration_seconds",
@@ -163,6 +172,7 @@ impl Metrics {
             registry,
             notifications,
             alerts,
+            runs,
             webhook_seconds,
             incidents_left_alone,
             incidents_closed,
@@ -183,6 +193,9 @@ impl Metrics {
         }
         for result in ALERT_RESULTS {
             metrics.alerts.with_label_values(&[result]);
+        }
+        for result in RUN_RESULTS {
+            metrics.runs.with_label_values(&[result]);
         }
         for result in SLACK_RESULTS {
             metrics.slack_messages.with_label_values(&[result]);
@@ -230,7 +243,7 @@ impl Metrics {
     /// A call that changes something was answered.
     pub fn acted(&self, action: Action, result: &EffectResult) {
         let word = match result {
-            EffectResult::Applied => EFFECT_RESULTS[0],
+            EffectResult::Applied | EffectResult::Begun { .. } => EFFECT_RESULTS[0],
             EffectResult::Refused { .. } => EFFECT_RESULTS[1],
             EffectResult::NotTaken { .. } => EFFECT_RESULTS[2],
             EffectResult::Unclear { .. } => EFFECT_RESULTS[3],

@@ -54,8 +54,6 @@ pub(super) async fn plan(
         passes: true,
     });
     Ok(Plan {
-        action,
-        target: target.clone(),
         uid: node.uid.clone(),
         says: format!("{} {target}", action.as_str()),
         change: Change {
@@ -65,12 +63,9 @@ pub(super) async fn plan(
             judged: judged.to_owned(),
         },
         touches: vec![touches.to_owned()],
-        objects: Vec::new(),
-        sets: None,
-        calls: None,
         circumstances: Circumstances { against, ..Circumstances::default() },
         settles_within: GRACE,
-        made_at: now,
+        ..Plan::bare(action, target.clone(), now)
     })
 }
 

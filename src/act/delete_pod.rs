@@ -59,18 +59,13 @@ async fn plan_for_pod(kubernetes: &Kubernetes, target: &Target, now: Timestamp) 
     }
     let touches = if pod.stopping { "its owner makes a new pod".to_owned() } else { pod::replaced(&pod) };
     Ok(Plan {
-        action: Action::DeletePod,
-        target: target.clone(),
         says,
         change: change(pod.stopping),
         touches: vec![touches, "disruption budgets are not asked".to_owned()],
-        objects: Vec::new(),
-        sets: None,
-        calls: None,
         circumstances: Circumstances { against, ..Circumstances::default() },
         settles_within: pod.grace + GRACE,
-        made_at: now,
         uid: pod.uid,
+        ..Plan::bare(Action::DeletePod, target.clone(), now)
     })
 }
 
@@ -86,18 +81,14 @@ async fn plan_for_node(kubernetes: &Kubernetes, target: &Target, now: Timestamp)
     }
     let number = count(stuck.len() as u64, "pod", "pods");
     Ok(Plan {
-        action: Action::DeletePod,
-        target: target.clone(),
         uid: node.as_ref().map(|node| node.uid.clone()).unwrap_or_default(),
         says: format!("remove {number} of {namespace} by force that are stuck on {target}"),
         change: change(true),
         touches: stuck.iter().map(|pod| format!("pod/{}", pod.name)).collect(),
         objects: stuck.iter().map(|pod| Object { name: pod.name.clone(), uid: pod.uid.clone() }).collect(),
-        sets: None,
-        calls: None,
         circumstances: Circumstances { against: still_there(node.as_ref()), ..Circumstances::default() },
         settles_within: GRACE,
-        made_at: now,
+        ..Plan::bare(Action::DeletePod, target.clone(), now)
     })
 }
 

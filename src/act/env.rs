@@ -8,7 +8,7 @@ use super::setting::{Setting, held_back, may_not_last, placed, plain, rolls_out,
 use super::{PlanError, Right, Wish, right, unread};
 use crate::clients::kubernetes::{Kubernetes, Object};
 use crate::clients::rds::Rds;
-use crate::incident::plan::{Plan, SetField, Sets, Target};
+use crate::incident::plan::{Plan, SetField, Target};
 use crate::runbook::secrecy::{holds_secret, is_secret};
 use crate::runbook::{Action, Field, Variable, Variables};
 
@@ -81,13 +81,7 @@ pub(super) async fn plan(
         may_not_last: may_not_last(&object),
         against,
         workload,
-        sets: Sets {
-            object: target.clone(),
-            uid: object.uid().to_owned(),
-            fields,
-            stays: wish.stays,
-            make_it_last: wish.make_it_last.map(str::to_owned),
-        },
+        sets: wish.sets(target.clone(), &object, fields),
     };
     setting.into_plan(now).ok_or_else(|| none(format!("nothing of {target} would be changed")))
 }

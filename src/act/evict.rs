@@ -56,8 +56,6 @@ pub(super) async fn plan(
         });
     }
     Ok(Plan {
-        action: Action::Evict,
-        target: target.clone(),
         says: format!("evict {target}"),
         change: Change {
             field: "metadata.deletionTimestamp".to_owned(),
@@ -66,13 +64,10 @@ pub(super) async fn plan(
             judged: "now".to_owned(),
         },
         touches: vec![pod::replaced(&pod)],
-        objects: Vec::new(),
-        sets: None,
-        calls: None,
         circumstances: Circumstances { against, ..Circumstances::default() },
         settles_within: pod.grace + GRACE,
-        made_at: now,
         uid: pod.uid,
+        ..Plan::bare(Action::Evict, target.clone(), now)
     })
 }
 

@@ -5,6 +5,8 @@
 //! `follow` looks whether the effect has come to its end. `revert` puts back what was changed for a while, when it is still as it was left; most
 //! actions have nothing to put back.
 
+mod answers;
+mod around;
 mod capacity;
 mod cordon;
 mod delete_pod;
@@ -18,23 +20,30 @@ mod resources;
 mod restart;
 mod restore;
 mod rollback;
+mod rotation;
+mod route53;
 mod scale;
 mod setting;
-
-use jiff::Timestamp;
+mod terraform;
+mod workflow;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use self::answers::{another, proper, result_of, rolled_out, unfollowed, unobserved, unread, unsent, void};
+use crate::clients::acm::Acm;
+use crate::clients::github::GitHub;
 use crate::clients::http::{Http, Policy};
-use crate::clients::kubernetes::{Kubernetes, Rollout, Workload};
+use crate::clients::kubernetes::Kubernetes;
 use crate::clients::rds::Rds;
-use crate::clients::{CallError, Reason};
+use crate::clients::route53::Route53;
+use crate::clients::terraform::Terraform;
 use crate::incident::changes::Entry;
 use crate::incident::event::{EffectResult, Observation, Released};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Plan, Stays, Target};
-use crate::runbook::{Action, Kind, Remedy};
-use crate::text::count;
+use crate::runbook::{Action, Remedy};
 
 /// The Deployment controller reports a failure after `progressDeadlineSeconds`; this is how much later it is
 /// waited for at the most.
@@ -61,7 +70,16 @@ const fn right(group: &'static str, resource: &'static str, verb: &'static str) 
 
 /// What an action must be allowed to do in the cluster, reading included.
 #[must_use]
-pub const fn rights(action: Action) -> &'static [Right] {
+pub fn rights(action: Action) -> Vec<Right> {
+    let mut all = own_rights(action).to_vec();
+    all.extend(around::rights(action));
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// What it needs besides looking around.
+const fn own_rights(action: Action) -> &'static [Right] {
     match action {
         Action::Restart => restart::RIGHTS,
         Action::Rollback => rollback::RIGHTS,
@@ -72,6 +90,9 @@ pub const fn rights(action: Action) -> &'static [Right] {
         Action::Resources => resources::RIGHTS,
         Action::Env => env::RIGHTS,
         Action::Http => http::RIGHTS,
+        // It is AWS and GitHub that allow it: docs/security.md says what they want.
+        Action::Route53 | Action::Workflow => &[],
+        Action::Terraform => terraform::RIGHTS,
         Action::PutBack | Action::ChangeAgain => fields::RIGHTS,
     }
 }
@@ -83,6 +104,10 @@ pub struct Hands {
     /// Where it is asked how many connections a database takes.
     rds: Option<Rds>,
     http: Http,
+    /// Where certificates and their records are.
+    certificates: Option<(Acm, Route53)>,
+    terraform: Option<Terraform>,
+    github: Option<GitHub>,
 }
 
 /// What a runbook wants to be done.
@@ -134,7 +159,14 @@ impl Hands {
     /// Hands for this cluster, and for nothing else.
     #[must_use]
     pub fn new(kubernetes: Kubernetes) -> Self {
-        Self { kubernetes, rds: None, http: Http::new(Policy::default()) }
+        Self {
+            kubernetes,
+            rds: None,
+            http: Http::new(Policy::default()),
+            certificates: None,
+            terraform: None,
+            github: None,
+        }
     }
 
     /// With an RDS that can be asked how many connections a database takes, if there is one.
@@ -147,6 +179,24 @@ impl Hands {
     #[must_use]
     pub fn with_http(self, http: Http) -> Self {
         Self { http, ..self }
+    }
+
+    /// With hands for certificates and their records, if there is an AWS.
+    #[must_use]
+    pub fn with_certificates(self, certificates: Option<(Acm, Route53)>) -> Self {
+        Self { certificates, ..self }
+    }
+
+    /// With a terraform, if there is one.
+    #[must_use]
+    pub fn with_terraform(self, terraform: Option<Terraform>) -> Self {
+        Self { terraform, ..self }
+    }
+
+    /// With a GitHub, if there is one.
+    #[must_use]
+    pub fn with_github(self, github: Option<GitHub>) -> Self {
+        Self { github, ..self }
     }
 
     const fn tools(&self) -> http::Tools<'_> {
@@ -164,6 +214,21 @@ impl Hands {
         alerted: Timestamp,
         now: Timestamp,
     ) -> Result<Plan, PlanError> {
+        let plan = self.plan_alone(wish, target, alerted, now).await?;
+        if plan.is_empty() {
+            return Ok(plan);
+        }
+        Ok(around::seen(&self.kubernetes, plan, alerted).await)
+    }
+
+    /// The same, before anybody has looked around.
+    async fn plan_alone(
+        &self,
+        wish: &Wish<'_>,
+        target: &Target,
+        alerted: Timestamp,
+        now: Timestamp,
+    ) -> Result<Plan, PlanError> {
         let action = match wish.remedy {
             Remedy::Plain(action) => *action,
             Remedy::Scale(to) => return scale::plan(&self.kubernetes, wish, *to, target, now).await,
@@ -172,6 +237,10 @@ impl Hands {
                 return env::plan(&self.kubernetes, self.rds.as_ref(), wish, to, target, now).await;
             }
             Remedy::Http(call) => return http::plan(self.tools(), call, target, now).await,
+            Remedy::Terraform(run) => {
+                return terraform::plan(self.terraform.as_ref(), run, target, now).await;
+            }
+            Remedy::Workflow(run) => return workflow::plan(self.github.as_ref(), run, target, now),
             Remedy::PutBack | Remedy::ChangeAgain => wish.remedy.action(),
         };
         match action {
@@ -179,6 +248,8 @@ impl Hands {
             | Action::Resources
             | Action::Env
             | Action::Http
+            | Action::Terraform
+            | Action::Workflow
             | Action::PutBack
             | Action::ChangeAgain => {
                 Err(PlanError { why: format!("`{}` needs options", action.as_str()), for_good: true })
@@ -188,6 +259,44 @@ impl Hands {
             Action::Evict => evict::plan(&self.kubernetes, target, now).await,
             Action::DeletePod => delete_pod::plan(&self.kubernetes, target, now).await,
             Action::Cordon | Action::Uncordon => cordon::plan(&self.kubernetes, action, target, now).await,
+            Action::Route53 => route53::plan(self.certificates.as_ref(), target, now).await,
+        }
+    }
+
+    /// A plan that was made before and not used, when it can be used just as it was judged; none: a new one has to be made.
+    ///
+    /// # Errors
+    /// [`PlanError`] when that can not be told.
+    pub async fn renewed(&self, plan: &Plan) -> Result<Option<Plan>, PlanError> {
+        match plan.action {
+            Action::Terraform => {
+                let Some(plan) = terraform::renewed(self.terraform.as_ref(), plan).await? else {
+                    return Ok(None);
+                };
+                Ok(Some(self.around(plan).await))
+            }
+            // What it would do is read anew, and compared with what was judged.
+            _ => Ok(None),
+        }
+    }
+
+    /// The same plan, with what is under way around its target by now.
+    pub async fn around(&self, plan: Plan) -> Plan {
+        let made_at = plan.made_at;
+        around::seen(&self.kubernetes, plan, made_at).await
+    }
+
+    /// Nobody will apply this plan: what was kept for that is removed.
+    pub fn discard(&self, plan: &Plan) {
+        if plan.action == Action::Terraform {
+            terraform::discard(self.terraform.as_ref(), plan);
+        }
+    }
+
+    /// Ends what runs outside of this process.
+    pub async fn close(&self) {
+        if let Some(terraform) = &self.terraform {
+            terraform.close().await;
         }
     }
 
@@ -201,7 +310,11 @@ impl Hands {
         target: &Target,
         now: Timestamp,
     ) -> Result<Restoring, PlanError> {
-        restore::plan_restore(&self.kubernetes, entries, target, now).await
+        let mut restoring = restore::plan_restore(&self.kubernetes, entries, target, now).await?;
+        if let Some(plan) = restoring.plan.take() {
+            restoring.plan = Some(around::seen(&self.kubernetes, plan, now).await);
+        }
+        Ok(restoring)
     }
 
     /// How a restore that brought the trouble back is undone: `put_back` is its plan.
@@ -209,7 +322,8 @@ impl Hands {
     /// # Errors
     /// [`PlanError`] when the object can not be read, or is no longer as the restore left it.
     pub async fn plan_again(&self, put_back: &Plan, now: Timestamp) -> Result<Plan, PlanError> {
-        restore::plan_again(&self.kubernetes, put_back, now).await
+        let plan = restore::plan_again(&self.kubernetes, put_back, now).await?;
+        Ok(around::seen(&self.kubernetes, plan, now).await)
     }
 
     /// Makes the effect, once. The permit is used up, whatever comes of it.
@@ -224,6 +338,9 @@ impl Hands {
             Action::DeletePod => delete_pod::apply(&self.kubernetes, permit).await,
             Action::Cordon | Action::Uncordon => cordon::apply(&self.kubernetes, permit).await,
             Action::Http => http::apply(self.tools(), permit).await,
+            Action::Route53 => route53::apply(self.certificates.as_ref(), permit).await,
+            Action::Terraform => terraform::apply((self.terraform.as_ref(), &self.kubernetes), permit).await,
+            Action::Workflow => workflow::apply(self.github.as_ref(), permit).await,
             Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
                 fields::apply(&self.kubernetes, permit).await
             }
@@ -239,6 +356,9 @@ impl Hands {
             Action::DeletePod => delete_pod::observe(&self.kubernetes, plan).await,
             Action::Cordon | Action::Uncordon => cordon::observe(&self.kubernetes, plan).await,
             Action::Http => http::observe(self.tools(), plan).await,
+            Action::Route53 => route53::observe(self.certificates.as_ref(), plan).await,
+            Action::Terraform => terraform::observe(self.terraform.as_ref(), plan).await,
+            Action::Workflow => workflow::observe(self.github.as_ref(), plan).await,
             Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
                 fields::observe(&self.kubernetes, plan).await
             }
@@ -262,12 +382,17 @@ impl Hands {
             | Action::DeletePod
             | Action::Uncordon
             // What was told to somebody can be taken back only by telling them otherwise, which is a step of its own.
-            | Action::Http => Reverted::Nothing,
+            | Action::Http
+            // What ACM asks for is asked for ever, and by several certificates at once.
+            | Action::Route53
+            // What a description elsewhere says is changed there.
+            | Action::Terraform
+            | Action::Workflow => Reverted::Nothing,
         }
     }
 
-    /// Whether an effect that happened has come to its end.
-    pub async fn follow(&self, plan: &Plan) -> Followed {
+    /// Whether an effect that happened has come to its end. `handles`: what the other system calls its work on it, where it has said so.
+    pub async fn follow(&self, plan: &Plan, handles: &[String]) -> Followed {
         match plan.action {
             Action::Restart => restart::follow(&self.kubernetes, plan).await,
             Action::Rollback => rollback::follow(&self.kubernetes, plan).await,
@@ -275,6 +400,9 @@ impl Hands {
             Action::DeletePod => delete_pod::follow(&self.kubernetes, plan).await,
             Action::Cordon | Action::Uncordon => cordon::follow(&self.kubernetes, plan).await,
             Action::Http => http::follow(self.tools(), plan).await,
+            Action::Route53 => route53::follow(self.certificates.as_ref(), plan, handles).await,
+            Action::Terraform => terraform::follow(self.terraform.as_ref(), plan).await,
+            Action::Workflow => workflow::follow(self.github.as_ref(), plan, handles).await,
             Action::Scale | Action::Resources | Action::Env | Action::PutBack | Action::ChangeAgain => {
                 fields::follow(&self.kubernetes, plan).await
             }
@@ -293,98 +421,4 @@ pub enum Reverted {
     LeftAlone(String),
     /// It could not be done, or is not known to have been; to be tried again.
     Failed(String),
-}
-
-/// The kind as its documentation writes it.
-const fn proper(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Deployment => "Deployment",
-        Kind::StatefulSet => "StatefulSet",
-        Kind::DaemonSet => "DaemonSet",
-        Kind::Pod => "Pod",
-        Kind::Node => "Node",
-        Kind::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
-    }
-}
-
-/// A permit that has run out allows nothing.
-fn void(permit: &Permit, now: Timestamp) -> Option<EffectResult> {
-    (now > permit.not_after()).then(|| EffectResult::NotTaken {
-        reason: Reason::Timeout.as_str().to_owned(),
-        message: "the permit had run out before the call was made".to_owned(),
-    })
-}
-
-/// Why no plan can be made of a target that could not be read.
-fn unread(error: CallError) -> PlanError {
-    let for_good = matches!(error.reason, Reason::NotFound | Reason::ClientError);
-    PlanError { why: error.to_string(), for_good }
-}
-
-/// Whether a rollout that an effect began has come to its end. `seen`: what the object says about the effect.
-fn rolled_out(plan: &Plan, deployment: Workload, seen: Observation) -> Followed {
-    match seen {
-        Observation::Done => {}
-        Observation::NotDone | Observation::Partly { .. } | Observation::Unseen { .. } => {
-            return Followed::Overtaken(format!(
-                "the {} of {} was put back",
-                plan.action.as_str(),
-                plan.target
-            ));
-        }
-        Observation::Ambiguous { saw } => return Followed::Overtaken(saw),
-    }
-    if deployment.paused {
-        return Followed::Overtaken(format!("{} was paused while it rolled out", plan.target));
-    }
-    match deployment.rollout {
-        Rollout::Complete { ready } => Followed::Complete(format!(
-            "{} new and available",
-            count(u64::try_from(ready).unwrap_or_default(), "pod is", "pods are")
-        )),
-        Rollout::InProgress { what, .. } => Followed::NotYet(what),
-        // Going back to a ReplicaSet that is there already leaves the condition of the rollout before standing until something moves.
-        Rollout::Failed { what, since } if since.is_some_and(|since| since < plan.made_at) => {
-            Followed::NotYet(format!("{what} (before this {})", plan.action.as_str()))
-        }
-        Rollout::Failed { what, .. } => Followed::Failed(what),
-    }
-}
-
-/// A target that could not be looked at.
-fn unfollowed(plan: &Plan, error: &CallError) -> Followed {
-    match error.reason {
-        Reason::NotFound => Followed::Overtaken(format!("{} is gone", plan.target)),
-        _ => Followed::Unseen(error.to_string()),
-    }
-}
-
-/// What a look at the target that failed says about the effect.
-fn unobserved(plan: &Plan, error: &CallError) -> Observation {
-    match error.reason {
-        Reason::NotFound => Observation::Ambiguous { saw: format!("{} is gone", plan.target) },
-        _ => Observation::Unseen { why: error.to_string() },
-    }
-}
-
-/// Another object of the same name tells nothing.
-fn another(plan: &Plan, uid: &str) -> Option<Observation> {
-    (uid != plan.uid).then(|| Observation::Ambiguous {
-        saw: format!("{} is another object of the same name (uid {uid})", plan.target),
-    })
-}
-
-/// What a failed write means for its effect.
-fn result_of(error: CallError) -> EffectResult {
-    let (reason, message) = (error.reason.as_str().to_owned(), error.to_string());
-    match error.reason {
-        // One 403 is no proof: an API server that has just started was seen to refuse what it allows.
-        Reason::RateLimited | Reason::Unreachable | Reason::Denied => {
-            EffectResult::NotTaken { reason, message }
-        }
-        Reason::NotFound | Reason::Conflict | Reason::ClientError => {
-            EffectResult::Refused { reason, message }
-        }
-        Reason::Timeout | Reason::ServerError => EffectResult::Unclear { reason, message },
-    }
 }

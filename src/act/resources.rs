@@ -6,7 +6,7 @@ use super::fields::read;
 use super::setting::{Setting, held_back, may_not_last, placed, plain, rolls_out, says};
 use super::{PlanError, Right, Wish, quota, right, unread};
 use crate::clients::kubernetes::{Asks, Kubernetes, Node, Object};
-use crate::incident::plan::{Plan, SetField, Sets, Target};
+use crate::incident::plan::{Plan, SetField, Target};
 use crate::runbook::{Action, Amount, Field, Quantity, ResourcePart, Resources};
 
 /// The rights that it needs.
@@ -64,13 +64,7 @@ pub(super) async fn plan(
         may_not_last: may_not_last(&object),
         against,
         workload,
-        sets: Sets {
-            object: target.clone(),
-            uid: object.uid().to_owned(),
-            fields,
-            stays: wish.stays,
-            make_it_last: wish.make_it_last.map(str::to_owned),
-        },
+        sets: wish.sets(target.clone(), &object, fields),
     };
     setting.into_plan(now).ok_or_else(|| none(format!("nothing of {target} would be changed")))
 }

@@ -4,17 +4,16 @@
 
 use jiff::Timestamp;
 
+use super::setting::{held_back, rolls_out};
 use super::{
-    Followed, GRACE, PlanError, Right, another, proper, result_of, right, rolled_out, unfollowed, unobserved,
-    unread,
+    Followed, GRACE, PlanError, Right, another, result_of, right, rolled_out, unfollowed, unobserved, unread,
 };
 use crate::clients::CallError;
 use crate::clients::kubernetes::{Kubernetes, RESTARTED_AT, Workload};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
-use crate::incident::plan::{Against, Change, Circumstances, Plan, Target};
+use crate::incident::plan::{Change, Circumstances, Plan, Target};
 use crate::runbook::Action;
-use crate::text::count;
 
 /// The rights that it needs.
 pub(super) const RIGHTS: &[Right] = &[
@@ -33,16 +32,8 @@ pub(super) async fn plan(
 ) -> Result<Plan, PlanError> {
     let workload =
         kubernetes.workload(target.kind.as_str(), &target.namespace, &target.name).await.map_err(unread)?;
-    let against = workload.held_back.as_ref().map(|how| Against {
-        saw: format!("the updateStrategy of {target} {how}"),
-        why: "a new template would not replace every pod".to_owned(),
-        passes: false,
-    });
-    let replicas = u32::try_from(workload.replicas).unwrap_or_default();
-    let pods = count(u64::from(replicas), "pod is", "pods are");
+    let (touches, against) = (vec![rolls_out(target, &workload)], held_back(target, &workload));
     Ok(Plan {
-        action: Action::Restart,
-        target: target.clone(),
         uid: workload.uid,
         says: format!("restart {target}"),
         change: Change {
@@ -51,21 +42,19 @@ pub(super) async fn plan(
             after: now.to_string(),
             judged: "now".to_owned(),
         },
-        touches: vec![format!("{pods} replaced by the {}'s own rollout strategy", proper(target.kind))],
-        objects: Vec::new(),
-        sets: None,
-        calls: None,
+        touches,
         circumstances: Circumstances {
             paused: workload.paused,
-            replicas,
+            replicas: u32::try_from(workload.replicas).unwrap_or_default(),
             // One that has failed is over: new pods may be just what it needs.
             rollout_in_progress: workload.rolling_out,
             controller: workload.controller,
             may_not_last: Vec::new(),
             against,
+            ..Circumstances::default()
         },
         settles_within: workload.progress_deadline + GRACE,
-        made_at: now,
+        ..Plan::bare(Action::Restart, target.clone(), now)
     })
 }
 
@@ -146,8 +135,6 @@ mod tests {
 
     fn plan(before: Option<&str>) -> Plan {
         Plan {
-            action: Action::Restart,
-            target: Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: "web".to_owned() },
             uid: "u".to_owned(),
             says: String::new(),
             change: Change {
@@ -156,13 +143,12 @@ mod tests {
                 after: "ours".to_owned(),
                 judged: "now".to_owned(),
             },
-            touches: Vec::new(),
-            objects: Vec::new(),
-            sets: None,
-            calls: None,
-            circumstances: Circumstances::default(),
             settles_within: GRACE,
-            made_at: Timestamp::UNIX_EPOCH,
+            ..Plan::bare(
+                Action::Restart,
+                Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: "web".to_owned() },
+                Timestamp::UNIX_EPOCH,
+            )
         }
     }
 

@@ -68,8 +68,6 @@ pub(super) async fn plan(
         format!("image {} instead of {}", images(previous), images(current))
     };
     Ok(Plan {
-        action: Action::Rollback,
-        target: target.clone(),
         uid: deployment.uid.clone(),
         says: format!("roll {target} back from revision {} to {}", current.number, previous.number),
         change: Change {
@@ -83,25 +81,22 @@ pub(super) async fn plan(
             format!("revision {} was first rolled out at {}", previous.number, previous.created),
             format!("{pods} replaced by the Deployment's own rollout strategy"),
         ],
-        objects: Vec::new(),
-        sets: None,
-        calls: None,
         circumstances: Circumstances {
             paused: deployment.paused,
             replicas,
             // The rollout that is under way, perhaps for ever, is what is undone; but not one that somebody began since, perhaps to mend it.
             rollout_in_progress: (current.created > alerted).then(|| {
                 format!(
-                    "revision {} was rolled out at {}, after the alert came",
+                    "revision {} was rolled out at {}, after the incident had begun",
                     current.number, current.created
                 )
             }),
             controller: deployment.controller.clone(),
             may_not_last: Vec::new(),
-            against: None,
+            ..Circumstances::default()
         },
         settles_within: deployment.progress_deadline + GRACE,
-        made_at: now,
+        ..Plan::bare(Action::Rollback, target.clone(), now)
     })
 }
 

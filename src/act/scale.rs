@@ -6,7 +6,7 @@ use super::fields::read;
 use super::setting::{Setting, may_not_last, named, plain};
 use super::{PlanError, Right, Wish, proper, quota, right, unread};
 use crate::clients::kubernetes::{Kubernetes, Object};
-use crate::incident::plan::{Kind, Plan, SetField, Sets, Target};
+use crate::incident::plan::{Kind, Plan, SetField, Target};
 use crate::runbook::{Action, Field, Scale};
 use crate::text::count;
 
@@ -74,13 +74,7 @@ pub(super) async fn plan(
     if place != *target {
         touches.push(format!("{} goes on by its own metrics, and leaves no fewer", place.short()));
     }
-    let sets = Sets {
-        uid: owner.uid().to_owned(),
-        object: place,
-        fields: vec![set],
-        stays: wish.stays,
-        make_it_last: wish.make_it_last.map(str::to_owned),
-    };
+    let sets = wish.sets(place, owner, vec![set]);
     let may_not_last = may_not_last(owner);
     let setting =
         Setting { action: Action::Scale, target, workload, sets, says, touches, may_not_last, against };

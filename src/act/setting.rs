@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{GRACE, PlanError, proper};
+use super::{GRACE, PlanError, Wish, proper};
 use crate::clients::kubernetes::{At, Keeper, Object, Workload};
 use crate::incident::plan::{Against, Change, Circumstances, Plan, SetField, Sets, Target};
 use crate::runbook::{Action, Field};
@@ -34,15 +34,11 @@ impl Setting<'_> {
         };
         let workload = self.workload;
         Some(Plan {
-            action: self.action,
-            target: self.target.clone(),
             uid: workload.uid,
             says: self.says,
             change,
             touches: self.touches,
-            objects: Vec::new(),
             sets: Some(self.sets),
-            calls: None,
             circumstances: Circumstances {
                 paused: workload.paused,
                 replicas: u32::try_from(workload.replicas).unwrap_or_default(),
@@ -50,10 +46,19 @@ impl Setting<'_> {
                 controller: workload.controller,
                 may_not_last: self.may_not_last,
                 against: self.against,
+                ..Circumstances::default()
             },
             settles_within: workload.progress_deadline + GRACE,
-            made_at: now,
+            ..Plan::bare(self.action, self.target.clone(), now)
         })
+    }
+}
+
+impl Wish<'_> {
+    /// These fields of an object as it was read, for as long as is wished.
+    pub(super) fn sets(&self, place: Target, object: &Object, fields: Vec<SetField>) -> Sets {
+        let make_it_last = self.make_it_last.map(str::to_owned);
+        Sets { object: place, uid: object.uid().to_owned(), fields, stays: self.stays, make_it_last }
     }
 }
 

@@ -130,6 +130,13 @@ impl Matcher {
         &self.name
     }
 
+    /// The label and the one value that it leaves it; none when it leaves several.
+    #[must_use]
+    pub fn only(&self) -> Option<(&str, &str)> {
+        let is_one = self.comparison == Comparison::Equal && !self.value.is_empty();
+        is_one.then_some((self.name.as_str(), self.value.as_str()))
+    }
+
     /// Whether its value is a regular expression.
     #[must_use]
     pub const fn is_regex(&self) -> bool {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Api;
 use super::ask::{Id, Settings, wait};
 use super::problem::Problem;
-use super::wire::{IncidentView, Incidents, LEFT_ALONE, Listed, Status, UnansweredAlerts};
+use super::wire::{IncidentView, Incidents, LEFT_ALONE, Listed, LoadedRunbook, Status, UnansweredAlerts};
 use crate::incident::{Incident, IncidentId};
 use crate::store::{StoreError, Summary, UNANSWERED_KEPT};
 
@@ -27,7 +27,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, 
         paused: api.store.paused().await?,
         incidents_open: api.store.incidents(true, u32::MAX).await?.len(),
         ceiling: api.ceiling,
-        runbooks: api.runbooks.clone(),
+        runbooks: api.runbooks.iter().map(|runbook| LoadedRunbook::from(runbook.as_ref())).collect(),
     }))
 }
 

@@ -1,8 +1,8 @@
 //! What operators and their tools ask the daemon: health, metrics, and a JSON API over the journal.
 //!
 //! Everything is read from the journal at the moment of the question; nothing is remembered here. People can
-//! pause, resume, approve and decline; no request of theirs acts by itself, it only appends what they said, and
-//! the pipeline asks the guards as always.
+//! pause, resume, approve, decline and begin a runbook; no request of theirs acts by itself, it only appends what they
+//! said, and the pipeline asks the guards as always.
 //!
 //! `/-/healthy`, `/-/ready` and `/metrics` need no token; everything under `/api/v1` does when one is configured.
 
@@ -13,6 +13,7 @@ mod health;
 mod incidents;
 mod people;
 mod problem;
+mod runs;
 pub mod wire;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use tokio::sync::watch;
 use crate::clients::Secret;
 use crate::metrics::Metrics;
 use crate::probe::Eyes;
-use crate::runbook::Mode;
+use crate::runbook::{Mode, Runbook};
 use crate::store::Store;
 use problem::Problem;
 
@@ -44,7 +45,7 @@ pub struct Api {
     /// configuration checks, and everybody there is trusted.
     pub token: Option<Secret>,
     /// The runbooks that are loaded; without one the daemon is not ready.
-    pub runbooks: Vec<wire::LoadedRunbook>,
+    pub runbooks: Vec<Arc<Runbook>>,
     /// The most that any runbook may do.
     pub ceiling: Mode,
     /// What can be seen of the cluster; none: only what the journal has is told.
@@ -66,6 +67,7 @@ pub fn router(api: Api) -> Router {
         .route("/changes", get(changes::changes))
         .route("/pause", post(people::pause))
         .route("/resume", post(people::resume))
+        .route("/runs", post(runs::begin))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_page)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

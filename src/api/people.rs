@@ -17,8 +17,8 @@ use crate::incident::{Event, Incident, IncidentId, Recorded, Stage};
 use crate::runbook::Hash;
 use crate::store::StoreError;
 
-const NAME_LENGTH: usize = 200;
-const REASON_LENGTH: usize = 1_000;
+pub(super) const NAME_LENGTH: usize = 200;
+pub(super) const REASON_LENGTH: usize = 1_000;
 /// So often is an answer tried when other events come first: alerts join an incident while a person reads.
 const TRIES: u32 = 10;
 
@@ -106,7 +106,7 @@ fn asked(incident: &Incident) -> Result<&Hash, Problem> {
     let id = &incident.id;
     match &incident.stage {
         Stage::Asking { expires, .. } if *expires <= clock::now() => Err(Problem::conflict(format!(
-            "nobody answered before {expires}, so the question has expired; the next alert asks again"
+            "nobody answered before {expires}, so the question has expired; the next alert or run asks again"
         ))),
         Stage::Asking { judged, .. } => Ok(judged),
         Stage::Closed(closed) => Err(Problem::conflict(format!(

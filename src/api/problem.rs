@@ -19,6 +19,11 @@ impl Problem {
         Self { status, error: error.into() }
     }
 
+    /// Whether trying again can help.
+    pub(super) fn is_passing(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     pub(super) fn bad_request(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)
     }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Alert;
+use crate::alert::{Alert, Labels};
 use crate::incident::changes::Entry;
 use crate::incident::event::Leg;
 use crate::incident::ledger::Pause;
 use crate::incident::outcome::StepResult;
 use crate::incident::plan::{Plan, Target};
-use crate::incident::{Incident, Recorded, Stage};
+use crate::incident::run::Run;
+use crate::incident::{Incident, IncidentId, Recorded, Stage};
 use crate::runbook::{Hash, Mode, Runbook};
 use crate::store::{Summary, Unanswered};
 
@@ -134,6 +135,9 @@ pub struct IncidentView {
     pub resolved: bool,
     /// Without a decision by then it is closed.
     pub deadline: Option<Timestamp>,
+    /// Who began it by hand, if no alert did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
     /// Its alerts as they stand.
     pub alerts: Vec<AlertView>,
     /// How many alerts it has beside those.
@@ -218,6 +222,35 @@ pub struct Resumed {
     pub was: Option<Pause>,
 }
 
+/// The body of `POST /api/v1/runs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunWanted {
+    /// The runbook's name.
+    pub runbook: String,
+    /// What takes the place of an alert's labels.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Who says it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Names this request: the same again begins nothing twice.
+    pub key: String,
+}
+
+/// What `POST /api/v1/runs` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunBegun {
+    /// The incident that is worked on from now on.
+    pub incident: IncidentId,
+    /// The same request came before, and began it then.
+    pub repeated: bool,
+    /// The labels that the runbook names nowhere: they choose nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<String>,
+}
+
 /// The body of `POST /api/v1/incidents/{id}/approve`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -251,6 +284,7 @@ impl IncidentView {
             why,
             resolved,
             deadline: Some(incident.opened.deadline),
+            run: incident.opened.by_hand().cloned(),
             alerts: incident
                 .alerts
                 .into_values()
@@ -277,6 +311,7 @@ impl IncidentView {
             why: Some(why),
             resolved: false,
             deadline: None,
+            run: None,
             alerts: Vec::new(),
             more_alerts: 0,
             legs: Vec::new(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::incident::Outcome;
-use crate::sandbox::{CrashCause, CrashFault, NodeFault, PoolFault, World};
+use crate::sandbox::{CrashCause, CrashFault, NodeFault, PoolFault, ValidationRecord, World};
 use crate::text::span;
 
 /// The Simulate section of a scenario of the chaos page, and what it must lead to.
@@ -17,6 +17,8 @@ pub struct Scenario {
     pub service: &'static str,
     /// Whether it is.
     pub well: fn(&World) -> bool,
+    /// What that means, in words.
+    pub means: &'static str,
     /// Breaks it.
     pub fault: fn(&World),
     /// What was broken, in words.
@@ -75,12 +77,15 @@ pub struct Checked {
 }
 
 const SERVICE: &str = "chat-api";
+/// What is asked of pods.
+const PODS: &str = "every pod ready, rollout complete";
 
 /// Scenario 1 of the chaos page.
 pub const POD_KILL: Scenario = Scenario {
     name: "pod-kill",
     summary: "One pod of chat-api is deleted; Kubernetes replaces it, and nothing is done.",
     service: SERVICE,
+    means: PODS,
     well: |world| is_well(world, SERVICE),
     fault: |world| {
         if let Some(pod) = world.pods(SERVICE).first() {
@@ -102,6 +107,7 @@ pub const CRASH_LOOP: Scenario = Scenario {
     name: "crash-loop",
     summary: "The containers of chat-api crash, new ones, too; a person is called with the evidence, and nothing is done.",
     service: SERVICE,
+    means: PODS,
     well: |world| is_well(world, SERVICE),
     fault: |world| {
         world.crash(
@@ -129,6 +135,7 @@ pub const NODE_FAILURE: Scenario = Scenario {
     name: "node-failure",
     summary: "The machine of a node ends; another joins, the pods move, and nothing is done.",
     service: "every service, and every node",
+    means: PODS,
     well: |world| {
         let nodes = world.nodes();
         nodes.len() >= NODES
@@ -156,6 +163,7 @@ pub const DATABASE_POOL: Scenario = Scenario {
     name: "database-pool",
     summary: "The requests of chat-api need more connections than its pools have; a restart does not help, and a pool that the database has room for does.",
     service: SERVICE,
+    means: PODS,
     well: |world| is_well(world, SERVICE) && world.pods(SERVICE).iter().all(|pod| !pod.exhausted),
     fault: |world| {
         world.exhaust_pool(SERVICE, PoolFault::Demand { connections: 40, after: Duration::from_secs(20) });
@@ -175,6 +183,7 @@ pub const HIGH_LATENCY: Scenario = Scenario {
     name: "high-latency",
     summary: "Too many clients ask inference; it gets more pods, and two hours later, when the clients are gone, as few as before.",
     service: INFERENCE,
+    means: PODS,
     well: |world| {
         is_well(world, INFERENCE)
             && world.pods(INFERENCE).len() == 1
@@ -200,6 +209,7 @@ pub const INFERENCE_OOM: Scenario = Scenario {
     name: "inference-oom",
     summary: "The memory limit of inference is set too low; it is raised, and when all is well the declared one is put back.",
     service: INFERENCE,
+    means: PODS,
     well: |world| is_well(world, INFERENCE) && !too_large(world),
     fault: |world| {
         world.set_memory_limit(INFERENCE, "512Mi");
@@ -223,6 +233,7 @@ pub const LARGE_MODEL: Scenario = Scenario {
     name: "large-model",
     summary: "Inference loads a model that is too large for its memory limit; every pod is told to load the smaller one.",
     service: INFERENCE,
+    means: PODS,
     well: |world| is_well(world, INFERENCE) && !too_large(world),
     fault: |world| {
         world.set_default_model("samosachaat-d32");
@@ -237,6 +248,43 @@ pub const LARGE_MODEL: Scenario = Scenario {
     writes: 0,
     for_a_while: None,
 };
+
+/// Scenario 6 of the chaos page: somebody has removed the record by which ACM validates the certificate, so that it could not be renewed.
+pub const CERTIFICATE: Scenario = Scenario {
+    name: "certificate",
+    summary: "The record by which ACM validates the public certificate is gone, and ten days are left; the record is written, and ACM renews it.",
+    service: "the certificate of samosachaat.art",
+    means: "its record is right, more than 45 days are left",
+    well: is_renewed,
+    fault: |world| lapses(world, ValidationRecord::Missing),
+    broke: "the validation record is removed, and the host presents a certificate that ends in ten days",
+    alerts: &["CertificateExpiresSoon"],
+    runbook: "certificate",
+    outcome: Outcome::Recovered,
+    may_heal_first: false,
+    recovers: true,
+    // The cluster itself is not changed.
+    writes: 0,
+    for_a_while: None,
+};
+
+/// The same with a record that somebody has changed.
+pub const CERTIFICATE_RECORD: Scenario = Scenario {
+    name: "certificate-record",
+    summary: "The record by which ACM validates the public certificate has another value, and ten days are left; it is written as ACM asks for it.",
+    fault: |world| lapses(world, ValidationRecord::Wrong),
+    broke: "the validation record is changed, and the host presents a certificate that ends in ten days",
+    ..CERTIFICATE
+};
+
+fn is_renewed(world: &World) -> bool {
+    world.validation_record_is_right() && world.certificate_left() > Duration::from_hours(45 * 24)
+}
+
+fn lapses(world: &World, record: ValidationRecord) {
+    world.make_validation_record(record);
+    world.let_certificate_run_out(Duration::from_hours(10 * 24));
+}
 
 /// Whether a pod of inference has a model that it is killed for.
 fn too_large(world: &World) -> bool {
@@ -256,8 +304,17 @@ fn is_well(world: &World, service: &str) -> bool {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [&'static Self; 7] =
-        [&POD_KILL, &CRASH_LOOP, &NODE_FAILURE, &DATABASE_POOL, &INFERENCE_OOM, &LARGE_MODEL, &HIGH_LATENCY];
+    pub const ALL: [&'static Self; 9] = [
+        &POD_KILL,
+        &CRASH_LOOP,
+        &NODE_FAILURE,
+        &DATABASE_POOL,
+        &INFERENCE_OOM,
+        &LARGE_MODEL,
+        &HIGH_LATENCY,
+        &CERTIFICATE,
+        &CERTIFICATE_RECORD,
+    ];
 
     /// For so long, at the pace of reality, a service must be well before it counts as healed without an alert: longer than any of the alerts
     /// waits before it fires.
@@ -312,9 +369,9 @@ impl Scenario {
         let writes = |number: usize| crate::text::count(number as u64, "change", "changes");
         let expected = format!("{} in the cluster", writes(self.writes));
         all.push(check(seen.writes == self.writes, expected, writes(seen.writes)));
-        let well = |well| if well { "well: every pod ready, rollout complete" } else { "not well" };
+        let well = |well| if well { format!("well: {}", self.means) } else { "not well".to_owned() };
         let expected = format!("{} is {}", self.service, well(self.recovers));
-        all.push(check(seen.well == self.recovers, expected, well(seen.well).to_owned()));
+        all.push(check(seen.well == self.recovers, expected, well(seen.well)));
         all
     }
 }

@@ -5,20 +5,26 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 
 use crate::sandbox::{ACCESS_KEY, AlertmanagerTarget, DATABASE, HOST, NAMESPACE, Options, Sandbox, World};
 
-/// The runbooks as they are shipped: file name and text.
-pub const SHIPPED: [(&str, &str); 5] = [
+/// The runbooks as they are shipped, and what they attach: file name and text.
+pub const SHIPPED: [(&str, &str); 8] = [
     ("database-pool.yaml", include_str!("../../rules/database-pool.yaml")),
     ("node-failure.yaml", include_str!("../../rules/node-failure.yaml")),
     ("pod-crash.yaml", include_str!("../../rules/pod-crash.yaml")),
     ("high-latency.yaml", include_str!("../../rules/high-latency.yaml")),
     ("inference-oom.yaml", include_str!("../../rules/inference-oom.yaml")),
+    (QUICK_REFERENCE, include_str!("../../rules/quick-reference.yaml")),
+    ("certificate.yaml", include_str!("../../rules/certificate.yaml")),
+    ("node-rotation.yaml", include_str!("../../rules/node-rotation.yaml")),
 ];
+
+const QUICK_REFERENCE: &str = "quick-reference.yaml";
 
 /// How the daemon is set up.
 #[derive(Debug, Clone)]
@@ -79,6 +85,30 @@ pub const CHANNEL: &str = "#oncall";
 /// Nothing is there: it is never asked, and only people would go there.
 pub const GRAFANA: &str = "https://grafana.samosachaat.art";
 
+/// It takes a fraction of a second; the rest is for a machine that has much else to do.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A port that is free now and stays so until somebody listens there: below those that the system itself gives to connections (from 32768 on), and another one
+/// each time.
+///
+/// # Errors
+/// When none of many is free.
+pub fn free_port() -> io::Result<u16> {
+    const FIRST: u32 = 20_000;
+    const MANY: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Two processes begin far from each other.
+    let begin = std::process::id().wrapping_mul(997);
+    for _ in 0..MANY {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % MANY;
+        let port = u16::try_from(FIRST + number).map_err(io::Error::other)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AddrInUse, "no port from 20000 to 31999 is free"))
+}
+
 impl Stage {
     /// Starts the sandbox, and writes the daemon's files; the daemon itself is not running yet.
     ///
@@ -87,8 +117,8 @@ impl Stage {
     pub async fn new(setting: Setting) -> io::Result<Self> {
         let options = Options { pace: setting.time_scale, ..Options::default() };
         let sandbox = Sandbox::start(options).await?;
-        // A free port, known beforehand, so that the daemon comes back under the same address after a crash.
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        // Known beforehand, so that the daemon comes back under the same address after a crash.
+        let port = free_port()?;
         let stage = Self { sandbox, setting, port, child: None };
         stage.write_files()?;
         stage.world().require_internal_key(INTERNAL_KEY);
@@ -107,7 +137,8 @@ impl Stage {
         self.spawn()?;
         let http = crate::clients::http_client(Duration::from_secs(2)).map_err(io::Error::other)?;
         let ready = format!("{}/-/ready", self.url());
-        for _ in 0..400 {
+        let begun = Instant::now();
+        while begun.elapsed() < READY_WITHIN {
             if let Some(child) = &mut self.child
                 && let Some(status) = child.try_wait()?
             {
@@ -118,7 +149,8 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        Err(io::Error::other(format!("runbookd is not ready after 10 s: {}", self.last_words())))
+        let within = crate::text::span(READY_WITHIN);
+        Err(io::Error::other(format!("runbookd is not ready after {within}: {}", self.last_words())))
     }
 
     /// Starts the daemon and does not wait for it.
@@ -238,6 +270,11 @@ impl Stage {
             std::fs::remove_dir_all(&rules)?;
         }
         std::fs::create_dir_all(&rules)?;
+        // Whatever runbooks are played, what they attach is there.
+        let attached = SHIPPED.iter().filter(|(name, _)| *name == QUICK_REFERENCE);
+        for (name, text) in attached {
+            std::fs::write(rules.join(name), text)?;
+        }
         for (name, text) in &self.setting.rules {
             std::fs::write(rules.join(name), text)?;
         }
@@ -284,7 +321,7 @@ impl Stage {
              loki: {{url: \"{loki}\"}}\n\
              prometheus: {{url: \"{prometheus}\"}}\n\
              grafana: {{url: \"{GRAFANA}\", loki: loki, prometheus: prometheus}}\n\
-             aws: {{region: eu-central-1, endpoint: \"{rds}\", credentials_file: aws-credentials}}\n\
+             aws: {{region: eu-central-1, endpoints: {{rds: \"{rds}\", acm: \"{acm}\", route53: \"{route53}\"}}, credentials_file: aws-credentials}}\n\
              exec: {{allow: [[cat, /proc/net/tcp], [cat, /proc/net/tcp6]]}}\n\
              http: {{allow: [{allow}], pods: [{pods}], ca_file: ca.pem}}\n\
              slack: {{url: \"{slack}\", token_file: slack-token, channel: \"{CHANNEL}\"}}\n\
@@ -296,6 +333,8 @@ impl Stage {
             loki = self.sandbox.loki_url(),
             prometheus = self.sandbox.prometheus_url(),
             rds = self.sandbox.rds_url(),
+            acm = self.sandbox.acm_url(),
+            route53 = self.sandbox.route53_url(),
             allow = allow.join(", "),
             slack = self.sandbox.slack_url(),
         )

@@ -30,7 +30,7 @@ pub struct Check {
 const AFTER_HELP: &str = "\
 Examples:
   runbookd check                                        The runbooks in ./rules
-  runbookd check rules/database-pool.yaml               One runbook; its ${vars.NAME} are believed
+  runbookd check my.yaml rules/quick-reference.yaml     One runbook with what it attaches; its ${vars.NAME} are believed
   runbookd check --config runbookd.yaml                 The configuration and all runbooks that it names
   runbookd check --config runbookd.yaml new/            Other runbooks, with this configuration's vars";
 
@@ -87,6 +87,11 @@ impl Check {
             let name = paint.mark(Tone::Strong, &harmless(&verification.name));
             let _ = writeln!(text, "{name} is well when all of these hold: {}", checks.join(", "));
         }
+        for diagnosis in &loaded.diagnoses {
+            let probes: Vec<_> = diagnosis.probes.iter().map(|probe| harmless(&probe.name)).collect();
+            let name = paint.mark(Tone::Strong, &harmless(&diagnosis.name));
+            let _ = writeln!(text, "{name} can be attached to a diagnosis, and asks: {}", probes.join(", "));
+        }
         (text, true)
     }
 }
@@ -113,6 +118,10 @@ fn write_fault(paint: Paint, fault: &Fault, text: &mut String) {
 fn write_runbook(paint: Paint, file: Option<&Path>, runbook: &Runbook, text: &mut String) {
     let file = file.map(|file| format!("{}: ", harmless(&file.display().to_string()))).unwrap_or_default();
     let matchers: Vec<_> = runbook.alerts.iter().map(ToString::to_string).collect();
+    let answers = match runbook.is_on_demand() {
+        true => "is begun by hand only".to_owned(),
+        false => format!("answers {}", harmless(&matchers.join(", "))),
+    };
     let steps: Vec<_> = runbook
         .steps
         .iter()
@@ -128,12 +137,11 @@ fn write_runbook(paint: Paint, file: Option<&Path>, runbook: &Runbook, text: &mu
         .collect();
     let _ = writeln!(
         text,
-        "{}{} ({}) answers {}{}: {}",
+        "{}{} ({}) {answers}{}: {}",
         file,
         paint.mark(Tone::Strong, &runbook.name),
         runbook.mode,
-        harmless(&matchers.join(", ")),
-        if runbook.goes_on { " and lets later runbooks answer, too" } else { "" },
+        if runbook.goes_on && !runbook.is_on_demand() { " and lets later runbooks answer, too" } else { "" },
         steps.join(", then ")
     );
 }

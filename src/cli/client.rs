@@ -21,6 +21,10 @@ const WAIT_WITHIN: Duration = Duration::from_secs(45);
 /// As many incidents as the API gives at once.
 const MOST: u32 = 1_000;
 
+/// So often is said what can be said twice, and so far apart.
+const TRIES: u32 = 6;
+const AGAIN: Duration = Duration::from_secs(1);
+
 const TOKEN: &str = "RUNBOOKD_API_TOKEN";
 
 /// Which daemon is meant.
@@ -40,6 +44,12 @@ pub(super) enum Failed {
     /// Nobody is there, the connection broke, or the daemon can not answer now; trying again later can help.
     #[error("{0}")]
     Unreachable(String),
+    /// Somebody was there, and no answer came: whether it was done is not known.
+    #[error("{0}")]
+    Lost(String),
+    /// It was asked for wrongly: there is no such thing, or something is missing.
+    #[error("{0}")]
+    Wrong(String),
     /// Something answered, and said no.
     #[error("{0}")]
     Refused(String),
@@ -136,6 +146,26 @@ impl Client {
         self.send(self.http.post(format!("{}/api/v1{path}", self.base)).json(body).timeout(WITHIN)).await
     }
 
+    /// Says what has a key, and says it again when the answer is lost: it is done once, however often it comes.
+    pub(super) async fn say_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failed> {
+        let mut lost = None;
+        for number in 1.. {
+            match self.say(path, body).await {
+                Err(Failed::Lost(why)) if number < TRIES => lost = Some(why),
+                // It has gone away with the answer, and comes back perhaps.
+                Err(Failed::Unreachable(_)) if lost.is_some() && number < TRIES => {}
+                Err(Failed::Unreachable(why)) if lost.is_some() => return Err(Failed::Lost(why)),
+                other => return other,
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Err(Failed::Lost(lost.unwrap_or_default()))
+    }
+
     /// The incident that is meant by an id, or by its beginning or end when only one has it.
     pub(super) async fn resolve(&self, text: &str) -> anyhow::Result<IncidentId> {
         if let Ok(id) = text.parse() {
@@ -172,11 +202,12 @@ impl Client {
 
     fn unreachable(&self, error: &reqwest::Error) -> Failed {
         let base = &self.base;
-        Failed::Unreachable(if error.is_connect() {
-            format!(
+        if error.is_connect() {
+            return Failed::Unreachable(format!(
                 "no runbookd answers at {base}; is `runbookd serve` running? use --url or RUNBOOKD_URL for another address"
-            )
-        } else if error.is_timeout() {
+            ));
+        }
+        Failed::Lost(if error.is_timeout() {
             format!("runbookd at {base} did not answer in time; its log may say why")
         } else {
             format!("the connection to runbookd at {base} broke off; look at its log")
@@ -200,6 +231,10 @@ impl Client {
         // The journal was busy or away; nothing was done, and trying again can help.
         if status == StatusCode::SERVICE_UNAVAILABLE {
             Failed::Unreachable(why)
+        } else if matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
+            Failed::Lost(why)
+        } else if matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+            Failed::Wrong(why)
         } else {
             Failed::Refused(why)
         }

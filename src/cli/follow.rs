@@ -14,7 +14,7 @@ use super::paint::{Paint, Tone};
 use super::timeline;
 use crate::api::wire::{IncidentView, Incidents};
 use crate::clock;
-use crate::incident::{IncidentId, Recorded};
+use crate::incident::{IncidentId, Outcome, Recorded};
 use crate::text::count;
 
 /// The pace at which a daemon that is gone, or that does not let anybody wait, is asked again.
@@ -39,7 +39,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let following = async {
         match id {
-            Some(id) => one(client, id, output, paint).await,
+            Some(id) => one(client, id, output, paint).await.map(|_| ()),
             None => all(client, output, paint).await,
         }
     };
@@ -50,7 +50,25 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn one(client: &Client, id: &IncidentId, output: Output, paint: Paint) -> anyhow::Result<()> {
+/// Follows one incident to its end, and says how that was; none after Ctrl-C.
+pub(super) async fn to_its_end(
+    client: &Client,
+    id: &IncidentId,
+    output: Output,
+    paint: Paint,
+) -> anyhow::Result<Option<Outcome>> {
+    tokio::select! {
+        outcome = one(client, id, output, paint) => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(None),
+    }
+}
+
+async fn one(
+    client: &Client,
+    id: &IncidentId,
+    output: Output,
+    paint: Paint,
+) -> anyhow::Result<Option<Outcome>> {
     let mut patience = Patience::default();
     let mut after = 0;
     loop {
@@ -62,7 +80,7 @@ async fn one(client: &Client, id: &IncidentId, output: Output, paint: Paint) -> 
         }
         tell(&view, None, output, paint)?;
         if view.summary.closed_at.is_some() {
-            return Ok(());
+            return Ok(view.summary.outcome);
         }
         let nothing_new = view.summary.seq <= after;
         after = view.summary.seq;
@@ -169,7 +187,7 @@ impl Patience {
                 (self.answered, self.lost) = (true, false);
                 Ok(Some(answer))
             }
-            Err(Failed::Unreachable(why)) if self.answered => {
+            Err(Failed::Unreachable(why) | Failed::Lost(why)) if self.answered => {
                 if !self.lost {
                     note(&format!("{why}; waiting for it"));
                 }

@@ -102,12 +102,13 @@ pub fn list(incidents: &[Listed], only_open: bool, now: Timestamp, paint: Paint)
         )];
     }
     let rows = incidents.iter().map(|listed| {
-        let Summary { id, runbook, scope, opened_at, closed_at, outcome, .. } = &listed.summary;
+        let Summary { id, runbook, scope, opened_at, closed_at, outcome, begun_by, .. } = &listed.summary;
+        let by = begun_by.as_ref().map(|by| format!(", by {}", harmless(&cut(by, WIDE)))).unwrap_or_default();
         let (tone, state) = state(&listed.stage, *outcome);
         [
             Cell::toned(Tone::Strong, id.as_str()),
             Cell::new(format!("{} ago", span(between(*opened_at, now)))),
-            Cell::new(harmless(runbook)),
+            Cell::new(format!("{}{by}", harmless(runbook))),
             Cell::new(cut(&timeline::scope(scope), WIDE)),
             Cell::toned(tone, state),
             Cell::new(span(between(*opened_at, closed_at.unwrap_or(now)))),
@@ -174,6 +175,27 @@ pub(super) fn head(view: &IncidentView, now: Timestamp, paint: Paint) -> Vec<Str
         }
         (None, None) => {}
     }
+    match &view.run {
+        Some(run) => {
+            all.push(row("begun", format!("by hand by {}: {}", harmless(&run.by), harmless(&run.reason))));
+            all.push(row("labels", timeline::scope(&run.labels)));
+        }
+        None => all.push(row("alerts", alerts(view))),
+    }
+    for leg in &view.legs {
+        let how = match (&leg.result, &leg.skipped) {
+            (_, Some(why)) => format!(": skipped, {}", harmless(why)),
+            (Some(result), None) => format!(": {}", timeline::step_result(*result).1),
+            (None, None) if leg.current => ": at this one".to_owned(),
+            (None, None) => String::new(),
+        };
+        all.push(row("target", format!("{}{how}", harmless(&leg.target.to_string()))));
+    }
+    all
+}
+
+/// How its alerts stand.
+fn alerts(view: &IncidentView) -> String {
     let number = view.alerts.len() as u64 + view.more_alerts;
     let resolved = if view.resolved {
         "all resolved".to_owned()
@@ -189,17 +211,7 @@ pub(super) fn head(view: &IncidentView, now: Timestamp, paint: Paint) -> Vec<Str
             view.alerts.iter().filter(|alert| alert.resolved).count()
         ),
     };
-    all.push(row("alerts", format!("{}, {resolved}", count(number, "alert", "alerts"))));
-    for leg in &view.legs {
-        let how = match (&leg.result, &leg.skipped) {
-            (_, Some(why)) => format!(": skipped, {}", harmless(why)),
-            (Some(result), None) => format!(": {}", timeline::step_result(*result).1),
-            (None, None) if leg.current => ": at this one".to_owned(),
-            (None, None) => String::new(),
-        };
-        all.push(row("target", format!("{}{how}", harmless(&leg.target.to_string()))));
-    }
-    all
+    format!("{}, {resolved}", count(number, "alert", "alerts"))
 }
 
 /// The table of the alerts that no runbook answered.

@@ -24,6 +24,8 @@ use crate::text::span;
   runbookd inject large-model --at sandbox --yes   Every pod is told to load the smaller model
   runbookd inject high-latency --at sandbox --yes --time-scale 80
                                                    Inference gets more pods for two hours, which are 90 seconds here
+  runbookd inject certificate --at sandbox --yes --time-scale 80
+                                                   A certificate that ACM can not renew gets its record back
 
 At the sandbox nothing outside of this process is touched. The exit code is 0 only if all that the scenario expects came true.")]
 pub struct Inject {
@@ -82,7 +84,7 @@ pub async fn run(args: Inject) -> anyhow::Result<ExitCode> {
     if !world.until(limit, |world| scenario.is_well(world)).await {
         bail!("{} is not well before the fault, so nothing was broken", scenario.service);
     }
-    teller.say(Tone::Good, "steady", &format!("{}: every pod ready, no alert fires", scenario.service))?;
+    teller.say(Tone::Good, "steady", &format!("{}: {}, no alert fires", scenario.service, scenario.means))?;
     (scenario.fault)(&world);
     teller.say(Tone::Bad, "broken", scenario.broke)?;
 

@@ -14,6 +14,7 @@ mod output;
 pub mod paint;
 pub mod pause;
 pub mod resume;
+pub mod run;
 pub mod serve;
 pub mod status;
 mod table;
@@ -69,6 +70,8 @@ pub enum Command {
     Incidents(incidents::IncidentsArgs),
     /// Show what is changed for a while: until when, and who touched it since
     Changes(changes::ChangesArgs),
+    /// Begin a runbook by hand, through the same guards
+    Run(run::RunArgs),
     /// Stop all effects, durably
     Pause(pause::PauseArgs),
     /// Allow effects again
@@ -135,6 +138,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Changes(args) => changes::run(args).await,
+        Command::Run(args) => run::run(args).await,
         Command::Pause(args) => pause::run(args).await,
         Command::Resume(args) => resume::run(args).await,
         Command::Approve(args) => approve::run(args).await,

@@ -14,14 +14,18 @@ use tracing::{info, warn};
 
 use super::paint::Paint;
 use crate::act::Hands;
-use crate::api::wire::LoadedRunbook;
 use crate::api::{self, Api};
+use crate::clients::acm::Acm;
 use crate::clients::alertmanager::{Alertmanager, SETTLED};
+use crate::clients::aws::Aws;
+use crate::clients::github::GitHub;
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
 use crate::clients::prometheus::Prometheus;
 use crate::clients::rds::Rds;
+use crate::clients::route53::Route53;
 use crate::clients::slack::Slack;
+use crate::clients::terraform::Terraform;
 use crate::config::Config;
 use crate::guard::Policy;
 use crate::incident::Incident;
@@ -92,8 +96,11 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     for runbook in &runbooks {
         store.keep_runbook(&runbook.name, &runbook.hash, &runbook.source).await?;
     }
-    let eyes = eyes(&config, kubernetes.clone())?;
-    let rds = config.aws.as_ref().map(Rds::new).transpose()?;
+    let aws = aws(&config)?;
+    // The same clients for those who ask and those who act: each system has one limit for all together.
+    let certificates = aws.as_ref().map(certificates);
+    let eyes = eyes(&config, kubernetes.clone(), certificates.clone())?;
+    let rds = aws.as_ref().map(Rds::new).transpose()?;
     let policy = Arc::new(paced(config.policy, config.time_scale));
     let metrics = metrics(&runbooks)?;
     let (stop, shutdown) = watch::channel(false);
@@ -112,7 +119,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         store: Arc::clone(&store),
         metrics: metrics.clone(),
         token: config.api.token,
-        runbooks: runbooks.iter().map(|runbook| LoadedRunbook::from(runbook.as_ref())).collect(),
+        runbooks: runbooks.clone(),
         ceiling: policy.ceiling,
         eyes: Some(eyes.clone()),
         shutdown: shutdown.clone(),
@@ -142,11 +149,17 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         };
         tasks.spawn(reconciler.run(shutdown.clone()));
     }
+    let hands = Hands::new(kubernetes.clone())
+        .with_rds(rds)
+        .with_http(config.http.client())
+        .with_certificates(certificates)
+        .with_terraform(config.terraform.map(Terraform::new))
+        .with_github(config.github.map(GitHub::new).transpose()?);
     let pipeline = Arc::new(Pipeline {
         store,
         shelf,
         eyes,
-        hands: Hands::new(kubernetes.clone()).with_rds(rds).with_http(config.http.client()),
+        hands: hands.clone(),
         policy: Arc::clone(&policy),
         grafana: config.grafana.clone(),
         approval_within: config.approval_within / config.time_scale.max(1),
@@ -171,6 +184,8 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     info!("Shutting down: nothing new is taken in, calls on their way are finished");
     // Nobody has to be there to hear it.
     let _ = stop.send(true);
+    // What may take an hour is interrupted in order, and looked at after the next start.
+    hands.close().await;
     while tasks.join_next().await.is_some() {}
     // The file is then whole by itself. That it is not changes nothing but the next start.
     let _ = tokio::time::timeout(CLOSE_WITHIN, journal.close()).await;
@@ -181,13 +196,28 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     Ok(())
 }
 
+/// AWS, of which all clients have the same credentials.
+pub(super) fn aws(config: &Config) -> anyhow::Result<Option<Aws>> {
+    Ok(config.aws.as_ref().map(Aws::new).transpose()?)
+}
+
+/// Where certificates and their records are.
+pub(super) fn certificates(aws: &Aws) -> (Acm, Route53) {
+    (Acm::new(aws), Route53::new(aws))
+}
+
 /// Eyes on the systems of the configuration.
-pub(super) fn eyes(config: &Config, kubernetes: Kubernetes) -> anyhow::Result<Eyes> {
+pub(super) fn eyes(
+    config: &Config,
+    kubernetes: Kubernetes,
+    certificates: Option<(Acm, Route53)>,
+) -> anyhow::Result<Eyes> {
     let alertmanager = config.alertmanager.as_ref().map(|there| Alertmanager::new(&there.settings));
     Ok(Eyes::new(Loki::new(&config.loki)?, kubernetes)
         .with_http(config.http.client())
         .with_prometheus(config.prometheus.as_ref().map(Prometheus::new).transpose()?)
         .with_alertmanager(alertmanager.transpose()?)
+        .with_certificates(certificates)
         .with_exec(&config.exec))
 }
 

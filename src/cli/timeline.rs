@@ -271,6 +271,10 @@ impl Told {
             }
             Event::EffectAnswered { result, .. } => match result {
                 EffectResult::Applied => Self::new(Tone::Good, "applied", "the other system said yes"),
+                EffectResult::Begun { handles } => {
+                    let handles = handles.join(", ");
+                    Self::new(Tone::Good, "begun", format!("the other system works on it ({handles})"))
+                }
                 EffectResult::Refused { reason, message } => {
                     Self::new(Tone::Bad, "not done", format!("{message} ({reason})"))
                 }
@@ -308,17 +312,24 @@ impl Told {
     }
 
     fn opened(opened: &Opened) -> Self {
+        let what = match scope(&opened.scope) {
+            scope if scope.is_empty() => opened.runbook.clone(),
+            scope => format!("{} for {scope}", opened.runbook),
+        };
+        if let Some(run) = opened.by_hand() {
+            let text = format!("{what}, begun by hand by {}: {}", run.by, run.reason);
+            let labels = scope(&run.labels);
+            let labels = (!labels.is_empty()).then(|| detail(format!("with {labels}")));
+            return Self::new(Tone::Plain, "opened", text).with(labels);
+        }
+        if opened.run.is_some() {
+            return Self::new(Tone::Plain, "opened", what);
+        }
         let number = opened.alerts.len() as u64 + opened.more;
         let mut names: Vec<&str> = opened.alerts.iter().map(crate::alert::Alert::name).collect();
         names.sort_unstable();
         names.dedup();
-        let text = format!(
-            "{} for {} by {} ({})",
-            opened.runbook,
-            scope(&opened.scope),
-            count(number, "alert", "alerts"),
-            names.join(", "),
-        );
+        let text = format!("{what} by {} ({})", count(number, "alert", "alerts"), names.join(", "),);
         let cut_off = (opened.truncated > 0).then(|| {
             let cut_off = count(opened.truncated, "alert", "alerts");
             Below::marked(Tone::Wait, "!", format!("Alertmanager cut {cut_off} off: targets may be missing"))

@@ -57,7 +57,9 @@ pub async fn run(args: Verify) -> anyhow::Result<ExitCode> {
         .map_err(|faults| anyhow!("{faults}"))?;
     let verification = choose(&loaded.verifications, args.name.as_deref())?;
     let kubernetes = Kubernetes::connect(&config.kubernetes).await?;
-    let eyes = super::serve::eyes(&config, kubernetes)?;
+    let aws = super::serve::aws(&config)?;
+    let certificates = aws.as_ref().map(super::serve::certificates);
+    let eyes = super::serve::eyes(&config, kubernetes, certificates)?;
     let answers = eyes.verification(verification, config.time_scale).await;
     match args.output {
         Output::Text => output::lines(for_people(verification, &answers, Paint::of_stdout()))?,

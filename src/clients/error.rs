@@ -134,6 +134,11 @@ impl CallError {
         Self::new(call, Reason::ClientError, message)
     }
 
+    /// The answer to another question than the one that was asked: a fault of this program, and nothing is concluded from it.
+    pub(super) fn mixed_up(call: &str) -> Self {
+        Self::unsent(call, "it was taken for another question")
+    }
+
     /// An answer that is not what the server's documentation promises.
     pub(super) fn unreadable(call: &str, what: &dyn Error) -> Self {
         Self::new(call, Reason::ServerError, &format!("the answer cannot be read: {what}"))

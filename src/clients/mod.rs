@@ -4,8 +4,11 @@
 //! A client never decides what a failure means for an incident, never repeats a write, and never puts a token or a request's body into
 //! an error.
 
+pub mod acm;
 pub mod alertmanager;
+pub mod aws;
 mod error;
+pub mod github;
 pub mod grafana;
 pub mod http;
 pub mod kubernetes;
@@ -13,9 +16,11 @@ pub mod loki;
 pub mod prometheus;
 mod questions;
 pub mod rds;
+pub mod route53;
 mod secret;
 mod server;
 pub mod slack;
+pub mod terraform;
 #[cfg(test)]
 mod wire;
 

@@ -53,10 +53,7 @@ impl Server {
     ) -> Result<Self, ConnectError> {
         let System { name, address, at_once, .. } = system;
         let url = url.trim_end_matches('/').to_owned();
-        let usable = Url::parse(&url).is_ok_and(|parsed| {
-            matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.query().is_none()
-        });
-        if !usable {
+        if !is_address(&url) {
             return Err(ConnectError::new(format!("the address of {name} must look like {address}")));
         }
         let mut headers = http::HeaderMap::new();
@@ -66,14 +63,7 @@ impl Server {
             headers.insert(TENANT, value.ok_or_else(unfit)?);
         }
         if let Some(bearer) = bearer {
-            let value = HeaderValue::from_str(&format!("Bearer {}", bearer.reveal()));
-            let mut value = value.map_err(|_| {
-                ConnectError::new(format!(
-                    "the token for {name} cannot be sent as a header; does it end in a newline?"
-                ))
-            })?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+            headers.insert(AUTHORIZATION, authorization(name, bearer)?);
         }
         let http = http_client(timeout)?;
         Ok(Self { system, http, url, headers, answers: Questions::new(*at_once) })
@@ -124,6 +114,29 @@ impl Server {
         }
         Err(CallError::of_answer(call, status, &headers, &said(&body)))
     }
+}
+
+/// Whether it is an address to which a path can be added. A name or a password has no place in it: it would be shown.
+pub(super) fn is_address(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.query().is_none()
+            && url.username().is_empty()
+    })
+}
+
+/// Who we are to this system, as a header that nothing shows.
+pub(super) fn authorization(name: &str, bearer: &Secret) -> Result<HeaderValue, ConnectError> {
+    let token = bearer.reveal();
+    let value = HeaderValue::from_str(&format!("Bearer {token}")).ok();
+    let mut value = value.filter(|_| !token.trim().is_empty()).ok_or_else(|| {
+        ConnectError::new(format!(
+            "the token for {name} cannot be sent as a header; does it end in a newline?"
+        ))
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// An error that is some text.

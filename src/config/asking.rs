@@ -8,13 +8,17 @@ use super::read::{section, url};
 use super::secrets::Secrets;
 use super::{Config, Http};
 use crate::clients::Secret;
+use crate::clients::acm::Which;
+use crate::clients::github::Workflow;
 use crate::clients::grafana::Grafana;
 use crate::clients::http::{Allowed, AllowedPods, Key, KeyTo, Network, Origin, Trust};
 use crate::clients::kubernetes::valid_namespace;
 use crate::clients::prometheus::Settings;
+use crate::clients::terraform::Pattern;
 use crate::runbook::exec::{argv, written};
 use crate::runbook::load::{Objection, Wants};
-use crate::runbook::{EachPod, ExecProbe, HttpProbe, Probe, UrlTemplate};
+use crate::runbook::{AcmProbe, EachPod, ExecProbe, HttpProbe, Probe, Route53Probe, Template, UrlTemplate};
+use crate::text::cut;
 use crate::yaml::{Faults, Field, Fields, Value};
 
 /// No file of certificates is longer: the system's own has about 200 KiB.
@@ -217,20 +221,22 @@ impl Config {
         let probe = match wants {
             Wants::Probe(probe) => probe,
             Wants::Database => return self.may_not_grow(),
+            Wants::Terraform(directory) => return self.may_not_plan(directory),
+            Wants::Address(pattern) => return no_address(pattern),
+            Wants::Workflow(workflow) => return self.may_not_start(workflow),
+            Wants::Certificates if self.aws.is_some() => return None,
+            Wants::Certificates => {
+                return Some(Objection::fault("`route53` asks ACM and writes to Route 53, and the configuration names no AWS; expected `aws` in it".to_owned(), "add `aws: {region: eu-central-1}` to the configuration".to_owned()));
+            }
         };
         match probe {
-            Probe::Prometheus(_) if self.prometheus.is_none() => Some(Objection {
-                message:
-                    "the probe asks Prometheus, and the configuration names none; expected `prometheus` in it"
-                        .to_owned(),
-                hint: "add `prometheus: {url: http://prometheus:9090}` to the configuration".to_owned(),
-            }),
-            Probe::Alerts(_) if self.alertmanager.is_none() => Some(Objection {
-                message:
-                    "the probe asks Alertmanager, and the configuration names none; expected `alertmanager` in it"
-                        .to_owned(),
-                hint: "add `alertmanager: {url: http://alertmanager:9093, receiver: runbookd}` to the configuration".to_owned(),
-            }),
+            Probe::Prometheus(_) if self.prometheus.is_none() => Some(Objection::fault("the probe asks Prometheus, and the configuration names none; expected `prometheus` in it"
+                        .to_owned(), "add `prometheus: {url: http://prometheus:9090}` to the configuration".to_owned())),
+            Probe::Alerts(_) if self.alertmanager.is_none() => Some(Objection::fault("the probe asks Alertmanager, and the configuration names none; expected `alertmanager` in it"
+                        .to_owned(), "add `alertmanager: {url: http://alertmanager:9093, receiver: runbookd}` to the configuration".to_owned())),
+            Probe::Acm(AcmProbe { certificate, .. }) | Probe::Route53(Route53Probe { certificate, .. }) => {
+                self.may_not_ask_aws(certificate)
+            }
             Probe::Exec(probe) => self.may_not_run(probe),
             Probe::Http(HttpProbe { each: Some(each), .. }) => self.may_not_ask_pods(each),
             Probe::Http(probe) => self.may_not_ask(&probe.url),
@@ -250,34 +256,83 @@ impl Config {
         }
     }
 
-    fn may_not_grow(&self) -> Option<Objection> {
-        self.aws.is_none().then(|| Objection {
-            message: "`within` asks RDS, and the configuration names none; expected `aws` in it".to_owned(),
-            hint: "add `aws: {region: eu-central-1}` to the configuration".to_owned(),
+    fn may_not_plan(&self, directory: Option<&str>) -> Option<Objection> {
+        let Some(terraform) = &self.terraform else {
+            return Some(Objection::left_out("the configuration names no directory of terraform, so the step is left out; expected `terraform` in it".to_owned(), "add `terraform: {root: /srv/terraform, directories: {certificates: modules/certificates}}` to the configuration".to_owned()));
+        };
+        // What only an alert says is looked at when it is run.
+        let directory = directory.filter(|name| !terraform.directories.contains_key(*name))?;
+        let there: Vec<_> = terraform.directories.keys().map(String::as_str).collect();
+        Some(Objection::fault(
+            format!(
+                "the configuration names no directory of terraform {:?}; expected one of: {}",
+                cut(directory, 60),
+                there.join(", ")
+            ),
+            "add it to `terraform: {directories: {...}}` in the configuration".to_owned(),
+        ))
+    }
+
+    fn may_not_start(&self, workflow: &str) -> Option<Objection> {
+        let read = match Workflow::parse(workflow) {
+            Ok(read) => read,
+            Err(expected) => {
+                return Some(Objection::fault(
+                    format!("{:?}; {expected}", cut(workflow, 60)),
+                    "in full, with the branch or tag that it is taken from".to_owned(),
+                ));
+            }
+        };
+        let is_listed = self.github.as_ref().is_some_and(|github| github.workflows.contains(&read));
+        (!is_listed).then(|| {
+            Objection::fault(
+                format!("the configuration does not list the workflow {read}; expected one that it does"),
+                format!("add `github: {{workflows: [\"{read}\"]}}` to the configuration"),
+            )
         })
+    }
+
+    fn may_not_grow(&self) -> Option<Objection> {
+        self.aws.is_none().then(|| {
+            Objection::fault(
+                "`within` asks RDS, and the configuration names none; expected `aws` in it".to_owned(),
+                "add `aws: {region: eu-central-1}` to the configuration".to_owned(),
+            )
+        })
+    }
+
+    fn may_not_ask_aws(&self, certificate: &Template) -> Option<Objection> {
+        if self.aws.is_none() {
+            return Some(Objection::fault(
+                "the probe asks AWS, and the configuration names none; expected `aws` in it".to_owned(),
+                "add `aws: {region: eu-central-1}` to the configuration".to_owned(),
+            ));
+        }
+        // What only an alert says is looked at when it is asked.
+        let value = |path: &str| self.vars.get(path.strip_prefix("vars.")?).cloned();
+        let certificate = certificate.with(value).ok().filter(|text| !text.is_empty())?;
+        let expected = Which::parse(&certificate).err()?;
+        Some(Objection::fault(
+            format!("the probe asks for the certificate {:?}; {expected}", cut(&certificate, 60)),
+            "`certificate: shop.example` means the one that is for that name".to_owned(),
+        ))
     }
 
     fn may_not_run(&self, probe: &ExecProbe) -> Option<Objection> {
         let argvs = probe.what.argvs();
         let missing: Vec<_> =
             argvs.iter().filter(|argv| !self.exec.contains(argv)).map(|argv| written(argv)).collect();
-        (!missing.is_empty()).then(|| Objection {
-            message: format!(
+        (!missing.is_empty()).then(|| Objection::fault(format!(
                 "the probe runs {} in containers, which the configuration does not allow; expected what it lists, word for word",
                 missing.join(" and ")
-            ),
-            hint: format!("add `exec: {{allow: [{}]}}` to the configuration", missing.join(", ")),
-        })
+            ), format!("add `exec: {{allow: [{}]}}` to the configuration", missing.join(", "))))
     }
 
     fn may_not_ask(&self, url: &UrlTemplate) -> Option<Objection> {
         let value = |path: &str| self.vars.get(path.strip_prefix("vars.")?).cloned();
         let origin = Origin::read(&url.origin(value)?)?;
         let allowed = self.http.policy().allows(&origin);
-        (!allowed).then(|| Objection {
-            message: format!("the probe asks {origin}, which the configuration does not allow; expected a host that it does"),
-            hint: format!("add `http: {{allow: [\"{origin}\"]}}` to the configuration"),
-        })
+        (!allowed).then(|| Objection::fault(format!("the probe asks {origin}, which the configuration does not allow; expected a host that it does"), format!("add `http: {{allow: [\"{origin}\"]}}` to the configuration")))
     }
 
     fn may_not_ask_pods(&self, each: &EachPod) -> Option<Objection> {
@@ -286,12 +341,17 @@ impl Config {
         let value = |path: &str| self.vars.get(path.strip_prefix("vars.")?).cloned();
         let namespace = each.namespace.with(value).ok().filter(|namespace| !namespace.is_empty());
         let allowed = self.http.policy().allows_pods(namespace.as_deref(), port);
-        (!allowed).then(|| Objection {
-            message: format!("the runbook asks pods on port {port}, which the configuration does not allow; expected pods that it does"),
-            hint: format!(
+        (!allowed).then(|| Objection::fault(format!("the runbook asks pods on port {port}, which the configuration does not allow; expected pods that it does"), format!(
                 "add `http: {{pods: [{{namespace: {}, port: {port}}}]}}` to the configuration",
                 namespace.as_deref().unwrap_or("NAMESPACE")
-            ),
-        })
+            )))
     }
+}
+
+fn no_address(pattern: &str) -> Option<Objection> {
+    let expected = Pattern::parse(pattern).err()?;
+    Some(Objection::fault(
+        format!("{:?}; {expected}", cut(pattern, 60)),
+        "`[*]` is every instance of a resource, `module.x.*` everything in a module".to_owned(),
+    ))
 }

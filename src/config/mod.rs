@@ -4,8 +4,10 @@
 
 mod asking;
 mod aws;
+mod github;
 mod read;
 mod secrets;
+mod terraform;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clients::grafana::Grafana;
-use crate::clients::{Secret, alertmanager, http, kubernetes, loki, prometheus, rds, slack};
+use crate::clients::{Secret, alertmanager, aws as amazon, http, kubernetes, loki, prometheus, slack};
 use crate::guard::Policy;
 use crate::runbook::{Mode, Rate};
 use crate::telemetry::Format;
@@ -49,8 +51,8 @@ pub struct Config {
     pub prometheus: Option<prometheus::Settings>,
     /// Where people look for themselves; none: no links to Explore.
     pub grafana: Option<Grafana>,
-    /// Where it is asked how many connections a database takes; none: nothing whose bound is that may be done.
-    pub aws: Option<rds::Settings>,
+    /// Where certificates, names and databases are asked for; none: no runbook may ask for any, and nothing whose bound is a database's may be done.
+    pub aws: Option<amazon::Settings>,
     /// The services and pods that `http` and `tls` probes may ask, and `http` actions call.
     pub http: Http,
     /// The programs that `exec` and `connections` probes may run in containers, word for word.
@@ -61,6 +63,10 @@ pub struct Config {
     pub slack: Option<Slack>,
     /// runbookd's own logs.
     pub log: Log,
+    /// In which directories terraform may be run; none: in none.
+    pub terraform: Option<crate::clients::terraform::Settings>,
+    /// Which workflows of GitHub may be started; none: none.
+    pub github: Option<crate::clients::github::Settings>,
     /// What runbooks may name as `${vars.NAME}`.
     pub vars: BTreeMap<String, String>,
     /// Divides every duration of the runbooks. Above 1 the daemon only starts against an API server on loopback.
@@ -174,6 +180,8 @@ impl Default for Config {
             alertmanager: None,
             slack: None,
             log: Log { format: Format::Text, level: "info".to_owned() },
+            terraform: None,
+            github: None,
             vars: BTreeMap::new(),
             time_scale: 1,
         }

@@ -9,7 +9,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::asking;
 use super::aws;
+use super::github;
 use super::secrets::{Found, Secrets};
+use super::terraform;
 use super::{Alertmanager, Api, Config, Log, Purpose, Slack, Webhook};
 use crate::clients::{Secret, alertmanager, kubernetes, loki, slack};
 use crate::runbook::{Mode, Rate};
@@ -66,6 +68,8 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
     config.exec = asking::exec(fields.get("exec"), faults);
     config.alertmanager = alertmanager(fields.get("alertmanager"), secrets, faults);
     config.slack = slack(fields.get("slack"), secrets, faults);
+    config.terraform = terraform::terraform(fields.get("terraform"), secrets, &config.journal, faults);
+    config.github = github::github(fields.get("github"), secrets, faults);
     log(&mut config.log, fields.get("log"), faults);
     set(&mut config.vars, fields.get("vars"), faults, vars);
     set(&mut config.time_scale, fields.get("time_scale"), faults, |field, faults| {

@@ -11,7 +11,7 @@ use crate::incident::refusal::{Answer, Guard, Refusal};
 const AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) fn ask(question: &Question, ledger: &Ledger) -> (Answer, Option<Refusal>) {
-    let target = question.wanted.plan.target.key();
+    let target = question.wanted.plan.key();
     let limit = "one effect per target at a time";
     match ledger.in_flight.iter().find(|effect| effect.target == target) {
         None => allow(Guard::Busy, format!("nothing in flight on {target}"), limit),

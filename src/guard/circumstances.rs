@@ -26,7 +26,7 @@ pub(super) fn ask(question: &Question, now: Timestamp) -> (Answer, Option<Refusa
         let until = passes.then(|| after(now, question.runbook.paced(ROLLOUT)));
         return refuse(Guard::Circumstances, saw.clone(), why.clone(), until);
     }
-    if !plan.target.kind.is_workload() {
+    if !plan.target.kind.is_workload() || plan.action.is_elsewhere() {
         return allow(Guard::Circumstances, plan.target.to_string(), "nothing stands against it");
     }
     if circumstances.replicas == 0 {

@@ -12,7 +12,7 @@ pub(super) fn ask(question: &Question, ledger: &Ledger) -> (Answer, Option<Refus
     if question.wanted.plan.action.restores() {
         return super::restores(Guard::Cooldown);
     }
-    let target = question.wanted.plan.target.key();
+    let target = question.wanted.plan.key();
     let cooldown = question.runbook.limits.cooldown;
     let limit = format!("{} between two attempts", span(cooldown));
     let incident = question.wanted.incident();

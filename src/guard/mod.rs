@@ -6,6 +6,7 @@
 mod busy;
 mod circumstances;
 mod cooldown;
+mod deploying;
 mod freshness;
 mod mode;
 mod namespace;
@@ -69,6 +70,7 @@ pub fn ask(question: &Question, ledger: &Ledger) -> Asked {
             Guard::Pause => pause::ask(ledger),
             Guard::Freshness => freshness::ask(question, ledger.now),
             Guard::Circumstances => circumstances::ask(question, ledger.now),
+            Guard::Deploying => deploying::ask(question, ledger.now),
             Guard::Busy => busy::ask(question, ledger),
             Guard::Cooldown => cooldown::ask(question, ledger),
             Guard::RunbookRate => rate::ask_runbook(question, ledger),

@@ -26,10 +26,13 @@ impl AlertState {
 }
 
 impl Incident {
-    /// Whether nothing is to be begun for any of its alerts: Alertmanager no longer hears of it, or it is suppressed there.
+    /// Whether nothing is to be begun for any of its alerts: Alertmanager no longer hears of it, or it is suppressed there. What a person
+    /// began is not for an alert, and whatever is said of alerts does not end it.
     #[must_use]
     pub fn resolved(&self) -> bool {
-        self.alerts.values().all(AlertState::is_over) && self.more.1 >= self.more.0
+        self.opened.run.is_none()
+            && self.alerts.values().all(AlertState::is_over)
+            && self.more.1 >= self.more.0
     }
 
     /// Why nothing more is to be begun, when that is not only because its alerts resolved: a person, or a rule that a person

@@ -12,6 +12,7 @@ use super::evidence::Evidence;
 use super::outcome::{Outcome, StepResult};
 use super::plan::{Plan, Target};
 use super::refusal::{Answer, Refusal};
+use super::run::Run;
 use super::{IncidentId, OperationId};
 use crate::alert::{Alert, Fingerprint, Labels};
 use crate::runbook::{Field, Hash};
@@ -34,7 +35,7 @@ pub struct Recorded {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The first alert of its scope came, and a runbook answers it.
+    /// The first alert of its scope came, and a runbook answers it; or a person began it.
     Opened(Opened),
     /// Further alerts of the same scope.
     AlertsJoined {
@@ -318,6 +319,9 @@ pub struct Opened {
     /// It puts back what an earlier incident changed for a while. Its alerts are that incident's, for its probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
+    /// A person began it, and no alert. It has no alerts then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
 }
 
 /// An address for people.
@@ -388,6 +392,11 @@ pub struct Leg {
 pub enum EffectResult {
     /// The other system said yes.
     Applied,
+    /// The other system has taken it and works on it, under these names of its own: a change of Route 53.
+    Begun {
+        /// By which it is asked how far that has come.
+        handles: Vec<String>,
+    },
     /// It said no; nothing has happened, and trying again would not help.
     Refused {
         /// A word from the closed list of reasons.

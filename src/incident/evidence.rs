@@ -56,6 +56,9 @@ pub struct Evidence {
     pub samples: Vec<Sample>,
     /// The span of time that was looked at.
     pub window: Option<(Timestamp, Timestamp)>,
+    /// What the lines say of the labels that other questions of the runbook name (`${evidence.NAME}`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clues: BTreeMap<String, String>,
 }
 
 impl Evidence {
@@ -63,14 +66,21 @@ impl Evidence {
     #[must_use]
     pub fn unknown(probe: &str, asked: String, why: String) -> Self {
         let saw = why.clone();
+        Self::found(probe, asked, Verdict::Unknown { why }, saw)
+    }
+
+    /// An answer in a few words, with nothing beside it.
+    #[must_use]
+    pub fn found(probe: &str, asked: String, verdict: Verdict, saw: String) -> Self {
         Self {
             probe: probe.to_owned(),
             asked,
-            verdict: Verdict::Unknown { why },
+            verdict,
             saw,
             by: BTreeMap::new(),
             samples: Vec::new(),
             window: None,
+            clues: BTreeMap::new(),
         }
     }
 }

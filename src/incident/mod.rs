@@ -10,6 +10,7 @@
 mod alerts;
 pub mod changes;
 pub mod decide;
+pub mod deploying;
 pub mod event;
 pub mod evidence;
 pub mod ledger;
@@ -18,6 +19,7 @@ pub mod permit;
 pub mod plan;
 pub mod refusal;
 pub mod restore;
+pub mod run;
 mod state;
 
 use std::fmt;

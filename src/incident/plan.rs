@@ -1,5 +1,6 @@
 //! What an action would do, in full: the change, the value before, what else is touched, the circumstances.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::deploying::Deploying;
 pub use crate::runbook::Kind;
 use crate::runbook::{Action, Field, Hash, HttpCall};
 use crate::text::hex;
@@ -73,6 +75,15 @@ pub struct Plan {
     /// The calls that are made, when it is calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<Calls>,
+    /// The records that are written, when it is records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<Record>,
+    /// The saved plan of terraform that is applied, when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<SavedPlan>,
+    /// The workflow that is started, when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatch: Option<Dispatch>,
     /// What was read from the cluster; guards look at it and ask nobody.
     pub circumstances: Circumstances,
     /// After this long the effect must be complete.
@@ -82,6 +93,52 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The key of the limits and of the row that keeps others away: what is changed. That is the target, or the directory or the workflow, for whomever
+    /// it is meant.
+    #[must_use]
+    pub fn key(&self) -> String {
+        if self.action.is_elsewhere() { self.uid.clone() } else { self.target.key() }
+    }
+
+    /// Whether there is nothing to do: the step is left out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.action == Action::Terraform && self.saved.is_none()
+    }
+
+    /// For so long something that was sent may be under way and not be seen: after the permit has run out, and after its answer. None: what is not
+    /// seen is not there.
+    #[must_use]
+    pub fn under_way(&self) -> Option<(Duration, Duration)> {
+        match (&self.calls, &self.dispatch) {
+            (Some(calls), _) => Some((calls.under_way(), calls.call.may_take)),
+            (None, Some(dispatch)) => Some((dispatch.settles, dispatch.settles)),
+            (None, None) => None,
+        }
+    }
+
+    /// One that does nothing yet: each action fills in what it has.
+    #[must_use]
+    pub fn bare(action: Action, target: Target, made_at: Timestamp) -> Self {
+        Self {
+            action,
+            target,
+            uid: String::new(),
+            says: String::new(),
+            change: Change::default(),
+            touches: Vec::new(),
+            objects: Vec::new(),
+            sets: None,
+            calls: None,
+            records: Vec::new(),
+            saved: None,
+            dispatch: None,
+            circumstances: Circumstances::default(),
+            settles_within: Duration::ZERO,
+            made_at,
+        }
+    }
+
     /// The hash of what a person judges: runbook, step, object, field, what else is touched. Not the times and
     /// not the resource version, which move while the person reads.
     #[must_use]
@@ -107,8 +164,63 @@ impl Plan {
         if let (Some(judged), Some(calls)) = (judged.as_array_mut(), &self.calls) {
             judged.push(serde_json::json!(calls));
         }
+        if let Some(judged) = judged.as_array_mut().filter(|_| !self.records.is_empty()) {
+            judged.push(serde_json::json!(self.records));
+        }
+        if let (Some(judged), Some(saved)) = (judged.as_array_mut(), &self.saved) {
+            // Its addresses and acts are what people see; its values are only in the file, so it is this file and no other.
+            judged.push(serde_json::json!([saved.directory, saved.sha256]));
+        }
+        if let (Some(judged), Some(dispatch)) = (judged.as_array_mut(), &self.dispatch) {
+            judged.push(serde_json::json!([dispatch.workflow, dispatch.inputs]));
+        }
         Hash(hex(&Sha256::digest(judged.to_string().as_bytes())))
     }
+}
+
+/// A plan of terraform that lies in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedPlan {
+    /// The directory, by its name in the configuration.
+    pub directory: String,
+    /// The hash of the file: it is applied and no other.
+    pub sha256: String,
+    /// What is in it, without any value, as the client of terraform wrote it down; it alone reads it.
+    pub planned: serde_json::Value,
+    /// Outputs, and their values when the plan was made; none: there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<(String, Option<String>)>,
+    /// It replaces nodes: when nothing of them has moved for so long, it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes_stall_after: Option<Duration>,
+}
+
+/// A workflow that is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispatch {
+    /// Such as `acme/infra/upgrade.yml@main`.
+    pub workflow: String,
+    /// Its inputs.
+    pub inputs: BTreeMap<String, String>,
+    /// By this its run is found again. Journaled before the call, so that a second permit says the same.
+    pub mark: String,
+    /// For so long after it was asked for, a run may be missing in the list.
+    pub settles: Duration,
+}
+
+/// A CNAME that is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The id of the hosted zone.
+    pub zone: String,
+    /// The zone's name.
+    pub zone_name: String,
+    /// The record's name.
+    pub name: String,
+    /// What stands there; empty: nothing.
+    pub before: Vec<String>,
+    /// What ACM asks for.
+    pub after: String,
 }
 
 /// An HTTP call, to one address or to every pod of `objects`.
@@ -205,7 +317,7 @@ pub struct Object {
 }
 
 /// One field and its values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Its path in the object.
     pub field: String,
@@ -234,6 +346,9 @@ pub struct Circumstances {
     /// What else stands against it, of this action alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against: Option<Against>,
+    /// What of a deployment was seen around it.
+    #[serde(default, skip_serializing_if = "Deploying::is_not_looked")]
+    pub deploying: Deploying,
 }
 
 /// What is known of an owner that runbookd leaves its objects to: whose kind it is, and what a person can do.
@@ -258,4 +373,31 @@ pub struct Against {
     pub why: String,
     /// Whether it may well pass by itself.
     pub passes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values that a plan of terraform writes stand in its file alone.
+    #[test]
+    fn another_saved_plan_with_the_same_summary_is_another_judgement_and_a_later_time_is_not() {
+        let plan = |sha256: &str, made_at| {
+            let target =
+                Target { kind: Kind::Terraform, namespace: "shop".to_owned(), name: "eks".to_owned() };
+            let saved = SavedPlan {
+                directory: "eks".to_owned(),
+                sha256: sha256.to_owned(),
+                planned: serde_json::Value::Null,
+                outputs: Vec::new(),
+                nodes_stall_after: None,
+            };
+            Plan { saved: Some(saved), ..Plan::bare(Action::Terraform, target, made_at) }
+        };
+        let judged = |plan: Plan| plan.judged(&Hash("r".to_owned()), 0);
+        let (early, late) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        assert_eq!(judged(plan("a", early)), judged(plan("a", late)));
+        assert_ne!(judged(plan("a", early)), judged(plan("b", early)));
+        assert_ne!(judged(plan("a", early)), judged(Plan { saved: None, ..plan("a", early) }));
+    }
 }

@@ -20,6 +20,8 @@ pub enum Guard {
     Freshness,
     /// The target can be changed at all: not paused, not empty, not another controller's.
     Circumstances,
+    /// No migration and no rollout of its release is under way around the target, and no hook has just failed.
+    Deploying,
     /// Another incident works on the target.
     Busy,
     /// The target was acted on a short time ago.
@@ -32,12 +34,13 @@ pub enum Guard {
 
 impl Guard {
     /// All guards.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Mode,
         Self::Namespace,
         Self::Pause,
         Self::Freshness,
         Self::Circumstances,
+        Self::Deploying,
         Self::Busy,
         Self::Cooldown,
         Self::RunbookRate,
@@ -53,6 +56,7 @@ impl Guard {
             Self::Pause => "pause",
             Self::Freshness => "freshness",
             Self::Circumstances => "circumstances",
+            Self::Deploying => "deploying",
             Self::Busy => "busy",
             Self::Cooldown => "cooldown",
             Self::RunbookRate => "runbook_rate",
@@ -65,7 +69,12 @@ impl Guard {
     #[must_use]
     pub const fn asked_again(self) -> bool {
         match self {
-            Self::Mode | Self::Namespace | Self::Pause | Self::Freshness | Self::Circumstances => true,
+            Self::Mode
+            | Self::Namespace
+            | Self::Pause
+            | Self::Freshness
+            | Self::Circumstances
+            | Self::Deploying => true,
             Self::Busy | Self::Cooldown | Self::RunbookRate | Self::GlobalRate => false,
         }
     }

@@ -5,6 +5,7 @@
 //! a permit ([`crate::store::Store::commit_effect`] hands it out).
 
 mod links;
+mod past;
 mod perform;
 pub mod reconcile;
 mod restore;

@@ -6,20 +6,30 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::info;
 
-use super::{Left, Pipeline, links, restore, targets};
+use super::{Left, Pipeline, links, past, restore, targets};
 use crate::act::{Followed, STICKS_AFTER, Wish};
 use crate::clock;
 use crate::guard::{self, Question};
 use crate::incident::decide::{CONFIRM_AGAIN, FOLLOW_EVERY, FRESH};
-use crate::incident::event::{EffectResult, Found, Observation, Recorded};
+use crate::incident::event::{Found, Observation};
 use crate::incident::evidence::{Evidence, all_of};
 use crate::incident::permit::{Asked, Wanted};
-use crate::incident::plan::{Calls, Circumstances, Plan};
+use crate::incident::plan::{Circumstances, Plan};
 use crate::incident::refusal::{Guard, Refusal};
 use crate::incident::{Effect, Event, Incident, Next, Outcome};
 use crate::probe::NoOwner;
-use crate::runbook::{Mode, Runbook, Step, StepKind};
+use crate::runbook::{Action, Mode, Named, Remedy, Runbook, Step, StepKind};
 use crate::store::{Claim, Committed, StoreError};
+
+const NO_STEP: &str = "the runbook has no such step";
+
+/// What a step wants to be done, and its condition; none for one that does nothing.
+fn wish(runbook: &Runbook, step: usize) -> Option<(Wish<'_>, &[Named])> {
+    let Step { when, kind, .. } = runbook.steps.get(step)?;
+    let StepKind::Remediate { remedy, restore, make_it_last, .. } = kind else { return None };
+    let stays = restore::stays(runbook, *restore);
+    Some((Wish { remedy, stays, make_it_last: make_it_last.as_deref() }, when))
+}
 
 impl Pipeline {
     /// Does it. None: something was appended already, or there is nothing to record yet.
@@ -33,7 +43,12 @@ impl Pipeline {
         let (leg, step) = (incident.leg, incident.step);
         Ok(match next {
             Next::Nothing | Next::Wait(_) => None,
-            Next::Append(event) => Some(event),
+            Next::Append(event) => {
+                if matches!(event, Event::Closed { .. }) && keeps_plans(runbook) {
+                    self.forget(incident).await;
+                }
+                Some(event)
+            }
             Next::Confirm if incident.opened.restore.is_some() => Some(self.confirm_restore(incident).await?),
             Next::Confirm => {
                 let (found, answers) = self.eyes.confirm(incident, runbook).await;
@@ -107,56 +122,80 @@ impl Pipeline {
     /// is over the call is not known not to have happened.
     async fn settled(&self, claim: &Claim, effect: &Effect, found: Observation) -> Result<Observation, Left> {
         let is_open = matches!(found, Observation::NotDone | Observation::Partly { .. });
-        let Some(calls) = effect.plan.calls.as_ref().filter(|_| is_open) else { return Ok(found) };
-        let events = self.store.events(&claim.incident, 0).await?;
-        match until_over(&events, effect, calls) {
-            Some(until) if clock::now() < until => {
-                let why =
-                    format!("it is not seen to have happened, and it may still be under way until {until}");
-                Ok(Observation::Unseen { why })
-            }
-            _ => Ok(found),
+        if !is_open || effect.plan.under_way().is_none() {
+            return Ok(found);
         }
+        let events = self.store.events(&claim.incident, 0).await?;
+        Ok(past::looked_at(&events, &effect.op, &effect.plan, found, clock::now()))
     }
 
     async fn plan(&self, incident: &Incident, runbook: &Runbook) -> Event {
         let (leg, step) = (incident.leg, incident.step);
         let failed = |why: String, for_good| Event::PlanFailed { leg, step, why, for_good };
-        let Some((Step { when, .. }, StepKind::Remediate { remedy, restore, make_it_last, .. })) =
-            runbook.steps.get(step).map(|step| (step, &step.kind))
-        else {
-            return failed("the runbook has no such step".to_owned(), true);
-        };
+        let Some((wish, when)) = wish(runbook, step) else { return failed(NO_STEP.to_owned(), true) };
         let Some(target) = incident.current_leg().map(|leg| &leg.target) else {
             return failed("the incident has no target".to_owned(), true);
         };
-        let stays = restore::stays(runbook, *restore);
-        let wish = Wish { remedy, stays, make_it_last: make_it_last.as_deref() };
-        let plan = self.hands.plan(&wish, target, incident.opened_at, clock::now()).await;
+        let plan = match self.unused(incident, runbook, wish.remedy).await {
+            Some(plan) => self.hands.renewed(&plan).await.transpose(),
+            None => None,
+        };
+        let plan = match plan {
+            Some(plan) => plan,
+            None => self.hands.plan(&wish, target, incident.opened_at, clock::now()).await,
+        };
         // A person has judged this very plan with the answers before them; a window that passed while they read is no new answer.
         let is_judged = |plan: &Plan| {
             let judged = plan.judged(&runbook.hash, step);
             incident.approved.as_ref().is_some_and(|(approved, _)| *approved == judged)
         };
-        let when = if plan.as_ref().is_ok_and(is_judged) { &[] } else { when.as_slice() };
+        let when = if plan.as_ref().is_ok_and(is_judged) { &[] } else { when };
         let answers = self.eyes.about_target(incident, runbook, when).await;
         match all_of(&answers) {
             // Nothing of nothing holds, elsewhere; a step without a condition is always meant.
             _ if when.is_empty() => {}
             Found::Holds => {}
             Found::Fails => {
+                plan.iter().for_each(|plan| self.hands.discard(plan));
                 let why = format!("its condition does not hold: {}", saw(&answers, Found::Fails));
                 return Event::StepSkipped { leg, step, why, answers };
             }
             // Unknown never acts, and it is no reason to try the next step either.
             Found::Unknown => {
+                plan.iter().for_each(|plan| self.hands.discard(plan));
                 let why = format!("its condition can not be answered: {}", saw(&answers, Found::Unknown));
                 return failed(why, false);
             }
         }
         match plan {
+            Ok(plan) if plan.is_empty() => Event::StepSkipped { leg, step, why: plan.says, answers },
             Ok(plan) => Event::Planned { leg, step, plan, answers },
             Err(error) => failed(error.why, error.for_good),
+        }
+    }
+
+    /// The plan that this step had already and may still use: a person has said yes to this very one, or it took so long that the evidence had to be asked
+    /// anew. After any other wait a new one is made.
+    async fn unused(&self, incident: &Incident, runbook: &Runbook, remedy: &Remedy) -> Option<Plan> {
+        if remedy.action() != Action::Terraform {
+            return None;
+        }
+        let target = &incident.current_leg()?.target;
+        let (plan, reusable) = self.last_plan(incident).await?;
+        let judged = plan.judged(&runbook.hash, incident.step);
+        let is_approved = incident.approved.as_ref().is_some_and(|(approved, _)| *approved == judged);
+        (plan.target == *target && (is_approved || reusable && incident.approved.is_none())).then_some(plan)
+    }
+
+    /// The newest plan of this step that nobody has used, and whether nothing but old evidence has kept it from being used.
+    async fn last_plan(&self, incident: &Incident) -> Option<(Plan, bool)> {
+        past::last_plan(self.store.events(&incident.id, 0).await.ok()?, (incident.leg, incident.step))
+    }
+
+    /// What was kept for a plan that nobody will use is removed.
+    async fn forget(&self, incident: &Incident) {
+        if let Some((plan, _)) = self.last_plan(incident).await {
+            self.hands.discard(&plan);
         }
     }
 
@@ -167,19 +206,16 @@ impl Pipeline {
         runbook: &Runbook,
         plan: &Plan,
     ) -> Result<Result<Circumstances, String>, Left> {
-        let planned = if incident.opened.restore.is_some() {
-            self.plan_restore(incident).await?
-        } else {
-            let step = runbook.steps.get(incident.step).map(|step| &step.kind);
-            let Some(StepKind::Remediate { remedy, restore, make_it_last, .. }) = step else {
-                return Ok(Err("the runbook has no such step".to_owned()));
-            };
-            let stays = restore::stays(runbook, *restore);
-            let wish = Wish { remedy, stays, make_it_last: make_it_last.as_deref() };
+        // A new plan would be another one.
+        if plan.action.is_elsewhere() {
+            return Ok(Ok(self.hands.around(plan.clone()).await.circumstances));
+        }
+        if incident.opened.restore.is_none() {
+            let Some((wish, _)) = wish(runbook, incident.step) else { return Ok(Err(NO_STEP.to_owned())) };
             let planned = self.hands.plan(&wish, &plan.target, incident.opened_at, clock::now()).await;
             return Ok(planned.map(|plan| plan.circumstances).map_err(|error| error.why));
-        };
-        Ok(match planned {
+        }
+        Ok(match self.plan_restore(incident).await? {
             Event::Planned { plan, .. } => Ok(plan.circumstances),
             Event::PlanFailed { why, .. } => Err(why),
             _ => Err("it is no longer ours to put back".to_owned()),
@@ -223,6 +259,7 @@ impl Pipeline {
         if mode == Mode::Shadow && !wanted.again {
             let asked = guard::ask(&question, &self.store.ledger().await?).answers().to_vec();
             info!(runbook = runbook.name, "In shadow: would {}", wanted.plan.says);
+            self.hands.discard(&wanted.plan);
             return Ok(Some(Event::WouldAct { leg: wanted.leg, step: wanted.step, asked }));
         }
         crate::crash::here("intent-before-commit");
@@ -315,7 +352,7 @@ impl Pipeline {
         // Whoever undoes a field needs a moment to notice.
         let sticks = clock::after(effect.intended_at, runbook.paced(STICKS_AFTER));
         let is_young = effect.plan.sets.is_some() && clock::now() < sticks;
-        match self.hands.follow(&effect.plan).await {
+        match self.hands.follow(&effect.plan, &effect.handles).await {
             Followed::Complete(saw) if is_young => {
                 tracing::debug!(%op, "Complete, and not yet seen to stick: {saw}");
                 tokio::time::sleep(runbook.paced(FOLLOW_EVERY)).await;
@@ -333,28 +370,13 @@ impl Pipeline {
     }
 }
 
-/// Until when what was sent may be under way; none: nothing was.
-fn until_over(events: &[Recorded], effect: &Effect, calls: &Calls) -> Option<Timestamp> {
-    let (mut until, mut before) = (None, None);
-    for Recorded { at, event, .. } in events {
-        match event {
-            Event::EffectIntended { op, not_after, .. } | Event::EffectRegranted { op, not_after, .. }
-                if *op == effect.op =>
-            {
-                before = until;
-                until = until.max(Some(clock::after(*not_after, calls.under_way())));
-            }
-            Event::EffectAnswered { op, result } if *op == effect.op => {
-                until = match result {
-                    EffectResult::NotTaken { .. } => before,
-                    // Whoever sent it has come back, so nothing was sent after this.
-                    _ => before.max(Some(clock::after(*at, calls.call.may_take))),
-                };
-            }
-            _ => {}
-        }
-    }
-    until
+/// Whether a plan of it is more than what the journal holds.
+fn keeps_plans(runbook: &Runbook) -> bool {
+    let is_terraform = |step: &Step| match &step.kind {
+        StepKind::Remediate { remedy, .. } => remedy.action() == Action::Terraform,
+        StepKind::Diagnose(_) | StepKind::Expect(_) => false,
+    };
+    runbook.steps.iter().any(is_terraform)
 }
 
 /// What the probes saw whose answers come to this.

@@ -138,6 +138,7 @@ impl Pipeline {
             more: 0,
             truncated: 0,
             restore: Some(Restore { object: entry.object.clone(), of, runbook, leg, step }),
+            run: incident.opened.run,
         };
         if let Some(id) = self.store.open_restore(opened).await? {
             info!(incident.id = %id, object = %entry.object, "It is time to put back what was changed");
@@ -197,6 +198,7 @@ impl Pipeline {
             by: BTreeMap::new(),
             samples: Vec::new(),
             window: None,
+            clues: BTreeMap::new(),
         };
         let found = if holds { Found::Holds } else { Found::Fails };
         Ok(Event::Confirmed { found, answers: vec![answer], links: Vec::new() })

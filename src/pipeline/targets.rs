@@ -75,7 +75,11 @@ async fn leg(
         let why = format!("{namespace:?} is not the name of a Kubernetes namespace");
         return Err(NoOwner::None(why));
     }
-    if !valid_name(&name) {
+    if kind == Kind::Certificate {
+        if !valid_certificate(&name) {
+            return Err(NoOwner::None(format!("{name:?} is neither a domain nor the ARN of a certificate")));
+        }
+    } else if !valid_name(&name) {
         return Err(NoOwner::None(format!("{name:?} is not the name of a Kubernetes object")));
     }
     leg.target = match &runbook.targets.object {
@@ -83,4 +87,10 @@ async fn leg(
         Object::OwnerOfPod(_) => eyes.owner_of(&namespace, &name).await?,
     };
     Ok(leg)
+}
+
+/// A domain or an ARN, as far as its letters go; what it is says ACM.
+fn valid_certificate(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'*' | b':' | b'/');
+    !name.is_empty() && name.len() <= 300 && name.bytes().all(fits)
 }

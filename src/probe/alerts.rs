@@ -3,8 +3,6 @@
 //!
 //! Resolved is not healthy: an alert is gone, too, when nobody measures any more.
 
-use std::collections::BTreeMap;
-
 use super::{Scope, held};
 use crate::alert::{Labels, Matcher};
 use crate::clients::CallError;
@@ -119,7 +117,7 @@ fn answer(
         let why = format!("{saw}, and what Alertmanager does not list says nothing: {gap}");
         return Evidence { samples, ..Evidence::unknown(name, asked, why) };
     }
-    Evidence { probe: name.to_owned(), asked, verdict, saw, by: BTreeMap::new(), samples, window: None }
+    Evidence { samples, ..Evidence::found(name, asked, verdict, saw) }
 }
 
 /// Labels are hostile input, and are shown as such: on one line, and not too long.
@@ -149,12 +147,14 @@ fn sample(scope: &Scope<'_>, listed: &Listed) -> Sample {
 mod tests {
     use jiff::Timestamp;
 
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const NOW: &str = "2026-11-23T12:00:00Z";
 
     fn scope(vars: &BTreeMap<String, String>) -> Scope<'_> {
-        Scope { incident: None, vars, time_scale: 1, leg: None, now: NOW.parse().unwrap() }
+        Scope::nobody(vars, 1, NOW.parse().unwrap())
     }
 
     fn listed(name: &str, app: &str, active: bool) -> Listed {

@@ -10,9 +10,8 @@ use tokio::task::JoinSet;
 use super::{Scope, figures, held, one_object, pods, sockets};
 use crate::clients::kubernetes::{Kubernetes, Output, Pod};
 use crate::incident::evidence::{Evidence, Sample};
-use crate::runbook::Threshold;
 use crate::runbook::exec::{Exec, ExecProbe, Pods, written};
-use crate::runbook::secrecy::holds_secret;
+use crate::runbook::{Threshold, secrecy};
 use crate::text::{count, cut};
 
 /// In more pods nothing is run: that is a load of its own.
@@ -184,8 +183,9 @@ async fn in_pod(
 }
 
 /// What a program prints may be anything, and what people read stands in the journal for ever.
+/// Not line for line: what stands beside a secret may belong to it.
 fn shown(text: &str) -> String {
-    if holds_secret(text) { "(hidden: it may hold a secret)".to_owned() } else { cut(text, LENGTH) }
+    cut(&secrecy::shown(&text.lines().collect::<Vec<_>>().join(" ")), LENGTH)
 }
 
 /// What a program that failed prints is no answer.

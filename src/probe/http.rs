@@ -13,7 +13,7 @@ use crate::clients::kubernetes::{Kubernetes, Pod};
 use crate::incident::evidence::{Evidence, Sample};
 use crate::incident::plan::{Kind, Target};
 use crate::runbook::{EachPod, HttpProbe, Threshold, Wanted, secrecy};
-use crate::text::{count, cut};
+use crate::text::{count, cut, span};
 
 /// How much of an unexpected answer is shown.
 const SAMPLE_LENGTH: usize = 300;
@@ -83,13 +83,8 @@ fn answer(
         }
     };
     Evidence {
-        probe: name.to_owned(),
-        asked,
-        verdict: held(threshold, figure, None),
-        saw: format!("{saw}; {threshold}"),
-        by: BTreeMap::new(),
         samples,
-        window: None,
+        ..Evidence::found(name, asked, held(threshold, figure, None), format!("{saw}; {threshold}"))
     }
 }
 
@@ -158,24 +153,41 @@ async fn of_each(
     if pods.len() > MOST_PODS {
         return unknown(format!("{target} has {} pods, and at most {MOST_PODS} are asked", pods.len()));
     }
-    let pointer = probe.pointer.as_deref().unwrap_or_default();
     let addresses: Vec<_> = pods.iter().map(|pod| pod.address).collect();
-    let at = (each.port, path);
-    let all = tools.http.values(&target.namespace, at, &addresses, probe.status, pointer).await;
-    let (mut figures, mut said) = (Vec::new(), BTreeMap::<String, Vec<&str>>::new());
-    for (pod, found) in pods.iter().zip(all) {
-        match found.and_then(|value| Ok((figure(&value, probe.wanted.as_ref(), pointer)?, value))) {
-            Ok((figure, value)) => {
-                let value = match (&probe.wanted, &value) {
-                    // The very value, and not what it comes to.
-                    (Some(_), Value::Number(_) | Value::Bool(_)) => value.to_string(),
-                    _ => shown(&value, figure),
-                };
-                said.entry(value).or_default().push(&pod.name);
-                figures.push(figure);
+    let pointer = probe.pointer.as_deref().unwrap_or_default();
+    let look = || tools.http.values(&target.namespace, (each.port, path), &addresses, probe.status, pointer);
+    let read = |(pod, found): (&&Pod, Result<Value, String>)| {
+        found
+            .and_then(|value| Ok((figure(&value, probe.wanted.as_ref(), pointer)?, value)))
+            .map_err(|why| format!("pod/{}: {why}", pod.name))
+    };
+    let before: Vec<f64> = match probe.growing {
+        None => vec![0.0; pods.len()],
+        Some(apart) => {
+            let first = pods.iter().zip(look().await).map(read).map(|seen| seen.map(|(figure, _)| figure));
+            match first.collect() {
+                Ok(figures) => {
+                    tokio::time::sleep(apart).await;
+                    figures
+                }
+                Err(why) => return unknown(why),
             }
-            Err(why) => return unknown(format!("pod/{}: {why}", pod.name)),
         }
+    };
+    let (mut figures, mut said) = (Vec::new(), BTreeMap::<String, Vec<&str>>::new());
+    for ((pod, before), seen) in pods.iter().zip(before).zip(pods.iter().zip(look().await).map(read)) {
+        let (figure, value) = match seen {
+            Ok(seen) => seen,
+            Err(why) => return unknown(why),
+        };
+        let value = match (&probe.wanted, &value, probe.growing) {
+            (_, _, Some(_)) => format!("{figure} after {before}"),
+            // The very value, and not what it comes to.
+            (Some(_), Value::Number(_) | Value::Bool(_), _) => value.to_string(),
+            _ => shown(&value, figure),
+        };
+        said.entry(value).or_default().push(&pod.name);
+        figures.push(figure - before);
     }
     let list = |(value, pods): (&String, &Vec<&str>)| {
         let number = count(pods.len() as u64, "pod", "pods");
@@ -187,19 +199,15 @@ async fn of_each(
         (Some(_), _) => figures.iter().sum(),
         (None, _) => figures.iter().copied().fold(f64::NEG_INFINITY, f64::max),
     };
-    Evidence {
-        probe: name.to_owned(),
-        verdict: held(threshold, figure, None),
-        saw: format!("{pointer} is {}; {}{threshold}", list.join(", "), told(probe)),
-        asked,
-        by: BTreeMap::new(),
-        samples: Vec::new(),
-        window: None,
-    }
+    let saw = format!("{pointer} is {}; {}{threshold}", list.join(", "), told(probe, figure));
+    Evidence::found(name, asked, held(threshold, figure, None), saw)
 }
 
 /// What is counted.
-fn told(probe: &HttpProbe) -> String {
+fn told(probe: &HttpProbe, figure: f64) -> String {
+    if let Some(apart) = probe.growing {
+        return format!("grown by {figure} in {}: ", span(apart));
+    }
     let value = |value: &Value| shown(value, value.as_f64().unwrap_or_default());
     match &probe.wanted {
         Some(Wanted::Equals(wanted)) => format!("pods with {}: ", value(wanted)),
@@ -246,6 +254,7 @@ mod tests {
             pointer: pointer.map(str::to_owned),
             wanted: None,
             each: None,
+            growing: None,
             threshold,
         };
         answer(

@@ -1,7 +1,5 @@
 //! What crashed containers wrote before they were started again: `kubectl logs --previous`. For people, mostly: the last lines say why.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::{Scope, held, one_object, pods};
@@ -75,12 +73,8 @@ pub(super) async fn ask(
     let lines = count(lines as u64, "line", "lines");
     let saw = format!("{crashed} started again, and wrote {lines} before; {threshold}");
     Evidence {
-        probe: name.to_owned(),
-        asked,
-        verdict,
-        saw,
-        by: BTreeMap::new(),
         samples,
         window: since.map(|since| (since, scope.now)),
+        ..Evidence::found(name, asked, verdict, saw)
     }
 }

@@ -1,13 +1,13 @@
 //! Counts log lines in Loki. The traps of the real server are handled here: an empty answer is `[]` and never 0,
 //! and says nothing about whether the streams wrote anything at all, which is asked for apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::{Scope, figures, held};
 use crate::clients::CallError;
-use crate::clients::loki::Loki;
+use crate::clients::loki::{Line, Loki};
 use crate::clock::between;
 use crate::incident::evidence::{Evidence, Sample, Verdict};
 use crate::logql::Rendered;
@@ -18,6 +18,8 @@ use crate::text::{cut, span};
 const SAMPLES: usize = 3;
 /// How long a line that is shown may be.
 const SAMPLE_LENGTH: usize = 300;
+/// The ids that services give to a request or a trace are much shorter.
+const LONGEST_CLUE: usize = 128;
 
 pub(super) struct Question<'a> {
     pub(super) name: &'a str,
@@ -97,16 +99,16 @@ async fn answer(
         }
         None => silent(loki, scope, rendered, *from, verdict).await?,
     };
-    let samples =
-        if total > 0.0 { samples(loki, probe, rendered, *from, scope.now).await } else { Vec::new() };
+    let mut lines = if total > 0.0 { lines(loki, rendered, *from, scope.now).await } else { Vec::new() };
+    if let (Some(value), Some(label)) = (own_value(probe, scope), &probe.count_by) {
+        lines.retain(|line| line.labels.get(label) == Some(value));
+    }
     Ok(Evidence {
-        probe: (*name).to_owned(),
-        asked: asked.to_owned(),
-        verdict,
-        saw,
         by,
-        samples,
+        clues: clues(&lines, scope.clues),
+        samples: samples(lines, probe),
         window: Some((*from, scope.now)),
+        ..Evidence::found(name, asked.to_owned(), verdict, saw)
     })
 }
 
@@ -135,27 +137,31 @@ async fn silent(
     Ok(Verdict::Quiet { why: format!("no log line at all in {} from {query}", span(range)) })
 }
 
-/// A few lines for people. That they can not be had changes no verdict.
-async fn samples(
-    loki: &Loki,
-    probe: &LokiProbe,
-    rendered: &Rendered,
-    from: Timestamp,
-    to: Timestamp,
-) -> Vec<Sample> {
+/// A few lines, newest first. That they can not be had changes no verdict.
+async fn lines(loki: &Loki, rendered: &Rendered, from: Timestamp, to: Timestamp) -> Vec<Line> {
+    loki.lines(&rendered.log(), from, to, SAMPLES).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "No sample lines");
+        Vec::new()
+    })
+}
+
+/// The lines as people are shown them.
+fn samples(lines: Vec<Line>, probe: &LokiProbe) -> Vec<Sample> {
     let label = probe.count_by.as_deref();
-    match loki.lines(&rendered.log(), from, to, SAMPLES).await {
-        Ok(lines) => lines
-            .into_iter()
-            .map(|line| {
-                let of = |name: &str| line.labels.get(name).cloned();
-                let from = of("pod").or_else(|| label.and_then(of)).unwrap_or_default();
-                Sample { is_state: false, at: line.at, from, line: cut(&line.text, SAMPLE_LENGTH) }
-            })
-            .collect(),
-        Err(error) => {
-            tracing::debug!(%error, "No sample lines");
-            Vec::new()
-        }
-    }
+    let sample = |line: Line| {
+        let of = |name: &str| line.labels.get(name).cloned();
+        let from = of("pod").or_else(|| label.and_then(of)).unwrap_or_default();
+        Sample { is_state: false, at: line.at, from, line: cut(&line.text, SAMPLE_LENGTH) }
+    };
+    lines.into_iter().map(sample).collect()
+}
+
+/// What the newest line that has such a label says there. What is too long to be an id is none: cut, it would be another one.
+fn clues(lines: &[Line], wanted: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let value = |label: &String| {
+        let mut values = lines.iter().filter_map(|line| line.labels.get(label));
+        let value = values.find(|value| !value.is_empty() && value.len() <= LONGEST_CLUE)?;
+        Some((label.clone(), value.clone()))
+    };
+    wanted.iter().filter_map(value).collect()
 }

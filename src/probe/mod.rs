@@ -1,6 +1,7 @@
 //! Probes: questions that change nothing, one file each. Each answers *holds*, *fails* or *unknown*; a question
 //! that could not be asked is unknown.
 
+mod acm;
 mod alerts;
 pub mod exec;
 pub mod field;
@@ -14,21 +15,24 @@ mod pods;
 mod prometheus;
 mod rollout;
 mod rollouts;
+mod route53;
 mod sockets;
 mod tls;
 mod verification;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::clients::acm::Acm;
 use crate::clients::alertmanager::Alertmanager;
 use crate::clients::http::{Http, Policy};
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::loki::Loki;
 use crate::clients::prometheus::Prometheus;
+use crate::clients::route53::Route53;
 use crate::clock;
 use crate::incident::Incident;
 use crate::incident::event::{Found, Leg};
@@ -53,11 +57,14 @@ pub struct Eyes {
     http: Http,
     prometheus: Option<Prometheus>,
     alertmanager: Option<Alertmanager>,
+    /// Where certificates and their records are.
+    certificates: Option<(Acm, Route53)>,
     /// What may be run in containers.
     exec: Arc<exec::Allowed>,
 }
 
 /// What a question is about: the moment, and the values of the placeholders.
+#[derive(Clone)]
 struct Scope<'a> {
     /// None when a person asks, and no alert.
     incident: Option<&'a Incident>,
@@ -65,16 +72,32 @@ struct Scope<'a> {
     time_scale: u32,
     leg: Option<&'a Leg>,
     now: Timestamp,
+    /// The labels of lines that are kept for other questions.
+    clues: &'a BTreeSet<String>,
+    /// What was found of them so far.
+    found: BTreeMap<String, String>,
 }
+
+/// Where nothing asks for what others have found.
+static NO_CLUES: BTreeSet<String> = BTreeSet::new();
 
 impl<'a> Scope<'a> {
     fn of(incident: &'a Incident, runbook: &'a Runbook, leg: Option<&'a Leg>) -> Self {
-        let Runbook { vars, time_scale, .. } = runbook;
-        Self { incident: Some(incident), vars, time_scale: *time_scale, leg, now: clock::now() }
+        let Runbook { vars, time_scale, clues, .. } = runbook;
+        let found = incident.clues.clone();
+        Self { incident: Some(incident), vars, time_scale: *time_scale, leg, now: clock::now(), clues, found }
+    }
+
+    /// A person asks, and no alert.
+    const fn nobody(vars: &'a BTreeMap<String, String>, time_scale: u32, now: Timestamp) -> Self {
+        Self { incident: None, vars, time_scale, leg: None, now, clues: &NO_CLUES, found: BTreeMap::new() }
     }
 
     fn value_of(&self, path: &str) -> Option<String> {
-        value(self.incident, self.vars, self.leg, path)
+        match path.strip_prefix("evidence.") {
+            Some(label) => self.found.get(label).cloned(),
+            None => value(self.incident, self.vars, self.leg, path),
+        }
     }
 
     /// A template with its values.
@@ -122,7 +145,7 @@ impl Look {
     }
 }
 
-/// The value of a placeholder: `labels.NAME`, `each.NAME` or `vars.NAME`. A label counts only when all alerts of
+/// The value of a placeholder: `labels.NAME`, `each.NAME`, `target.namespace`, `target.name` or `vars.NAME`. A label counts only when all alerts of
 /// the incident agree on it.
 #[must_use]
 pub fn value_of(incident: &Incident, runbook: &Runbook, leg: Option<&Leg>, path: &str) -> Option<String> {
@@ -137,12 +160,18 @@ fn value(
 ) -> Option<String> {
     let (root, name) = path.split_once('.')?;
     match root {
+        "labels" if let Some(run) = &incident?.opened.run => Some(run.labels.get(name).to_owned()),
         "labels" => {
             let mut values = incident?.alerts.values().map(|state| state.alert.labels.get(name));
             let first = values.next()?;
             values.all(|value| value == first).then(|| first.to_owned())
         }
         "each" => leg?.each.get(name).cloned(),
+        "target" => match (name, &leg?.target) {
+            ("namespace", target) => Some(target.namespace.clone()),
+            ("name", target) => Some(target.name.clone()),
+            _ => None,
+        },
         "vars" => vars.get(name).cloned(),
         _ => None,
     }
@@ -159,6 +188,7 @@ impl Eyes {
             http: Http::new(Policy::default()),
             prometheus: None,
             alertmanager: None,
+            certificates: None,
             exec: Arc::default(),
         }
     }
@@ -179,6 +209,12 @@ impl Eyes {
     #[must_use]
     pub fn with_alertmanager(self, alertmanager: Option<Alertmanager>) -> Self {
         Self { alertmanager, ..self }
+    }
+
+    /// With eyes on certificates and their records, if there is an AWS.
+    #[must_use]
+    pub fn with_certificates(self, certificates: Option<(Acm, Route53)>) -> Self {
+        Self { certificates, ..self }
     }
 
     /// Allowed to run these programs in containers, and no others.
@@ -222,7 +258,7 @@ impl Eyes {
     /// Asks the checks of a verification, for a person.
     pub async fn verification(&self, verification: &Verification, time_scale: u32) -> Vec<Evidence> {
         let vars = &verification.vars;
-        let scope = Scope { incident: None, vars, time_scale, leg: None, now: clock::now() };
+        let scope = Scope::nobody(vars, time_scale, clock::now());
         let look = Look { threshold: None, window: None, since: None };
         verification::checks(self, &scope, &verification.checks, look).await
     }
@@ -234,11 +270,13 @@ impl Eyes {
         leg: Option<&Leg>,
         probes: &[Named],
     ) -> Vec<Evidence> {
-        let scope = Scope::of(incident, runbook, leg);
+        let mut scope = Scope::of(incident, runbook, leg);
         let mut answers = Vec::with_capacity(probes.len());
         for Named { name, probe } in probes {
             let look = Look { threshold: None, window: None, since: None };
-            answers.push(self.one(&scope, name, probe, look).await);
+            let answer = self.one(&scope, name, probe, look).await;
+            scope.found.extend(answer.clues.clone());
+            answers.push(answer);
         }
         answers
     }
@@ -313,6 +351,14 @@ impl Eyes {
             }
             Probe::Tls(probe) => {
                 tls::ask(&self.http, scope, name, probe, look.threshold(probe.threshold)).await
+            }
+            Probe::Acm(probe) => {
+                let acm = self.certificates.as_ref().map(|(acm, _)| acm);
+                acm::ask(acm, scope, name, probe, look.threshold(probe.threshold)).await
+            }
+            Probe::Route53(probe) => {
+                let tools = self.certificates.as_ref().map(|(acm, route53)| (acm, route53));
+                route53::ask(tools, scope, name, probe, look.threshold(probe.threshold)).await
             }
             Probe::Exec(probe) => {
                 let threshold = look.threshold(probe.threshold);

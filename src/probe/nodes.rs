@@ -1,8 +1,6 @@
 //! Counts the nodes that are in a state. When none is ready, nothing is said of any: that all machines failed at once is less likely than that the
 //! monitoring, or the control plane's network, did.
 
-use std::collections::BTreeMap;
-
 use super::{Scope, held};
 use crate::clients::kubernetes::{Kubernetes, Node};
 use crate::clock;
@@ -66,13 +64,8 @@ pub(super) async fn ask(
         line: node.to_string(),
     };
     Evidence {
-        probe: name.to_owned(),
-        asked,
-        verdict,
-        saw: format!("{saw}; {threshold}"),
-        by: BTreeMap::new(),
         samples: shown.iter().take(SAMPLES).map(sample).collect(),
-        window: None,
+        ..Evidence::found(name, asked, verdict, format!("{saw}; {threshold}"))
     }
 }
 

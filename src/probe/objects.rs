@@ -1,8 +1,6 @@
 //! Counts what else Kubernetes says: events, disruption budgets and autoscalers in a state. That there is no such object is an answer here: nobody needs to
 //! have a budget, and no event is the best of news.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::{Scope, held};
@@ -35,13 +33,8 @@ fn counted(
         line: cut(&line, LENGTH),
     };
     Evidence {
-        probe: name.to_owned(),
-        asked,
-        verdict,
-        saw: format!("{saw}; {threshold}"),
-        by: BTreeMap::new(),
         samples: lines.into_iter().take(SAMPLES).map(sample).collect(),
-        window: None,
+        ..Evidence::found(name, asked, verdict, format!("{saw}; {threshold}"))
     }
 }
 

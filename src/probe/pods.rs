@@ -107,13 +107,10 @@ fn answer(
         line: container.map_or_else(|| how(pod, probe.state), ToString::to_string),
     };
     Evidence {
-        probe: (*name).to_owned(),
-        asked,
-        verdict,
-        saw: format!("{saw}; {threshold}"),
         by,
         samples: found.iter().take(SAMPLES).map(sample).collect(),
         window: from.map(|from| (from, now)),
+        ..Evidence::found(name, asked, verdict, format!("{saw}; {threshold}"))
     }
 }
 

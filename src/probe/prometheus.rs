@@ -103,13 +103,8 @@ fn answer(question: &Question<'_>, own: Option<&String>, asked: String, found: I
     };
     match found {
         Ok((verdict, saw, by)) => Evidence {
-            probe: (*name).to_owned(),
-            asked,
-            verdict,
-            saw: format!("{saw}; {threshold}"),
             by: by.unwrap_or_default(),
-            samples: Vec::new(),
-            window: None,
+            ..Evidence::found(name, asked, verdict, format!("{saw}; {threshold}"))
         },
         Err(why) => Evidence::unknown(name, asked, why),
     }

@@ -25,5 +25,5 @@ pub(super) async fn ask(kubernetes: &Kubernetes, scope: &Scope<'_>) -> Evidence 
             Err(error) if error.reason == Reason::NotFound => (Verdict::Fails, error.to_string()),
             Err(error) => return Evidence::unknown(NAME, asked, error.to_string()),
         };
-    Evidence { verdict, saw, ..Evidence::unknown(NAME, asked, String::new()) }
+    Evidence::found(NAME, asked, verdict, saw)
 }

@@ -78,9 +78,7 @@ pub(super) async fn incomplete(
     let all = count(own.len() as u64, "rollout", "rollouts");
     Evidence {
         samples: found.iter().take(SAMPLES).map(sample).collect(),
-        verdict,
-        saw: format!("{} of {all} incomplete; {threshold}", found.len()),
-        ..Evidence::unknown(name, asked, String::new())
+        ..Evidence::found(name, asked, verdict, format!("{} of {all} incomplete; {threshold}", found.len()))
     }
 }
 
@@ -133,12 +131,8 @@ fn answer(now: Timestamp, question: &Question<'_>, asked: String, history: &Hist
         line: format!("revision {}: {} after {}", after.number, images(after), images(before)),
     };
     Evidence {
-        probe: (*name).to_owned(),
-        asked,
-        verdict,
-        saw: format!("{saw}; {threshold}"),
-        by: std::collections::BTreeMap::new(),
         samples: changes.iter().take(SAMPLES).map(sample).collect(),
         window: Some((*from, now)),
+        ..Evidence::found(name, asked, verdict, format!("{saw}; {threshold}"))
     }
 }

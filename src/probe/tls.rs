@@ -1,7 +1,6 @@
 //! Asks what certificate a host presents. The figure is for how many days a client will go on accepting it: 0 when none does now, for whatever reason,
 //! and every reason is said. Without a certificate, as when nobody answers or no TLS is spoken, nothing is known.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -66,14 +65,10 @@ fn answer(
         None => (0.0, format!("not accepted: {}", certificate.faults.join("; "))),
     };
     let ended = certificate.ended.as_ref().map(|ended| format!(" ({ended})")).unwrap_or_default();
+    let saw = format!("{saw}{ended}; {}", words(threshold));
     Evidence {
-        probe: name.to_owned(),
-        asked,
-        verdict: held(threshold, figure, None),
-        saw: format!("{saw}{ended}; {}", words(threshold)),
-        by: BTreeMap::new(),
         samples: samples(now, &certificate),
-        window: None,
+        ..Evidence::found(name, asked, held(threshold, figure, None), saw)
     }
 }
 
@@ -101,7 +96,7 @@ fn samples(at: Timestamp, certificate: &Certificate) -> Vec<Sample> {
 }
 
 /// The threshold as it is written: in days.
-fn words(threshold: Threshold) -> String {
+pub(super) fn words(threshold: Threshold) -> String {
     let time = |days: f64| {
         let time = Duration::try_from_secs_f64(days * DAY.as_secs_f64()).unwrap_or_default();
         if time.is_zero() {

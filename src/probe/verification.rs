@@ -1,8 +1,6 @@
 //! Asks the checks of a verification, and counts those that fail. One that can not be answered makes the whole unknown: of a service that could not be
 //! looked at nobody can say that it is well.
 
-use std::collections::BTreeMap;
-
 use super::{Eyes, Look, Scope, held};
 use crate::incident::evidence::{Evidence, Sample, Verdict, left_open};
 use crate::runbook::{Named, Threshold, VerificationProbe};
@@ -33,7 +31,7 @@ pub(super) async fn ask(
 ) -> Evidence {
     let look = Look { threshold: None, window: None, ..look };
     // All of it, whatever the target is.
-    let scope = &Scope { leg: None, ..*scope };
+    let scope = &Scope { leg: None, ..scope.clone() };
     let answers = checks(eyes, scope, &probe.verification.checks, look).await;
     answer(scope, name, probe, threshold, &answers)
 }
@@ -56,6 +54,7 @@ fn answer(
     let names: Vec<&str> = failed.iter().map(|answer| answer.probe.as_str()).collect();
     let which = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     let all = count(answers.len() as u64, "check", "checks");
+    let saw = format!("{} of {all} failed{which}; {threshold}", failed.len());
     let sample = |answer: &&Evidence| Sample {
         is_state: true,
         at: scope.now,
@@ -63,12 +62,7 @@ fn answer(
         line: cut(&answer.saw, LENGTH),
     };
     Evidence {
-        probe: name.to_owned(),
-        asked,
-        verdict,
-        saw: format!("{} of {all} failed{which}; {threshold}", failed.len()),
-        by: BTreeMap::new(),
         samples: failed.iter().take(SAMPLES).map(sample).collect(),
-        window: None,
+        ..Evidence::found(name, asked, verdict, saw)
     }
 }

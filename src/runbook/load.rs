@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::names::Names;
 use super::read::{API_VERSION, Draft, KIND, draft};
-use super::verification::{is_verification, verification};
-use super::{Hash, Mode, Probe, Runbook, Verification};
+use super::shared::{Kind, Shared, shared};
+use super::{Diagnosis, Hash, Mode, Probe, Runbook, Verification};
 use crate::text::hex;
 use crate::yaml::{Document, Faults, Place, did_you_mean, parse, read_file};
 
@@ -22,6 +22,8 @@ pub struct Loaded {
     pub runbooks: Vec<Arc<Runbook>>,
     /// What can be asked with `runbookd verify`.
     pub verifications: Vec<Arc<Verification>>,
+    /// What a runbook's diagnosis can attach.
+    pub diagnoses: Vec<Arc<Diagnosis>>,
     /// Which file each name comes from.
     pub files: BTreeMap<String, PathBuf>,
     /// What is strange and yet can be used.
@@ -48,6 +50,14 @@ pub enum Wants<'w> {
     Probe(&'w Probe),
     /// That RDS can be asked how many connections a database takes.
     Database,
+    /// That ACM and Route 53 can be asked.
+    Certificates,
+    /// That terraform can be run in the directory of this name; none: in one that the target names.
+    Terraform(Option<&'w str>),
+    /// That this is a pattern of addresses.
+    Address(&'w str),
+    /// That this workflow can be started.
+    Workflow(&'w str),
 }
 
 /// Why a probe could never be answered with this configuration.
@@ -57,6 +67,22 @@ pub struct Objection {
     pub message: String,
     /// What to write into the configuration.
     pub hint: String,
+    /// The step is left out then, and the rest of the runbook works.
+    pub is_left_out: bool,
+}
+
+impl Objection {
+    /// It could never work.
+    #[must_use]
+    pub const fn fault(message: String, hint: String) -> Self {
+        Self { message, hint, is_left_out: false }
+    }
+
+    /// The step is left out.
+    #[must_use]
+    pub const fn left_out(message: String, hint: String) -> Self {
+        Self { message, hint, is_left_out: true }
+    }
 }
 
 /// What a configuration has against what is wanted, if it has anything.
@@ -81,10 +107,10 @@ pub fn load_with(
         let mut of_file = Faults::new();
         let documents = read_file(&file, &mut of_file).map(|text| parse(&text, &mut of_file));
         // What runbooks ask by name is read first, wherever it stands.
-        for document in documents.iter().flatten().filter(|document| is_verification(document)) {
+        for (document, kind) in documents.iter().flatten().filter_map(named) {
             believed.extend(checked.take(
                 &file,
-                document,
+                (document, kind),
                 Names::new(vars).with_objection(objection),
                 time_scale,
                 &mut of_file,
@@ -98,8 +124,8 @@ pub fn load_with(
                 let hint = format!("a runbook begins with `apiVersion: {API_VERSION}` and `kind: {KIND}`");
                 of_file.whole(None, "there is no document in the file; expected a runbook", Some(hint));
             }
-            for document in documents.iter().filter(|document| !is_verification(document)) {
-                let names = Names::new(vars).with_objection(objection).with_verifications(&checked.read);
+            for document in documents.iter().filter(|document| Kind::of(document).is_none()) {
+                let names = Names::new(vars).with_objection(objection).with_shared(&checked.read);
                 let (draft, of_document) = version(document, names, time_scale, &mut of_file);
                 believed.extend(of_document);
                 check_others(&file, &draft, &found, &mut of_file);
@@ -119,7 +145,13 @@ pub fn load_with(
     if faults.any() {
         return Err(faults);
     }
-    let mut loaded = Loaded { warnings: faults, verifications: checked.read, ..Loaded::default() };
+    let mut loaded = Loaded { warnings: faults, ..Loaded::default() };
+    for one in checked.read {
+        match one {
+            Shared::Verification(one) => loaded.verifications.push(one),
+            Shared::Diagnosis(one) => loaded.diagnoses.push(one),
+        }
+    }
     for (file, draft) in found {
         if let Some(runbook) = draft.runbook {
             loaded.files.insert(runbook.name.clone(), file);
@@ -129,11 +161,16 @@ pub fn load_with(
     Ok(loaded)
 }
 
-/// The verifications that were read, and where each had its name.
+/// A document that others name, with what it is.
+fn named(document: &Document) -> Option<(&Document, Kind)> {
+    Some((document, Kind::of(document)?))
+}
+
+/// The documents that runbooks name, as far as they were read, and where each had its name.
 #[derive(Default)]
 struct Checked {
-    read: Vec<Arc<Verification>>,
-    names: BTreeMap<String, String>,
+    read: Vec<Shared>,
+    names: BTreeMap<(Kind, String), String>,
 }
 
 impl Checked {
@@ -141,18 +178,19 @@ impl Checked {
     fn take(
         &mut self,
         file: &Path,
-        document: &Document,
+        (document, kind): (&Document, Kind),
         mut names: Names<'_>,
         time_scale: u32,
         faults: &mut Faults,
     ) -> BTreeSet<String> {
-        let (read, name) = verification(document, &mut names, time_scale, faults);
+        let (read, name) = shared(document, kind, &mut names, time_scale, faults);
         self.read.extend(read);
         if let Some((name, place)) = name {
             let here = format!("{}:{place}", file.display());
-            if let Some(twin) = self.names.insert(name.clone(), here) {
+            if let Some(twin) = self.names.insert((kind, name.clone()), here) {
                 let message = format!(
-                    "another verification has the name {name:?} already, in {twin}; expected a name of its own"
+                    "another {} has the name {name:?} already, in {twin}; expected a name of its own",
+                    kind.word()
                 );
                 faults.add(place, message, None);
             }
@@ -179,11 +217,12 @@ pub fn read_one(source: &str) -> Result<Runbook, Faults> {
         }
     };
     let mut checked = Checked::default();
-    for text in &kept.verifications {
-        for document in parse(text, &mut faults) {
+    for text in kept.verifications.iter().chain(&kept.diagnoses) {
+        let documents = parse(text, &mut faults);
+        for (document, kind) in documents.iter().filter_map(named) {
             checked.take(
                 Path::new(""),
-                &document,
+                (document, kind),
                 Names::new(Some(&kept.vars)),
                 kept.time_scale,
                 &mut faults,
@@ -193,14 +232,14 @@ pub fn read_one(source: &str) -> Result<Runbook, Faults> {
     if faults.any() {
         return Err(faults);
     }
-    let mut runbook = read_with(&kept.document, Some(&kept.vars), &checked.read, kept.time_scale)?;
+    let mut runbook = read_with(&kept.document, Some(&kept.vars), checked, kept.time_scale)?;
     // What was kept has the name it was kept under, also when this release would write it otherwise.
     runbook.hash = hash(source);
     source.clone_into(&mut runbook.source);
     Ok(runbook)
 }
 
-/// Reads the one runbook in a text, which asks no verification.
+/// Reads the one runbook in a text, in which the documents stand, too, that it names.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -209,20 +248,24 @@ pub fn read_text(
     vars: Option<&BTreeMap<String, String>>,
     time_scale: u32,
 ) -> Result<Runbook, Faults> {
-    read_with(text, vars, &[], time_scale)
+    read_with(text, vars, Checked::default(), time_scale)
 }
 
 fn read_with(
     text: &str,
     vars: Option<&BTreeMap<String, String>>,
-    verifications: &[Arc<Verification>],
+    mut known: Checked,
     time_scale: u32,
 ) -> Result<Runbook, Faults> {
     let mut faults = Faults::new();
     let mut runbooks = Vec::new();
-    for document in parse(text, &mut faults) {
-        let names = Names::new(vars).with_verifications(verifications);
-        runbooks.extend(version(&document, names, time_scale, &mut faults).0.runbook);
+    let documents = parse(text, &mut faults);
+    for (document, kind) in documents.iter().filter_map(named) {
+        known.take(Path::new(""), (document, kind), Names::new(vars), time_scale, &mut faults);
+    }
+    for document in documents.iter().filter(|document| Kind::of(document).is_none()) {
+        let names = Names::new(vars).with_shared(&known.read);
+        runbooks.extend(version(document, names, time_scale, &mut faults).0.runbook);
     }
     let mut sorted = Faults::new();
     sorted.take_in(None, faults);
@@ -247,6 +290,9 @@ struct Source {
     /// The verifications that it asks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     verifications: Vec<String>,
+    /// The diagnoses that it attaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    diagnoses: Vec<String>,
 }
 
 /// Reads a document and gives the runbook its hash; also the variables that were believed.
@@ -263,6 +309,7 @@ fn version(
             vars: runbook.vars.clone(),
             time_scale: runbook.time_scale,
             verifications: names.verified.iter().map(|verification| verification.text.clone()).collect(),
+            diagnoses: names.attached.iter().map(|diagnosis| diagnosis.text.clone()).collect(),
         };
         // Strings and numbers are always JSON, and a BTreeMap always comes in the same order.
         runbook.source = serde_json::to_string(&source).unwrap_or_default();
@@ -294,11 +341,13 @@ fn check_others(file: &Path, draft: &Draft, before: &[(PathBuf, Draft)], faults:
             );
         }
     }
-    let Some(runbook) = &draft.runbook else { return };
+    // What only a person begins neither takes an alert from another nor loses one.
+    let Some(runbook) = draft.runbook.as_ref().filter(|runbook| !runbook.is_on_demand()) else { return };
     let ours: BTreeSet<String> = runbook.alerts.iter().map(ToString::to_string).collect();
     let hides = |earlier: &Runbook| {
         !earlier.goes_on
             && earlier.mode != Mode::Off
+            && !earlier.is_on_demand()
             && earlier.alerts.iter().all(|matcher| ours.contains(&matcher.to_string()))
     };
     for (other, earlier) in before {

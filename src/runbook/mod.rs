@@ -2,12 +2,16 @@
 //!
 //! Plain data. `load` reads them from YAML and knows where everything stood; nothing here does I/O but that.
 
+mod action;
 mod alerts;
+mod by_hand;
+mod certificates;
 pub mod exec;
 mod field;
 mod links;
 pub mod load;
 mod names;
+mod objects;
 mod probe;
 mod probes;
 mod quantity;
@@ -15,16 +19,16 @@ mod read;
 mod remedies;
 mod remedy;
 pub mod secrecy;
+mod shared;
 mod steps;
 mod template;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod url;
-mod verification;
 pub mod within;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -32,19 +36,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Labels, Matcher};
 
+pub use action::Action;
 pub use alerts::{AlertState, AlertsProbe, MatcherTemplate};
+pub use certificates::{AcmProbe, AcmState, Route53Probe, Route53State};
 pub use exec::ExecProbe;
 pub use field::Field;
 pub use links::{LinkTemplate, LinkTo};
+pub use objects::{AutoscalerState, AutoscalersProbe, BudgetState, BudgetsProbe, EventsProbe};
 pub use probe::{
-    AutoscalerState, AutoscalersProbe, BY_DEPLOYMENT, BudgetState, BudgetsProbe, EachPod, EventsProbe,
-    Figures, HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState, PodsProbe, Probe,
-    PrometheusProbe, RolloutState, RolloutsProbe, Threshold, VerificationProbe, Wanted,
+    BY_DEPLOYMENT, EachPod, Figures, HttpProbe, LogsProbe, LokiProbe, NodeState, NodesProbe, PodState,
+    PodsProbe, Probe, PrometheusProbe, RolloutState, RolloutsProbe, Threshold, VerificationProbe, Wanted,
 };
 pub use quantity::{BadQuantity, Quantity};
 pub use remedy::{
-    Amount, By, CallTo, HttpCall, Observe, Remedy, ResourcePart, Resources, RestoreWhen, Scale, Variable,
-    Variables,
+    Amount, By, CallTo, HttpCall, Observe, Remedy, ResourcePart, Resources, RestoreWhen, Scale, TerraformRun,
+    Variable, Variables, WorkflowRun,
 };
 pub use template::{Part, Template, TemplateFault, no_value};
 pub use tls::{DAY, TlsProbe};
@@ -105,7 +111,7 @@ pub struct Runbook {
     pub summary: String,
     /// The most that this runbook may do.
     pub mode: Mode,
-    /// Which alerts it answers: all must hold.
+    /// Which alerts it answers: all must hold. None: only a person begins it.
     pub alerts: Vec<Matcher>,
     /// Whether later runbooks may answer the same alert, too.
     pub goes_on: bool,
@@ -133,6 +139,10 @@ pub struct Runbook {
     pub links: Vec<LinkTemplate>,
     /// The `vars:` of the configuration that its placeholders name.
     pub vars: BTreeMap<String, String>,
+    /// The labels that its `${labels.NAME}` name, but for those of links.
+    pub labels: BTreeSet<String>,
+    /// The labels of log lines that its `${evidence.NAME}` name: the values that are found are kept.
+    pub clues: BTreeSet<String>,
     /// Every duration is divided by it; 1 but for the demonstration and the tests.
     pub time_scale: u32,
 }
@@ -147,7 +157,7 @@ impl Runbook {
     /// Whether the alert with these labels is answered by this runbook.
     #[must_use]
     pub fn answers(&self, labels: &Labels) -> bool {
-        self.alerts.iter().all(|matcher| matcher.holds(labels))
+        !self.alerts.is_empty() && self.alerts.iter().all(|matcher| matcher.holds(labels))
     }
 
     /// The values of `group_by`. A label that is missing is empty, as in Alertmanager's own grouping.
@@ -169,6 +179,23 @@ pub struct Verification {
     /// The `vars:` of the configuration that its placeholders name.
     pub vars: BTreeMap<String, String>,
     /// The document's text: a runbook that asks it keeps it with its own.
+    pub text: String,
+}
+
+/// Probes that any runbook can attach to its own by a name, for people to read: nothing is decided by them.
+#[derive(Debug, Clone)]
+pub struct Diagnosis {
+    /// Its name, unique among the diagnoses.
+    pub name: String,
+    /// One sentence for people.
+    pub summary: String,
+    /// What is asked.
+    pub probes: Vec<Named>,
+    /// The `vars:` of the configuration that its placeholders name.
+    pub vars: BTreeMap<String, String>,
+    /// The labels of lines that its `${evidence.NAME}` name.
+    pub clues: BTreeSet<String>,
+    /// The document's text: a runbook that attaches it keeps it with its own.
     pub text: String,
 }
 
@@ -228,11 +255,23 @@ pub enum Kind {
     Node,
     /// `autoscaling/v2` `HorizontalPodAutoscaler`: changed for its target, never a target itself.
     HorizontalPodAutoscaler,
+    /// A certificate of ACM, by a domain that it is for or its ARN; in the namespace whose service it is for.
+    Certificate,
+    /// A directory of terraform, by its name in the configuration; with the namespace that is looked at with it.
+    Terraform,
 }
 
 impl Kind {
     /// The kinds that can be a target.
-    pub const ALL: [Self; 5] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Pod, Self::Node];
+    pub const ALL: [Self; 7] = [
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::Pod,
+        Self::Node,
+        Self::Certificate,
+        Self::Terraform,
+    ];
     /// The kinds that keep pods, and roll a new template out.
     pub const WORKLOADS: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
 
@@ -246,6 +285,8 @@ impl Kind {
             Self::Pod => "pod",
             Self::Node => "node",
             Self::HorizontalPodAutoscaler => "horizontalpodautoscaler",
+            Self::Certificate => "certificate",
+            Self::Terraform => "terraform",
         }
     }
 
@@ -263,6 +304,8 @@ impl Kind {
             Self::Pod => &[Self::Pod],
             Self::Node => &[Self::Node],
             Self::HorizontalPodAutoscaler => &[Self::HorizontalPodAutoscaler],
+            Self::Certificate => &[Self::Certificate],
+            Self::Terraform => &[Self::Terraform],
         }
     }
 }
@@ -307,120 +350,6 @@ pub enum StepKind {
         /// What must hold afterwards.
         verify: Verify,
     },
-}
-
-/// Everything that runbookd can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// Replaces all pods of a workload, as `kubectl rollout restart` does.
-    Restart,
-    /// Goes back to the revision of a Deployment before this one, as `kubectl rollout undo` does.
-    Rollback,
-    /// Asks the API server to evict a pod, which its disruption budgets can refuse.
-    Evict,
-    /// Deletes a pod; on a node, the pods that are stuck there after the node is gone.
-    DeletePod,
-    /// Keeps new pods away from a node, as `kubectl cordon` does.
-    Cordon,
-    /// Ends a [`Self::Cordon`] of runbookd's own.
-    Uncordon,
-    /// Makes more pods, by the number of replicas or by the autoscaler's `minReplicas`.
-    Scale,
-    /// Changes requests and limits of a container.
-    Resources,
-    /// Changes environment variables of a container.
-    Env,
-    /// Makes an HTTP call, to one address or to every pod of a workload.
-    Http,
-    /// Puts back what runbookd changed for a while. No runbook says so: it comes due.
-    PutBack,
-    /// Changes once more what was put back, because the trouble came with it.
-    ChangeAgain,
-}
-
-impl Action {
-    /// All actions.
-    pub const ALL: [Self; 12] = [
-        Self::Restart,
-        Self::Rollback,
-        Self::Evict,
-        Self::DeletePod,
-        Self::Cordon,
-        Self::Uncordon,
-        Self::Scale,
-        Self::Resources,
-        Self::Env,
-        Self::Http,
-        Self::PutBack,
-        Self::ChangeAgain,
-    ];
-
-    /// Those that a runbook can ask for. The others come due.
-    pub const OF_RUNBOOKS: [Self; 10] = [
-        Self::Restart,
-        Self::Rollback,
-        Self::Evict,
-        Self::DeletePod,
-        Self::Cordon,
-        Self::Uncordon,
-        Self::Scale,
-        Self::Resources,
-        Self::Env,
-        Self::Http,
-    ];
-
-    /// The word in YAML, messages and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Restart => "restart",
-            Self::Rollback => "rollback",
-            Self::Evict => "evict",
-            Self::DeletePod => "delete_pod",
-            Self::Cordon => "cordon",
-            Self::Uncordon => "uncordon",
-            Self::Scale => "scale",
-            Self::Resources => "resources",
-            Self::Env => "env",
-            Self::Http => "http",
-            Self::PutBack => "put_back",
-            Self::ChangeAgain => "change_again",
-        }
-    }
-
-    /// Whether it ends a change of runbookd's own: it is not held up by what limits the changes, else what is meant for a while would stay.
-    #[must_use]
-    pub const fn restores(self) -> bool {
-        matches!(self, Self::PutBack | Self::ChangeAgain)
-    }
-
-    /// Whether it sets fields that can be put back.
-    #[must_use]
-    pub const fn sets_fields(self) -> bool {
-        matches!(self, Self::Scale | Self::Resources | Self::Env) || self.restores()
-    }
-
-    /// What it can be done to.
-    #[must_use]
-    pub const fn acts_on(self) -> &'static [Kind] {
-        match self {
-            Self::Restart => &Kind::WORKLOADS,
-            Self::Rollback => &[Kind::Deployment],
-            Self::Evict => &[Kind::Pod],
-            Self::DeletePod => &[Kind::Pod, Kind::Node],
-            Self::Cordon | Self::Uncordon => &[Kind::Node],
-            // A DaemonSet has as many pods as there are nodes.
-            Self::Scale => &[Kind::Deployment, Kind::StatefulSet],
-            Self::Resources | Self::Env | Self::Http | Self::PutBack | Self::ChangeAgain => &Kind::WORKLOADS,
-        }
-    }
-
-    /// Whether it changes the node itself, which pods of every namespace run on.
-    #[must_use]
-    pub const fn changes_a_node(self) -> bool {
-        matches!(self, Self::Cordon | Self::Uncordon)
-    }
 }
 
 /// How to see whether a remediation helped.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::load::{Objection, Objects, Wants};
-use super::{Probe, Template, Verification};
+use super::shared::{Kind, Shared};
+use super::{Diagnosis, Probe, Template, Verification};
 use crate::alert::Matcher;
 use crate::yaml::{Faults, Field, Place, did_you_mean};
 
@@ -22,10 +23,18 @@ pub(super) struct Names<'v> {
     pub(super) used: BTreeMap<String, String>,
     /// The variables that were believed.
     pub(super) believed: BTreeSet<String>,
-    /// The verifications that can be asked; none where none can.
-    verifications: Option<&'v [Arc<Verification>]>,
-    /// Those that are.
+    /// The documents that can be named; none where none can.
+    shared: Option<&'v [Shared]>,
+    /// The verifications that are asked.
     pub(super) verified: Vec<Arc<Verification>>,
+    /// The diagnoses that are attached.
+    pub(super) attached: Vec<Arc<Diagnosis>>,
+    /// Whether what is read is for people only.
+    diagnosing: bool,
+    /// The labels that `${labels.NAME}` names.
+    pub(super) labels: BTreeSet<String>,
+    /// The labels of lines that `${evidence.NAME}` names.
+    pub(super) clues: BTreeSet<String>,
 }
 
 /// Where a placeholder stands, which decides what is known there.
@@ -48,8 +57,12 @@ impl<'v> Names<'v> {
             agreed: None,
             used: BTreeMap::new(),
             believed: BTreeSet::new(),
-            verifications: None,
+            shared: None,
             verified: Vec::new(),
+            attached: Vec::new(),
+            diagnosing: false,
+            labels: BTreeSet::new(),
+            clues: BTreeSet::new(),
         }
     }
 
@@ -63,14 +76,12 @@ impl<'v> Names<'v> {
         self.object_to(Wants::Probe(probe), place, faults);
     }
 
-    /// Notes what the configuration has against asking a database for its limit.
-    pub(super) fn object_to_database(&self, place: Place, faults: &mut Faults) {
-        self.object_to(Wants::Database, place, faults);
-    }
-
-    fn object_to(&self, wants: Wants<'_>, place: Place, faults: &mut Faults) {
-        if let Some(Objection { message, hint }) = self.objection.and_then(|objection| objection(wants)) {
-            faults.add(place, message, Some(hint));
+    /// Notes what the configuration has against this.
+    pub(super) fn object_to(&self, wants: Wants<'_>, place: Place, faults: &mut Faults) {
+        match self.objection.and_then(|objection| objection(wants)) {
+            Some(Objection { message, hint, is_left_out: true }) => faults.warn(place, message, Some(hint)),
+            Some(Objection { message, hint, is_left_out: false }) => faults.add(place, message, Some(hint)),
+            None => {}
         }
     }
 
@@ -79,9 +90,9 @@ impl<'v> Names<'v> {
         self.used.get(path.strip_prefix("vars.")?).cloned()
     }
 
-    /// The same names, with the verifications that can be asked.
-    pub(super) fn with_verifications(self, known: &'v [Arc<Verification>]) -> Self {
-        Self { verifications: Some(known), ..self }
+    /// The same names, with the documents that can be named.
+    pub(super) fn with_shared(self, known: &'v [Shared]) -> Self {
+        Self { shared: Some(known), ..self }
     }
 
     /// The verification of this name, with the variables that it uses.
@@ -90,25 +101,56 @@ impl<'v> Names<'v> {
         field: Field<'_>,
         faults: &mut Faults,
     ) -> Option<Arc<Verification>> {
-        let name = field.string(faults)?;
-        let Some(known) = self.verifications else {
+        let Some(known) = self.shared else {
             field.wrong("expected other probes: a verification holds none of its own kind", None, faults);
             return None;
         };
-        let Some(found) = known.iter().find(|known| known.name == name) else {
-            let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
-            let hint = did_you_mean(&name, names.iter().copied())
-                .map(|near| format!("did you mean `{near}`?"))
-                .or_else(|| (!names.is_empty()).then(|| format!("there are: {}", names.join(", "))));
-            let message = format!("there is no verification {name:?} here; expected the name of one");
-            faults.add(field.place(), message, hint);
-            return None;
-        };
+        let known = known.iter().filter_map(|one| match one {
+            Shared::Verification(one) => Some((one.name.as_str(), one)),
+            Shared::Diagnosis(_) => None,
+        });
+        let found = named(Kind::Verification, known, field, faults)?;
         self.used.extend(found.vars.clone());
         if !self.verified.iter().any(|other| other.name == found.name) {
             self.verified.push(Arc::clone(found));
         }
         Some(Arc::clone(found))
+    }
+
+    /// The diagnosis of this name, with the variables that it uses and what it wants to know of the evidence.
+    pub(super) fn diagnosis(&mut self, field: Field<'_>, faults: &mut Faults) -> Option<Arc<Diagnosis>> {
+        let known = self.shared.unwrap_or_default().iter().filter_map(|one| match one {
+            Shared::Diagnosis(one) => Some((one.name.as_str(), one)),
+            Shared::Verification(_) => None,
+        });
+        let found = named(Kind::Diagnosis, known, field, faults)?;
+        self.used.extend(found.vars.clone());
+        self.clues.extend(found.clues.clone());
+        if !self.attached.iter().any(|other| other.name == found.name) {
+            self.attached.push(Arc::clone(found));
+        }
+        Some(Arc::clone(found))
+    }
+
+    /// Whether what is read from here on is for people only: a question to Loki may then name what others have found.
+    pub(super) const fn set_diagnosing(&mut self, diagnosing: bool) {
+        self.diagnosing = diagnosing;
+    }
+
+    /// Whether it is.
+    pub(super) const fn is_diagnosing(&self) -> bool {
+        self.diagnosing
+    }
+
+    /// Notes a placeholder in a log query. In a diagnosis it can also name a label of the lines that were found before: what somebody wrote into a log
+    /// line chooses what people are shown, and neither a target nor whether anything is done.
+    pub(super) fn check_in_logs(&mut self, path: &str, scope: Scope, place: Place, faults: &mut Faults) {
+        match path.strip_prefix("evidence.") {
+            Some(label) if self.diagnosing && is_label(label) => {
+                self.clues.insert(label.to_owned());
+            }
+            _ => self.check(path, scope, place, faults),
+        }
     }
 
     /// From here on `${each.LABEL}` is known.
@@ -154,6 +196,7 @@ impl<'v> Names<'v> {
         match (root, scope) {
             ("vars", _) if !name.is_empty() => self.variable(name, place, faults),
             ("labels", Scope::Alert | Scope::Target) if is_label(name) => {
+                self.labels.insert(name.to_owned());
                 if self.agreed.as_ref().is_some_and(|agreed| !agreed.contains(name)) {
                     faults.warn(
                         place,
@@ -168,9 +211,23 @@ impl<'v> Names<'v> {
                 format!("`${{{path}}}` is not known here; expected labels or vars, as `confirm` is asked before there are targets"),
                 Some("count by the label instead (`count_by:`): every value is then held against the threshold on its own".to_owned()),
             ),
+            ("target", _) if self.diagnosing && matches!(name, "namespace" | "name") => {}
+            ("target", _) => faults.add(
+                place,
+                format!("`${{{path}}}` is not known here; expected `${{target.namespace}}` or `${{target.name}}`, in a diagnosis"),
+                Some("only there is it known what would be acted on".to_owned()),
+            ),
+            ("evidence", _) => faults.add(
+                place,
+                format!("`${{{path}}}` is not known here; expected it in a `loki` query of a diagnosis, as `${{evidence.trace_id}}`"),
+                Some("what stands in a log line shows people more, and decides nothing".to_owned()),
+            ),
             (_, Scope::Installation) => faults.add(
                 place,
-                format!("`${{{path}}}` is not known here; expected `${{vars.NAME}}`"),
+                format!(
+                    "`${{{path}}}` is not known here; expected `${{vars.NAME}}`{}",
+                    if self.diagnosing { ", `${target.namespace}` or `${target.name}`" } else { "" }
+                ),
                 Some("only what is the same for every alert can stand here".to_owned()),
             ),
             (_, Scope::Alert | Scope::Target) => faults.add(
@@ -221,6 +278,42 @@ impl<'v> Names<'v> {
             ),
         }
     }
+}
+
+/// The document of this name.
+fn named<'k, T>(
+    kind: Kind,
+    known: impl Iterator<Item = (&'k str, &'k Arc<T>)>,
+    field: Field<'_>,
+    faults: &mut Faults,
+) -> Option<&'k Arc<T>> {
+    let name = field.string(faults)?;
+    let known: Vec<_> = known.collect();
+    let found = known.iter().find(|(known, _)| *known == name);
+    if found.is_none() {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        let hint = near_or_all(&name, &names);
+        let message = format!("there is no {} {name:?} here; expected the name of one", kind.word());
+        faults.add(field.place(), message, hint);
+    }
+    found.map(|(_, found)| *found)
+}
+
+/// What helps who has named something that is not there: what was probably meant, or else all that there is.
+pub(super) fn near_or_all(name: &str, known: &[&str]) -> Option<String> {
+    did_you_mean(name, known.iter().copied())
+        .map(|near| format!("did you mean `{near}`?"))
+        .or_else(|| (!known.is_empty()).then(|| format!("there are: {}", known.join(", "))))
+}
+
+/// The name that a document gives itself.
+pub(super) fn own_name(field: &Field<'_>, faults: &mut Faults) -> Option<String> {
+    let name = field.string(faults)?;
+    if is_name(&name) {
+        return Some(name);
+    }
+    field.wrong("expected letters, digits, `-` and `_`, at most 63", None, faults);
+    None
 }
 
 const EXAMPLES: &str = "such as `${labels.namespace}` (a label of the alert), `${vars.namespace}` (of the configuration) or `${each.app}`";

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AlertsProbe, ExecProbe, Template, TlsProbe, UrlTemplate, Verification};
+use super::{
+    AcmProbe, AcmState, AlertsProbe, AutoscalersProbe, BudgetsProbe, EventsProbe, ExecProbe, Route53Probe,
+    Template, TlsProbe, UrlTemplate, Verification,
+};
 use crate::logql::LogQuery;
 use crate::promql::PromQuery;
 
@@ -39,6 +42,10 @@ pub enum Probe {
     Alerts(AlertsProbe),
     /// For how many days a certificate is still good.
     Tls(TlsProbe),
+    /// For how many days a certificate of ACM is still good, or what keeps it from being renewed.
+    Acm(AcmProbe),
+    /// How many records of Route 53 are not what ACM asks for.
+    Route53(Route53Probe),
     /// What a program in a container prints.
     Exec(ExecProbe),
 }
@@ -75,7 +82,7 @@ impl Probe {
                 Figures::YesOrNo
             }
             Self::Http(_) | Self::Prometheus(_) => Figures::Decimal,
-            Self::Tls(_) => Figures::Days,
+            Self::Tls(_) | Self::Acm(AcmProbe { state: AcmState::DaysLeft, .. }) => Figures::Days,
             Self::Loki(_)
             | Self::Pods(_)
             | Self::Rollouts(_)
@@ -85,6 +92,8 @@ impl Probe {
             | Self::Budgets(_)
             | Self::Autoscalers(_)
             | Self::Alerts(_)
+            | Self::Acm(_)
+            | Self::Route53(_)
             | Self::Exec(_)
             | Self::Verification(_) => Figures::Whole,
         }
@@ -107,6 +116,8 @@ impl Probe {
             | Self::Autoscalers(_)
             | Self::Alerts(_)
             | Self::Tls(_)
+            | Self::Acm(_)
+            | Self::Route53(_)
             | Self::Exec(_)
             | Self::Http(_)
             | Self::Prometheus(_) => false,
@@ -132,6 +143,8 @@ impl Probe {
             | Self::Autoscalers(_)
             | Self::Alerts(_)
             | Self::Tls(_)
+            | Self::Acm(_)
+            | Self::Route53(_)
             | Self::Exec(_)
             | Self::Http(_) => Duration::ZERO,
         }
@@ -157,6 +170,8 @@ pub struct HttpProbe {
     pub wanted: Option<Wanted>,
     /// Every pod is asked at its own address; the host in `url` is nobody's.
     pub each: Option<EachPod>,
+    /// The value is looked at twice, so far apart, and the figure is by how much it has grown; only with `each`, else two pods could be compared.
+    pub growing: Option<Duration>,
     /// When the answer holds.
     pub threshold: Threshold,
 }
@@ -190,91 +205,6 @@ pub struct PrometheusProbe {
     pub count_by: Option<String>,
     /// When the answer holds.
     pub threshold: Threshold,
-}
-
-/// Counts the events of some reasons within a window.
-#[derive(Debug, Clone)]
-pub struct EventsProbe {
-    /// Such as `FailedScheduling`.
-    pub reasons: Vec<String>,
-    /// Where they are; those of nodes are in `default`.
-    pub namespace: Template,
-    /// Only those of the object of this name.
-    pub object: Option<Template>,
-    /// How far back it looks. Kubernetes keeps events for an hour, unless it is told otherwise.
-    pub window: Duration,
-    /// When the answer holds.
-    pub threshold: Threshold,
-}
-
-/// Counts the `PodDisruptionBudgets` that are in a state.
-#[derive(Debug, Clone)]
-pub struct BudgetsProbe {
-    /// What is counted.
-    pub state: BudgetState,
-    /// The namespace.
-    pub namespace: Template,
-    /// When the answer holds.
-    pub threshold: Threshold,
-}
-
-/// How a disruption budget is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum BudgetState {
-    /// It allows no eviction now.
-    Blocking,
-    /// Fewer of its pods are healthy than have to be.
-    Unmet,
-}
-
-impl BudgetState {
-    /// All states.
-    pub const ALL: [Self; 2] = [Self::Blocking, Self::Unmet];
-
-    /// The word in YAML and messages.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Blocking => "blocking",
-            Self::Unmet => "unmet",
-        }
-    }
-}
-
-/// Counts the `HorizontalPodAutoscalers` that are in a state.
-#[derive(Debug, Clone)]
-pub struct AutoscalersProbe {
-    /// What is counted.
-    pub state: AutoscalerState,
-    /// The namespace.
-    pub namespace: Template,
-    /// Only the one of this Deployment.
-    pub deployment: Option<Template>,
-    /// When the answer holds.
-    pub threshold: Threshold,
-}
-
-/// How an autoscaler is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AutoscalerState {
-    /// It may make no more pods.
-    AtMaximum,
-    /// It can not do its part: no metrics, say.
-    Hindered,
-}
-
-impl AutoscalerState {
-    /// All states.
-    pub const ALL: [Self; 2] = [Self::AtMaximum, Self::Hindered];
-
-    /// The word in YAML and messages.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AtMaximum => "at_maximum",
-            Self::Hindered => "hindered",
-        }
-    }
 }
 
 /// Counts the nodes that are in a state. When no node at all is ready it is unknown: that is the monitoring's fault, or the control plane's.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::links::links;
-use super::names::{Names, Scope, is_label, is_name};
+use super::names::{Names, Scope, is_label, own_name};
 use super::probes::{CountBy, Known, probes};
 use super::steps::{About, expect_known, steps};
 use super::{
@@ -48,12 +48,7 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         return draft;
     }
     let name = fields.need("name", "name: database-pool-exhaustion").and_then(|field| {
-        let name = field.string(faults)?;
-        if !is_name(&name) {
-            let expected = "expected letters, digits, `-` and `_`, at most 63";
-            field.wrong(expected, None, faults);
-            return None;
-        }
+        let name = own_name(&field, faults)?;
         if name == RESERVED {
             let hint = "the incidents that put something back are counted under it";
             field.wrong("expected another name", Some(hint.to_owned()), faults);
@@ -68,17 +63,27 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         Some(field) => field.word(&Mode::ALL, Mode::as_str, faults),
         None => Some(Mode::Shadow),
     };
+    let said = fields.get("on_demand").map_or(Some(false), |field| field.boolean(faults));
+    let on_demand = said != Some(false);
     let example = "alerts: ['alertname=\"High5xxRate\"']";
-    let alerts = fields.need("alerts", example).and_then(|field| {
-        draft.alerts = field.place();
-        alerts(field, faults)
-    });
+    let alerts = match said {
+        Some(true) => fields.get("alerts").map_or(Some(Vec::new()), |field| no_alerts(field, faults)),
+        Some(false) => fields.need("alerts", example).and_then(|field| {
+            draft.alerts = field.place();
+            alerts(field, faults)
+        }),
+        // Nobody knows whether they are missing: one mistake is one fault.
+        None => fields.get("alerts").and_then(|field| alerts(field, faults)),
+    };
     let goes_on = fields.get("continue").map_or(Some(false), |field| field.boolean(faults));
     let group_by = match fields.get("group_by") {
         Some(field) => group_by(field, faults),
+        // Whatever it names: known when all is read.
+        None if on_demand => Some(Vec::new()),
         None => Some(vec!["alertname".to_owned(), "namespace".to_owned()]),
     };
-    if let (Some(group_by), Some(alerts)) = (&group_by, &alerts) {
+    // One person gives every label once.
+    if let (Some(group_by), Some(alerts), false) = (&group_by, &alerts, on_demand) {
         names.set_agreed(group_by, alerts);
     }
     if let Some(field) = fields.get("defer_to") {
@@ -142,6 +147,8 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
         Some(field) => escalate(field, names, faults),
         None => Some(Escalate::default()),
     };
+    // A link that has no value is left out.
+    let labels = names.labels.clone();
     let links = fields.get("links").map_or_else(Vec::new, |field| links(field, names, faults));
     fields.end(faults);
     if faults.count() > before {
@@ -156,7 +163,11 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
             mode: mode?,
             alerts: alerts?,
             goes_on: goes_on?,
-            group_by: group_by?,
+            group_by: match group_by? {
+                // An empty list that was written is a fault.
+                none if none.is_empty() => labels.iter().cloned().collect(),
+                group_by => group_by,
+            },
             defer_to: draft.defer_to.iter().map(|(other, _)| other.clone()).collect(),
             confirm,
             probes: probes.unwrap_or_default(),
@@ -168,6 +179,8 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
             escalate: escalate?,
             links,
             vars: names.used.clone(),
+            labels,
+            clues: names.clues.clone(),
             time_scale: scale,
         })
     })();
@@ -206,11 +219,21 @@ fn is_runbook(fields: &mut Fields<'_>, faults: &mut Faults) -> bool {
     is_ours
 }
 
+/// Every runbook can be begun by hand; `on_demand` says that this one is begun in no other way.
+fn no_alerts(field: Field<'_>, faults: &mut Faults) -> Option<Vec<Matcher>> {
+    let items = field.list("alerts: []", faults)?;
+    if !items.is_empty() {
+        let hint = "every runbook can be begun by hand: leave `on_demand` out, or `alerts`";
+        field.wrong("expected none beside `on_demand: true`", Some(hint.to_owned()), faults);
+    }
+    Some(Vec::new())
+}
+
 fn alerts(field: Field<'_>, faults: &mut Faults) -> Option<Vec<Matcher>> {
     let items = field.list("alerts: ['alertname=\"High5xxRate\"']", faults)?;
     let written = items.len();
     if items.is_empty() {
-        let hint = "empty never means all; name the alert, such as `'alertname=\"High5xxRate\"'`";
+        let hint = "empty never means all; name the alert, such as `'alertname=\"High5xxRate\"'`, or write `on_demand: true` when only a person begins it";
         field.wrong("expected at least one matcher", Some(hint.to_owned()), faults);
         return None;
     }
@@ -284,7 +307,10 @@ fn targets(
     let each = fields.get("each").map(|field| each(field, known, names, faults));
     let namespace = match fields.get("namespace") {
         Some(field) => names.template(field, Scope::Target, faults),
-        None => Some(Template { parts: vec![Part::Placeholder("labels.namespace".to_owned())] }),
+        None => {
+            names.labels.insert("namespace".to_owned());
+            Some(Template { parts: vec![Part::Placeholder("labels.namespace".to_owned())] })
+        }
     };
     let object = object(&mut fields, names, faults);
     fields.end(faults);

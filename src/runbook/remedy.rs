@@ -1,5 +1,6 @@
 //! What a remediation does: the action, its options, and when what it changes is put back. Plain data.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ pub enum Remedy {
     Env(Variables),
     /// An HTTP call.
     Http(Box<HttpCall>),
+    /// A plan of terraform.
+    Terraform(TerraformRun),
+    /// A workflow of GitHub Actions.
+    Workflow(WorkflowRun),
     /// What the ledger says is put back. No runbook says so.
     PutBack,
     /// What was put back is changed again. No runbook says so.
@@ -37,10 +42,38 @@ impl Remedy {
             Self::Resources(_) => Action::Resources,
             Self::Env(_) => Action::Env,
             Self::Http(_) => Action::Http,
+            Self::Terraform(_) => Action::Terraform,
+            Self::Workflow(_) => Action::Workflow,
             Self::PutBack => Action::PutBack,
             Self::ChangeAgain => Action::ChangeAgain,
         }
     }
+}
+
+/// What of a plan of terraform may be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TerraformRun {
+    /// The directory, by its name in the configuration; none: the target is one.
+    pub directory: Option<String>,
+    /// The addresses that may be created or changed in place, as patterns.
+    pub allow: Vec<String>,
+    /// At most so many resources.
+    pub at_most: u32,
+    /// Outputs whose values are told, before and after.
+    pub outputs: Vec<String>,
+    /// It replaces nodes: when nothing of them has moved for so long, it is stopped.
+    pub nodes_stall_after: Option<Duration>,
+}
+
+/// One run of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowRun {
+    /// Such as `acme/infra/upgrade.yml@main`.
+    pub workflow: String,
+    /// Its inputs.
+    pub inputs: BTreeMap<String, String>,
+    /// It has come to its conclusion by then.
+    pub within: Duration,
 }
 
 /// How many pods there are to be. Never fewer than there are: few pods on one signal is how outages grow.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::names::{Names, Scope};
+use super::names::{Names, Scope, near_or_all};
 use super::probes::{Known, probes, threshold_of, window};
 use super::remedies::{self, Done};
-use super::{Check, Kind, Mode, Step, StepKind, Verify};
-use crate::yaml::{Faults, Field, Fields, Value, did_you_mean, write_duration};
+use super::{Check, Kind, Mode, Named, Step, StepKind, Verify};
+use crate::yaml::{Faults, Field, Fields, Value, write_duration};
 
 /// The words with which a step begins.
 const KINDS: [&str; 3] = ["remediate", "expect", "diagnose"];
@@ -64,10 +64,7 @@ pub(super) fn steps(
             }
             [("diagnose", title)] => {
                 let title = title.string(faults);
-                let example = "probes: {slow_queries: {loki: ..., window: 5m, at_least: 1}}";
-                let probes = fields
-                    .need("probes", example)
-                    .map(|field| probes(field, Scope::Target, names, scale, faults).0);
+                let probes = diagnosis(&mut fields, names, scale, faults);
                 fields.end(faults);
                 if let (Some(title), Some(probes)) = (title, probes) {
                     let kind = StepKind::Diagnose(probes);
@@ -102,6 +99,43 @@ pub(super) fn steps(
     steps
 }
 
+/// The questions of a diagnosis: its own, and then those of the documents that it attaches.
+fn diagnosis(
+    fields: &mut Fields<'_>,
+    names: &mut Names<'_>,
+    scale: u32,
+    faults: &mut Faults,
+) -> Option<Vec<Named>> {
+    let example = "probes: {slow_queries: {loki: ..., window: 5m, at_least: 1}}";
+    let attach = fields.get("attach");
+    let own = if attach.is_some() { fields.get("probes") } else { fields.need("probes", example) };
+    names.set_diagnosing(true);
+    let mut all = own.map(|field| probes(field, Scope::Target, names, scale, faults).0);
+    names.set_diagnosing(false);
+    let Some(attach) = attach else { return all };
+    let all = all.get_or_insert_default();
+    let items = attach.list("attach: [slow-database-queries]", faults)?;
+    if items.is_empty() {
+        let hint = "leave it out where the diagnosis has questions of its own";
+        attach.wrong("expected the name of at least one diagnosis", Some(hint.to_owned()), faults);
+    }
+    for item in items {
+        let Some(diagnosis) = names.diagnosis(item, faults) else { continue };
+        for probe in &diagnosis.probes {
+            if all.iter().any(|other| other.name == probe.name) {
+                let message = format!(
+                    "{:?} asks {:?}, which this step asks already; expected each question once",
+                    diagnosis.name, probe.name
+                );
+                faults.add(item.place(), message, Some("leave one of them out, or rename it".to_owned()));
+                continue;
+            }
+            all.push(probe.clone());
+        }
+    }
+    Some(std::mem::take(all))
+}
+
 fn remediation(
     title: Field<'_>,
     mut fields: Fields<'_>,
@@ -131,6 +165,8 @@ fn remediation(
         Some(mode)
     });
     let done = remedies::done(&mut fields, about.kinds, names, scale, faults);
+    let is_elsewhere = done.as_ref().is_some_and(|done| done.remedy.action().is_elsewhere());
+    let mode = mode.or(is_elsewhere.then_some(Mode::Ask));
     let within = fields.get("within");
     let verify = fields.need("verify", VERIFY).and_then(|field| verify(field, false, about, scale, faults));
     fields.end(faults);
@@ -290,14 +326,9 @@ pub(super) fn expect_known<'k>(
     let found = known.iter().find(|known| known.name == name);
     if found.is_none() {
         let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
-        let hint = did_you_mean(name, names.iter().copied())
-            .map(|word| format!("did you mean `{word}`?"))
-            .or_else(|| (!names.is_empty()).then(|| format!("there are: {}", names.join(", "))));
-        faults.add(
-            field.place(),
-            format!("there is no probe {name:?} in `confirm` or `probes`; expected the name of one"),
-            hint,
-        );
+        let message =
+            format!("there is no probe {name:?} in `confirm` or `probes`; expected the name of one");
+        faults.add(field.place(), message, near_or_all(name, &names));
     }
     found
 }

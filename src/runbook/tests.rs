@@ -72,7 +72,7 @@ fn quantity(text: &str) -> Quantity {
 #[test]
 fn a_plain_action_is_never_put_back() {
     for action in Action::OF_RUNBOOKS.into_iter().filter(|action| !action.sets_fields()) {
-        if action.acts_on().contains(&Kind::Deployment) && action != Action::Http {
+        if action.acts_on().contains(&Kind::Deployment) && action != Action::Http && !action.is_elsewhere() {
             let read = remedy(&format!("{}: {{}}", action.as_str()));
             assert_eq!(read, (Remedy::Plain(action), RestoreWhen::Never, None));
         }
@@ -230,4 +230,16 @@ fn a_container_is_named_where_a_pod_has_several() {
     let (remedy, ..) = remedy("container: web-1, env: {LEVEL: debug}, restore: {when: recovered}");
     let Remedy::Env(variables) = remedy else { panic!("{remedy:?}") };
     assert_eq!(variables.container.as_deref(), Some("web-1"));
+}
+
+#[test]
+fn what_works_from_a_description_elsewhere_is_asked_about_unless_the_step_says_otherwise() {
+    let mode = |text: &str| steps(&format!("  - {{remediate: help it, VERIFY, {text}}}\n"), 1)[0].mode;
+    let terraform = "terraform: {directory: eks, allow: [a.b], at_most: 1}";
+    for step in [terraform, "workflow: {run: acme/infra/upgrade.yml@main}"] {
+        assert_eq!(mode(step), Some(Mode::Ask), "{step}");
+        assert_eq!(mode(&format!("{step}, mode: act")), Some(Mode::Act), "{step}");
+        assert_eq!(mode(&format!("{step}, mode: shadow")), Some(Mode::Shadow), "{step}");
+    }
+    assert_eq!(mode("restart: {}"), None);
 }

@@ -25,8 +25,8 @@ use crate::clock;
 /// The name of the public host.
 pub const HOST: &str = "samosachaat.art";
 /// How long a certificate lasts, and how old the present one is: as ACM issues them.
-const LASTS: Duration = Duration::from_hours(395 * 24);
-const AGE: Duration = Duration::from_hours(30 * 24);
+pub(super) const LASTS: Duration = Duration::from_hours(395 * 24);
+pub(super) const AGE: Duration = Duration::from_hours(30 * 24);
 /// A client that does not shake hands is let go.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -69,6 +69,12 @@ impl Front {
     /// Presents another certificate from now on.
     pub(super) fn present(&mut self, fault: Option<CertificateFault>, now: Timestamp) -> Result<(), Error> {
         self.presented = issue(&self.intermediate, fault, now)?;
+        Ok(())
+    }
+
+    /// Presents the certificate that ACM holds, which is good from then until then.
+    pub(super) fn present_acms(&mut self, validity: (Timestamp, Timestamp)) -> Result<(), Error> {
+        self.presented = signed(&self.intermediate, HOST, validity)?;
         Ok(())
     }
 
@@ -117,7 +123,15 @@ fn issue(
         Some(CertificateFault::Expired { ago }) => clock::before(now, ago),
     };
     let name = if fault == Some(CertificateFault::OtherName) { "parked.example" } else { HOST };
-    let mut params = params(name, (clock::before(end, LASTS), end));
+    signed(issuer, name, (clock::before(end, LASTS), end))
+}
+
+fn signed(
+    issuer: &CertifiedIssuer<'static, KeyPair>,
+    name: &str,
+    validity: (Timestamp, Timestamp),
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut params = params(name, validity);
     let names = [name.to_owned(), format!("*.{name}")];
     params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

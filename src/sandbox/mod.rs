@@ -5,6 +5,8 @@
 //! it shared with the clients, a test could not find wrong. Its languages are closed; what lies outside of them gets
 //! the real server's error. It never listens on anything but 127.0.0.1.
 
+mod account;
+mod acm;
 mod alertmanager;
 mod chance;
 mod cluster;
@@ -19,6 +21,7 @@ mod loki;
 mod prometheus;
 mod quantity;
 mod rds;
+mod route53;
 mod server;
 mod services;
 mod slack;
@@ -34,8 +37,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+pub use account::ValidationRecord;
 pub use alertmanager::AlertmanagerTarget;
-pub use cluster::{CrashCause, CrashFault, NAMESPACE, NodeFault, PodView};
+pub use cluster::{CrashCause, CrashFault, JobEnd, NAMESPACE, NodeFault, PodView};
 pub use front::{CertificateFault, HOST};
 pub use loki::LogLine;
 pub use rds::{ACCESS_KEY, DATABASE};
@@ -98,6 +102,8 @@ struct Ports {
     alertmanager: u16,
     prometheus: u16,
     rds: u16,
+    acm: u16,
+    route53: u16,
     services: BTreeMap<&'static str, u16>,
     front: u16,
 }
@@ -123,6 +129,8 @@ impl Sandbox {
             alertmanager: listen(System::Alertmanager, &shared, &mut tasks).await?,
             prometheus: listen(System::Prometheus, &shared, &mut tasks).await?,
             rds: listen(System::Rds, &shared, &mut tasks).await?,
+            acm: listen(System::Acm, &shared, &mut tasks).await?,
+            route53: listen(System::Route53, &shared, &mut tasks).await?,
             services,
             front: public.local_addr()?.port(),
         };
@@ -178,6 +186,18 @@ impl Sandbox {
     #[must_use]
     pub fn rds_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.rds)
+    }
+
+    /// The base URL of ACM.
+    #[must_use]
+    pub fn acm_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.acm)
+    }
+
+    /// The base URL of Route 53.
+    #[must_use]
+    pub fn route53_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.route53)
     }
 
     /// The services, and the address at which each answers `/api/health`: `127.0.0.1:4711`.

@@ -20,23 +20,11 @@ const FILLERS: usize = 120;
 
 pub(super) fn answer(services: &Services, received: &Received) -> Answer {
     let form = received.with_form();
-    let signed = received.header("authorization").unwrap_or_default();
-    let mut scope = signed.strip_prefix("AWS4-HMAC-SHA256 Credential=").unwrap_or_default().split([',', '/']);
-    match scope.next() {
-        Some(ACCESS_KEY) => {}
-        Some("") | None => {
-            return error(403, "MissingAuthenticationToken", "Request is missing Authentication Token");
-        }
-        Some(_) => {
-            return error(
-                403,
-                "InvalidClientTokenId",
-                "The security token included in the request is invalid.",
-            );
-        }
+    if let Err((code, message)) = signed_for(received, "rds", "eu-central-1") {
+        let status = if code == "IncompleteSignature" { 400 } else { 403 };
+        return error(status, &code, &message);
     }
-    let is_ours = scope.nth(2) == Some("rds") && received.header("x-amz-date").is_some();
-    if received.method != "POST" || !is_ours || form.param("Version") != Some(VERSION) {
+    if received.method != "POST" || form.param("Version") != Some(VERSION) {
         return error(400, "IncompleteSignature", "Credential should be scoped to correct service: 'rds'.");
     }
     match form.param("Action").unwrap_or_default() {
@@ -46,6 +34,38 @@ pub(super) fn answer(services: &Services, received: &Received) -> Answer {
         }
         action => {
             error(400, "InvalidAction", &format!("Could not find operation {action} for version {VERSION}"))
+        }
+    }
+}
+
+/// Who asks, and of which service in which region; else AWS's code and words. The signature itself is not worked out again.
+pub(super) fn signed_for(received: &Received, service: &str, region: &str) -> Result<(), (String, String)> {
+    let signed = received.header("authorization").unwrap_or_default();
+    let scope = signed.strip_prefix("AWS4-HMAC-SHA256 Credential=").unwrap_or_default();
+    let scope: Vec<&str> = scope.split([',', '/']).collect();
+    let refused = |code: &str, message: &str| Err((code.to_owned(), message.to_owned()));
+    match scope.first() {
+        Some(&ACCESS_KEY) => {}
+        Some(&"") | None => {
+            return refused("MissingAuthenticationToken", "Request is missing Authentication Token");
+        }
+        Some(_) => {
+            let message = "The security token included in the request is invalid.";
+            return refused("InvalidClientTokenId", message);
+        }
+    }
+    if scope.get(3) != Some(&service) || received.header("x-amz-date").is_none() {
+        let message = format!("Credential should be scoped to correct service: '{service}'.");
+        return refused("IncompleteSignature", &message);
+    }
+    match scope.get(2) {
+        Some(signed) if *signed == region => Ok(()),
+        other => {
+            let message = format!(
+                "Credential should be scoped to a valid region, not '{}'.",
+                escaped(other.copied().unwrap_or_default())
+            );
+            refused("SignatureDoesNotMatch", &message)
         }
     }
 }
@@ -119,6 +139,6 @@ fn xml(status: u16, body: &str) -> Answer {
     Answer::new(status, "text/xml", body)
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
+use super::account::Account;
 use super::alertmanager::{self, Alerts, Rule};
 use super::chance::Chance;
 use super::cluster::{Cluster, Happening};
@@ -18,11 +19,13 @@ use super::server::{Answer, Received, Reply, Request};
 use super::services::Services;
 use super::slack::{self, Slack};
 use super::trouble::{System, Trouble, Troubles};
-use super::{Options, front, health, kubernetes, loki, prometheus, rds};
+use super::{Options, acm, front, health, kubernetes, loki, prometheus, rds, route53};
 use crate::clock;
 
 /// The longest time between two looks of the controllers; a write wakes them sooner, as a watch would.
 const TICK: Duration = Duration::from_millis(200);
+/// A certificate with less left is one that something keeps from being renewed.
+const ENDS_SOON: Duration = Duration::from_hours(30 * 24);
 /// The shortest, so that a client can see that `observedGeneration` lags.
 const REST: Duration = Duration::from_millis(20);
 /// How far back the rule `NodeGone` looks for a node that is not there now.
@@ -63,12 +66,15 @@ pub(super) struct State {
     pub(super) alert_rules: bool,
     pub(super) troubles: Troubles,
     pub(super) front: Front,
+    pub(super) account: Account,
     pub(super) requests: VecDeque<Request>,
     pub(super) doors: Doors,
     /// What the inference service wants to see in `X-Internal-API-Key`.
     pub(super) internal_key: Option<String>,
     /// The services whose image holds nothing but their own program.
     pub(super) bare_images: std::collections::BTreeSet<String>,
+    /// The kinds that no role lets runbookd look at, by their names in a path.
+    pub(super) forbidden: std::collections::BTreeSet<&'static str>,
 }
 
 /// The state with what is needed to share it.
@@ -94,11 +100,13 @@ impl Shared {
             alerts: Alerts::new(options.alertmanager_to.clone()),
             troubles: Troubles::default(),
             front,
+            account: Account::new(now),
             alert_rules: false,
             requests: VecDeque::new(),
             doors: Doors::new(),
             internal_key: None,
             bare_images: std::collections::BTreeSet::new(),
+            forbidden: std::collections::BTreeSet::new(),
             options,
         };
         state.doors.advance(&mut state.cluster);
@@ -201,6 +209,8 @@ impl State {
                     System::Loki => Answer::text(429, "too many outstanding requests"),
                     System::Slack => slack::not_ok(429, "ratelimited"),
                     System::Rds => rds::error(400, "Throttling", "Rate exceeded"),
+                    System::Acm => acm::error("ThrottlingException", "Rate exceeded"),
+                    System::Route53 => route53::error(400, "Throttling", "Rate exceeded"),
                     System::Alertmanager
                     | System::Prometheus
                     | System::Service(_)
@@ -256,6 +266,8 @@ impl State {
                 prometheus::answer(&world, received)
             }
             System::Rds => rds::answer(&self.services, received),
+            System::Acm => acm::answer(&self.account, received, now),
+            System::Route53 => route53::answer(&mut self.account, received, now, self.pace),
             System::Service(_) | System::Pod(_) | System::Front => Answer::text(404, "404 page not found\n"),
         }
     }
@@ -265,6 +277,10 @@ impl State {
         let (moved, happenings) = self.cluster.advance(now, self.pace, &mut self.chance);
         self.write_happenings(&happenings);
         self.doors.advance(&mut self.cluster);
+        if self.account.advance(now, self.pace) {
+            // The load balancer has it as soon as ACM does.
+            let _ = self.front.present_acms(self.account.validity);
+        }
         self.services.advance(
             now,
             self.pace,
@@ -303,7 +319,7 @@ impl State {
         moved
     }
 
-    /// The rules of `deploy/prometheus/alerts.yaml` about memory and latency.
+    /// The rules of `deploy/prometheus/alerts.yaml` about memory, latency and certificates.
     fn evaluate_rules(&mut self, now: Timestamp) {
         let (pace, mins) = (self.pace, Duration::from_mins);
         let rule = |alert, of, severity, pending| Rule { alert, of, severity, pending };
@@ -345,6 +361,16 @@ impl State {
             (p99 > 5.0).then_some((labels, summary))
         });
         self.alerts.evaluate_rule(&rule("HighP99Latency", "", "warning", mins(3)), slow, now, pace);
+        // Dates are by the real clock, and so is what is left of them.
+        let left = clock::between(now, self.account.validity.1);
+        let ends = (left < ENDS_SOON).then(|| {
+            let instance = format!("https://{}", super::HOST);
+            let labels = [("instance", instance.clone()), ("job", "blackbox".to_owned())];
+            let labels = labels.map(|(name, value)| (name.to_owned(), value)).into();
+            (labels, format!("the certificate of {instance} ends in {} days", left.as_secs() / 86_400))
+        });
+        let soon = rule("CertificateExpiresSoon", "", "warning", mins(10));
+        self.alerts.evaluate_rule(&soon, ends, now, pace);
     }
 
     fn write_happenings(&mut self, happenings: &[Happening]) {

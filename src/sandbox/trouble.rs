@@ -18,6 +18,10 @@ pub enum System {
     Prometheus,
     /// Amazon RDS' API.
     Rds,
+    /// AWS Certificate Manager's API.
+    Acm,
+    /// Amazon Route 53's API.
+    Route53,
     /// The HTTP port of the service of this name.
     Service(&'static str),
     /// The public host, which speaks TLS.
@@ -35,9 +39,9 @@ pub enum Trouble {
     Status(u16, String),
     /// No answer comes, and nothing is applied.
     Hang,
-    /// A write to Kubernetes, or a call of a pod, is applied; then the connection is closed without an answer. Reads are answered.
+    /// A write to Kubernetes or Route 53, or a call of a pod, is applied; then the connection is closed without an answer. Reads are answered.
     CutAfterApply,
-    /// A write to Kubernetes is applied at once, and answered only so much later, in real time. Reads are answered.
+    /// A write to Kubernetes or Route 53 is applied at once, and answered only so much later, in real time. Reads are answered.
     LateAfterApply {
         /// How much later.
         by: Duration,
@@ -64,7 +68,8 @@ impl Trouble {
         match self {
             Self::CutAfterApply | Self::LateAfterApply { .. } | Self::RefuseWrites403 => {
                 let pods = matches!((self, system), (Self::CutAfterApply, System::Pod(_)));
-                (system == System::Kubernetes || pods) && write
+                let names = system == System::Route53 && !matches!(self, Self::RefuseWrites403);
+                (system == System::Kubernetes || pods || names) && write
             }
             Self::NotOk(_) => system == System::Slack,
             Self::Slow { .. } | Self::Down | Self::Status(..) | Self::Hang | Self::RateLimited { .. } => true,

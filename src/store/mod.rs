@@ -167,6 +167,20 @@ pub struct Summary {
     pub outcome: Option<Outcome>,
     /// The number of its last event.
     pub seq: u64,
+    /// Who began it by hand; none: an alert did, or it puts something back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_by: Option<String>,
+}
+
+/// What became of a person's wish to begin an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It is on disk.
+    New(IncidentId),
+    /// The same request came before, and began this one.
+    Known(IncidentId),
+    /// Nothing was written: this one of the same runbook and scope is open.
+    Busy(IncidentId),
 }
 
 /// How far a reader of the journal has come with one incident.
@@ -272,6 +286,10 @@ pub trait Store: Send + Sync + 'static {
     /// Opens the incident of a restore ([`Opened::restore`]); none when one is open for that object already, or nothing of the object is
     /// changed any more.
     async fn open_restore(&self, opened: Opened) -> Result<Option<IncidentId>, StoreError>;
+
+    /// Opens the incident of a run ([`Opened::run`]), when none of the same runbook and scope is open, whoever began that. The same `key` again opens
+    /// nothing, for ever. It is not joined: an alert of the same scope opens an incident of its own.
+    async fn open_run(&self, key: &str, opened: Opened) -> Result<Begun, StoreError>;
 
     /// The ledger as the guards would see it now; for shadow and for people.
     async fn ledger(&self) -> Result<Ledger, StoreError>;

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{AskGuards, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered};
+use super::{
+    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
+};
 use crate::incident::changes::Entry;
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
@@ -83,6 +85,10 @@ impl Store for Nothing {
     }
 
     async fn open_restore(&self, _opened: Opened) -> Result<Option<IncidentId>, StoreError> {
+        nothing()
+    }
+
+    async fn open_run(&self, _key: &str, _opened: Opened) -> Result<Begun, StoreError> {
         nothing()
     }
 

@@ -53,6 +53,11 @@ pub(super) fn scope_of(scope: &Labels) -> (String, String) {
     (json, key)
 }
 
+/// What keeps a run apart from what alerts open in the same scope, whose JSON this is.
+pub(super) fn run_scope_of(json: &str) -> String {
+    chain::digest(&format!("run\n{json}"))
+}
+
 impl By {
     fn new(answered: AnsweredBy) -> Self {
         let (scope_json, scope_key) = scope_of(&answered.scope);
@@ -251,6 +256,7 @@ mod tests {
                     more: 1,
                     truncated: 2,
                     restore: None,
+                    run: None,
                 })
             };
             let whole = event(vec![alert.clone(); count]);

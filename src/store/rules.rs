@@ -3,11 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{AskGuards, StoreError};
+use crate::incident::event::Opened;
 use crate::incident::ledger::Ledger;
 use crate::incident::permit::{Asked, Permit};
+use crate::incident::run::Run;
 use crate::incident::{Event, IncidentId};
 
-/// Not [`Event::Opened`], which only an alert can cause, and not an intent, which needs the guards.
+/// Not [`Event::Opened`], which has ways of its own, and not an intent, which needs the guards.
 pub(super) fn may_append(event: &Event) -> Result<(), StoreError> {
     match event {
         Event::Opened(_) | Event::EffectIntended { .. } | Event::EffectRegranted { .. } => {
@@ -53,4 +55,10 @@ pub(super) fn not_in_flight(permit: &Permit) -> StoreError {
 /// An incident that only an alert can open.
 pub(super) fn no_restore() -> StoreError {
     StoreError::NotThisWay("an incident that puts nothing back".to_owned())
+}
+
+/// The run of an incident that a person begins: it has no alerts.
+pub(super) fn run_of(opened: &Opened) -> Result<&Run, StoreError> {
+    let alone = opened.by_hand().filter(|_| opened.alerts.is_empty() && opened.more == 0);
+    alone.ok_or_else(|| StoreError::NotThisWay("an incident that nobody began by hand".to_owned()))
 }

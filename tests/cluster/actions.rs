@@ -66,7 +66,7 @@ async fn a_paused_deployment_stands_against_a_restart_and_against_a_rollback() {
             .admin
             .once(&path, |object| object["status"]["observedGeneration"] == object["metadata"]["generation"])
             .await;
-        let end = set.hands().follow(&plan).await;
+        let end = set.hands().follow(&plan, &[]).await;
         assert!(matches!(&end, Followed::Overtaken(what) if what.contains("was paused")), "{end:?}");
     })
     .await;
@@ -366,7 +366,7 @@ async fn a_restart_that_is_sent_again_makes_no_new_revision() {
         let plan = set.plan(Action::Restart).await;
         assert_eq!(set.apply(&plan).await, EffectResult::Applied);
         stage.ready(APP, 2).await;
-        assert!(until(async || matches!(set.hands().follow(&plan).await, Followed::Complete(_))).await);
+        assert!(until(async || matches!(set.hands().follow(&plan, &[]).await, Followed::Complete(_))).await);
         let path = stage.apps("deployments/web");
         let version = async || stage.admin.get(&path).await.unwrap()["metadata"]["generation"].clone();
         let before = version().await;

@@ -322,7 +322,7 @@ async fn what_somebody_else_has_written_is_left_alone_and_who_it_was_is_said() {
         assert_eq!(set.apply(&plan).await, EffectResult::Applied);
         let path = format!("{}/scale?fieldManager=kubectl-scale", set.path());
         stage.admin.merge(&path, &json!({"spec": {"replicas": 2}})).await;
-        let end = set.hands().follow(&plan).await;
+        let end = set.hands().follow(&plan, &[]).await;
         let Followed::Overtaken(saw) = &end else { panic!("{end:?}") };
         assert!(saw.ends_with("was put back to 2, written by kubectl-scale"), "{saw}");
         // By server-side apply, as those do that keep what is in a repository.
@@ -335,7 +335,7 @@ async fn what_somebody_else_has_written_is_left_alone_and_who_it_was_is_said() {
             .admin
             .apply(&format!("{}?fieldManager=argocd-controller&force=true", set.path()), &declared)
             .await;
-        let end = set.hands().follow(&plan).await;
+        let end = set.hands().follow(&plan, &[]).await;
         let Followed::Overtaken(saw) = &end else { panic!("{end:?}") };
         assert!(saw.contains("was put back to 5, written by argocd-controller at "), "{saw}");
     })

@@ -95,7 +95,9 @@ impl Set {
                 stage.pods(APP).await[0]["metadata"]["name"].as_str().unwrap().to_owned()
             }
             Kind::Node => stage.nodes[0].clone(),
-            Kind::HorizontalPodAutoscaler => unreachable!("never a target"),
+            Kind::HorizontalPodAutoscaler | Kind::Certificate | Kind::Terraform => {
+                unreachable!("never a target here")
+            }
         };
         match (action, kind) {
             (Action::Rollback, _) => stage.set_image(APP, "registry.invalid/none:2").await,
@@ -149,6 +151,7 @@ pub(crate) fn proper(kind: Kind) -> (&'static str, &'static str) {
         Kind::Pod => ("Pod", "pods"),
         Kind::Node => ("Node", "nodes"),
         Kind::HorizontalPodAutoscaler => ("HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+        Kind::Certificate | Kind::Terraform => unreachable!("not of the cluster"),
     }
 }
 

@@ -9,6 +9,7 @@ mod actions;
 mod admin;
 mod fields;
 mod ground;
+mod hooks;
 mod leftovers;
 mod objects;
 mod owners;

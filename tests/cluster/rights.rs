@@ -101,7 +101,7 @@ async fn each_action_can_be_done_with_the_rights_that_it_names() {
             let rules: Vec<Value> = part.into_iter().map(rule).collect();
             grant(&stage, "acts", "acts", &rules, wide).await;
         }
-        until_granted(&stage, "acts", named).await;
+        until_granted(&stage, "acts", &named).await;
         do_all(&Set::new(&stage, case).await.with(Hands::new(kubernetes)), case.0).await;
     })
     .await;

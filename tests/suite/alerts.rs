@@ -56,7 +56,7 @@ impl Set {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap()
+        tokio::time::timeout(Duration::from_secs(90), asked).await.unwrap()
     }
 
     async fn verify(&self, all: &str) -> (Found, Vec<Evidence>) {
@@ -102,6 +102,7 @@ fn incident(runbook: &Runbook, labels: &[(&str, &str); 3]) -> Incident {
         more: 1,
         truncated: 0,
         restore: None,
+        run: None,
     };
     let target =
         Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name: "chat-api".to_owned() };

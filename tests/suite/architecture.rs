@@ -89,6 +89,18 @@ const PLACES: &[(&str, &[&str], &str)] = &[
         "every HTTP client needs its time limits, and no redirects",
     ),
     // The sandbox is the other side of it.
+    // The commands and the probes know no more of AWS than its clients.
+    ("aws_config", &["clients/aws/"], "there is one place that knows who we are in AWS"),
+    ("aws_runtime", &["clients/aws/"], "there is one place that knows who we are in AWS"),
+    ("aws_sdk_sts", &["clients/aws/"], "there is one place that knows who we are in AWS"),
+    (
+        "aws_smithy_http_client",
+        &["clients/aws/"],
+        "every HTTP client needs its time limits, and no redirects",
+    ),
+    ("aws_sdk_acm", &["clients/acm/"], "nothing but the client knows the SDK's types"),
+    ("aws_sdk_route53", &["clients/route53/"], "nothing but the client knows the SDK's types"),
+    ("aws_sigv4", &["clients/rds/"], "the SDK signs for itself"),
     ("rustls", &["clients/", "sandbox/"], "there is one TLS stack with one provider"),
     ("tokio_rustls", &["clients/http/tls/", "sandbox/"], "there is one TLS stack with one provider"),
     (
@@ -99,6 +111,11 @@ const PLACES: &[(&str, &[&str], &str)] = &[
     ("rcgen", &["sandbox/"], "nothing but the sandbox makes certificates"),
     // With `use`, because the client and the probe of that name are modules of ours.
     ("use prometheus", &["metrics.rs"], "metrics have closed label sets, all made at the start"),
+    (
+        "rustix",
+        &["clients/terraform/runner.rs", "clients/terraform/log.rs"],
+        "signals are sent in one place, to groups of processes that it started",
+    ),
     (
         "tracing_subscriber",
         // Whether a level is one is asked when the configuration is read, so that the fault has a line.
@@ -135,8 +152,17 @@ const WORDS: &[(&str, &[&str], &str)] = &[
         "the dangerous moment is one line of the pipeline",
     ),
     (".apply(permit", &["pipeline/perform.rs"], "an effect follows its permit at once, in the pipeline"),
+    (
+        ".upsert(",
+        &["act/", "clients/route53/"],
+        "a record in DNS is an effect: give it a plan, a permit and an observation",
+    ),
     ("process::exit", &["main.rs"], "a daemon ends by returning, so that calls on their way are finished"),
-    ("process::Command", &["chaos/", "cli/"], "nothing that an alert can reach starts a process"),
+    (
+        "process::Command",
+        &["chaos/", "cli/", "clients/terraform/runner.rs"],
+        "nothing that an alert can reach starts a process but terraform, in the directories that are listed",
+    ),
     ("Timestamp::now", &["clock.rs"], "time is a parameter; ask clock::now"),
     ("SystemTime::now", &["clock.rs"], "time is a parameter; ask clock::now"),
 ];
@@ -149,6 +175,8 @@ const KUBERNETES_READS: &[&str] = &[
     "workload",
     "object",
     "quotas",
+    "hooks",
+    "workloads_of",
     "autoscalers_of",
     "deployments",
     "exec",
@@ -186,6 +214,11 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
         &["probe", "act", "config", "cli", "clients"],
         "only probe/ asks other services, and only act/ calls them",
     ),
+    ("acm", &["probe", "act", "config", "cli", "clients"], "only probe/ and act/ ask ACM"),
+    ("route53", &["probe", "act", "cli", "clients"], "probe/ reads names and act/ writes them"),
+    ("aws", &["config", "cli", "clients"], "who we are in AWS its clients know, and nobody else asks"),
+    ("github", &["act", "config", "cli", "clients"], "only act/ starts workflows"),
+    ("terraform", &["act", "config", "cli", "clients"], "only act/ runs terraform"),
     (
         "alertmanager",
         &["pipeline", "probe", "config", "cli", "clients"],

@@ -103,6 +103,7 @@ fn incident(name: &str, hash: &runbookd::runbook::Hash) -> Incident {
         more: 1,
         truncated: 0,
         restore: None,
+        run: None,
     };
     let target = Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: "web".to_owned() };
     let legs = vec![Leg { target, each: BTreeMap::new(), figure: 1.0 }];

@@ -12,7 +12,12 @@ use runbookd::runbook::load::{Wants, load, load_with, read_one, read_text};
 use runbookd::yaml::{Faults, parse};
 
 const FOLDER: &str = "tests/data/bad/runbooks";
-const SHIPPED: &str = include_str!("../../rules/database-pool.yaml");
+/// A shipped runbook, and what it attaches.
+const SHIPPED: &str = concat!(
+    include_str!("../../rules/database-pool.yaml"),
+    "---\n",
+    include_str!("../../rules/quick-reference.yaml")
+);
 
 fn vars() -> BTreeMap<String, String> {
     [("namespace", "samosachaat-prod"), ("oncall_channel", "#oncall"), ("database", "samosachaat-db")]
@@ -98,12 +103,26 @@ steps:
 "#;
 
 #[test]
+fn what_only_a_person_begins_says_so() {
+    let text =
+        WEB.replace("alerts: ['alertname=\"Web\"', 'severity=~\"critical|page\"']\ncontinue", "on_demand");
+    let said = check_files(&[("web.yaml", &text)], None, &["web.yaml"]);
+    insta::assert_snapshot!(said, @"web.yaml: web (ask) is begun by hand only: diagnose, then restart");
+}
+
+#[test]
 fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
-    insta::assert_snapshot!(check(None, &[Path::new("rules/database-pool.yaml")]), @r#"
+    insta::assert_snapshot!(check(None, &[Path::new("rules/database-pool.yaml"), Path::new("rules/quick-reference.yaml")]), @r#"
     rules/database-pool.yaml:13:12: warning: there is no runbook "node-failure" here; expected the name of one
     warning: without a configuration nobody knows whether these exist: ${vars.database}, ${vars.namespace}, ${vars.oncall_channel}
       hint: name the configuration with --config
     rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": diagnose, then restart, then env for good, then diagnose
+    all-errors can be attached to a diagnosis, and asks: all_errors
+    trace can be attached to a diagnosis, and asks: trace
+    auth-failures can be attached to a diagnosis, and asks: auth_failures
+    inference-issues can be attached to a diagnosis, and asks: inference_issues
+    slow-database-queries can be attached to a diagnosis, and asks: slow_database_queries
+    recent-pod-restarts can be attached to a diagnosis, and asks: restarted, started_and_stopped
     "#);
     let files = [
         (
@@ -122,6 +141,42 @@ fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
     rules/database-pool.yaml:13:12: warning: there is no runbook "node-failure" here; expected the name of one
     rules/database-pool.yaml: database-pool-exhaustion (act) answers alertname="High5xxRate": diagnose, then restart, then env for good, then diagnose
     extra.yaml: web (ask) answers alertname="Web", severity=~"critical|page" and lets later runbooks answer, too: diagnose, then restart
+    all-errors can be attached to a diagnosis, and asks: all_errors
+    trace can be attached to a diagnosis, and asks: trace
+    auth-failures can be attached to a diagnosis, and asks: auth_failures
+    inference-issues can be attached to a diagnosis, and asks: inference_issues
+    slow-database-queries can be attached to a diagnosis, and asks: slow_database_queries
+    recent-pod-restarts can be attached to a diagnosis, and asks: restarted, started_and_stopped
+    "#);
+}
+
+#[test]
+fn what_asks_aws_without_a_configuration_for_it_or_for_no_certificate_is_a_fault() {
+    let checks = "apiVersion: runbookd.dev/v1\nkind: Verification\nname: certificates\nsummary: All is well.\nchecks:\n  \
+                  days: {acm: days_left, certificate: \"${vars.domain}\", at_least: 14d}\n  \
+                  records: {route53: wrong_records, certificate: shop.example, at_most: 0}\n";
+    let config = |more: &str| format!("vars: {{domain: \"https://shop.example\"}}\n{more}");
+    let check = |more: &str| {
+        let config = config(more);
+        check_files(
+            &[("runbookd.yaml", config.as_str()), ("rules/checks.yaml", checks)],
+            Some("runbookd.yaml"),
+            &[],
+        )
+    };
+    insta::assert_snapshot!(check(""), @r"
+    rules/checks.yaml:6:15: the probe asks AWS, and the configuration names none; expected `aws` in it
+      hint: add `aws: {region: eu-central-1}` to the configuration
+    rules/checks.yaml:7:22: the probe asks AWS, and the configuration names none; expected `aws` in it
+      hint: add `aws: {region: eu-central-1}` to the configuration
+
+    2 faults
+    ");
+    insta::assert_snapshot!(check("aws: {region: eu-central-1}\n"), @r#"
+    rules/checks.yaml:6:15: the probe asks for the certificate "https://shop.example"; expected a domain such as shop.example, or the ARN of a certificate
+      hint: `certificate: shop.example` means the one that is for that name
+
+    1 fault
     "#);
 }
 
@@ -136,11 +191,11 @@ fn programs_and_databases_that_the_configuration_does_not_name_are_faults() {
         ("rules/database-pool.yaml", SHIPPED),
     ];
     insta::assert_snapshot!(check_files(&files, Some("runbookd.yaml"), &[]), @r#"
-    rules/database-pool.yaml:29:41: the probe runs [cat, /proc/net/tcp6] in containers, which the configuration does not allow; expected what it lists, word for word
+    rules/database-pool.yaml:30:41: the probe runs [cat, /proc/net/tcp6] in containers, which the configuration does not allow; expected what it lists, word for word
       hint: add `exec: {allow: [[cat, /proc/net/tcp6]]}` to the configuration
-    rules/database-pool.yaml:38:7: `within` asks RDS, and the configuration names none; expected `aws` in it
+    rules/database-pool.yaml:44:7: `within` asks RDS, and the configuration names none; expected `aws` in it
       hint: add `aws: {region: eu-central-1}` to the configuration
-    rules/database-pool.yaml:52:41: the probe runs [cat, /proc/net/tcp6] in containers, which the configuration does not allow; expected what it lists, word for word
+    rules/database-pool.yaml:59:41: the probe runs [cat, /proc/net/tcp6] in containers, which the configuration does not allow; expected what it lists, word for word
       hint: add `exec: {allow: [[cat, /proc/net/tcp6]]}` to the configuration
     rules/database-pool.yaml:13:12: warning: there is no runbook "node-failure" here; expected the name of one
 
@@ -417,4 +472,22 @@ fn the_configuration_and_the_first_runbook_of_the_readme_are_good() {
     let token = "a-token-for-the-webhook";
     let files = [("runbookd.yaml", config), ("first.yaml", runbook), ("runbookd-token", token)];
     insta::assert_snapshot!(check_files(&files, Some("runbookd.yaml"), &[]), @r#"first.yaml: first (act) answers alertname="High5xxRate": restart"#);
+}
+
+/// An open incident keeps the questions that it began with.
+#[test]
+fn a_runbook_keeps_the_diagnoses_that_it_attaches() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |quick: &str| {
+        std::fs::write(folder.path().join("a.yaml"), SHIPPED.replace("trace_id=\"${", quick)).unwrap();
+        load(&[folder.path().to_owned()], Some(&vars()), 1).unwrap()
+    };
+    let loaded = load("trace_id=\"${");
+    assert_eq!(loaded.diagnoses.len(), 6);
+    let [runbook] = loaded.runbooks.as_slice() else { panic!("{loaded:?}") };
+    assert_eq!(runbook.clues.iter().collect::<Vec<_>>(), ["trace_id"]);
+    let again = read_one(&runbook.source).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{runbook:?}"));
+    // Another question is another version.
+    assert_ne!(load("span_id=\"${").runbooks[0].hash, runbook.hash);
 }

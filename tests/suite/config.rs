@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use runbookd::clients::aws::{Service, Source};
 use runbookd::config::{Config, DEFAULT_FILE, Purpose};
 use runbookd::yaml::Faults;
 
@@ -21,7 +22,7 @@ fn faults(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Faults {
 
 #[test]
 fn every_fault_of_a_configuration_has_its_message() {
-    expect_messages(FOLDER, 36, |path| {
+    expect_messages(FOLDER, 46, |path| {
         let twice = path.ends_with("token-twice.yaml");
         faults(path, &|name| environment(name).filter(|_| twice)).to_string()
     });
@@ -82,8 +83,40 @@ fn every_commented_line_of_the_default_file_is_a_field() {
     let warned: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
     assert_eq!(
         warned.len(),
-        10,
-        "the six tokens, two headers, AWS's credentials, the certificates, and nothing else: {faults}"
+        12,
+        "the seven tokens, two headers, AWS's credentials, terraform's variable, the certificates, and nothing else: {faults}"
+    );
+}
+
+#[test]
+fn where_aws_finds_credentials_is_read_and_none_is_looked_for() {
+    let read = |aws: &str, environment: &dyn Fn(&str) -> Option<String>| {
+        let text = format!("aws: {{region: eu-central-1{aws}}}\n");
+        let (config, faults) =
+            Config::read(&text, Some(Path::new("a/runbookd.yaml")), Purpose::Run, environment);
+        assert!(faults.is_empty(), "{faults}");
+        config.unwrap().aws.unwrap()
+    };
+    let usual = read("", &|_| None);
+    assert!(matches!(usual.credentials, Source::Usual { web_identity: None }), "{usual:?}");
+    let pod = |name: &str| match name {
+        "AWS_WEB_IDENTITY_TOKEN_FILE" => Some("/var/run/token".to_owned()),
+        "AWS_ROLE_ARN" => Some("arn:aws:iam::123456789012:role/runbookd".to_owned()),
+        _ => None,
+    };
+    let Source::Usual { web_identity: Some(identity) } = read("", &pod).credentials else { unreachable!() };
+    assert_eq!((identity.token_file, identity.session_name), (PathBuf::from("/var/run/token"), None));
+    assert_eq!(identity.role_arn, "arn:aws:iam::123456789012:role/runbookd");
+    let Source::Profile { name, file: None } = read(", profile: ops", &pod).credentials else {
+        unreachable!()
+    };
+    assert_eq!(name.as_deref(), Some("ops"));
+    let other =
+        read(", endpoint: \"http://127.0.0.1:1\", endpoints: {sts: \"http://127.0.0.1:2\"}", &|_| None);
+    assert_eq!(other.endpoint.as_deref(), Some("http://127.0.0.1:1"));
+    assert_eq!(
+        other.endpoints.into_iter().collect::<Vec<_>>(),
+        [(Service::Sts, "http://127.0.0.1:2".to_owned())]
     );
 }
 

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// The binary that was built with this test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runbookd");
 /// Nothing that a test waits for takes as long, on however busy a machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(150);
 /// So often is looked at what can not be waited for.
 const LOOK: Duration = Duration::from_millis(20);
 

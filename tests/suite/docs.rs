@@ -246,5 +246,8 @@ fn the_reference_names_every_action_and_its_examples_of_changes_are_read() {
             StepKind::Diagnose(_) | StepKind::Expect(_) => None,
         })
         .collect();
-    assert_eq!(read, [Action::Scale, Action::Resources, Action::Env, Action::Http]);
+    assert_eq!(
+        read,
+        [Action::Scale, Action::Resources, Action::Env, Action::Http, Action::Terraform, Action::Workflow]
+    );
 }

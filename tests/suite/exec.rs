@@ -84,6 +84,7 @@ fn incident(runbook: &Runbook) -> Incident {
         more: 1,
         truncated: 0,
         restore: None,
+        run: None,
     };
     let target =
         Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name: "chat-api".to_owned() };
@@ -188,7 +189,7 @@ async fn whatever_keeps_one_pods_answer_away_is_unknown_with_its_reason() {
     world.crash("chat-api", &fault);
     assert!(
         world
-            .until(Duration::from_secs(30), |world| world.pods("chat-api").iter().all(|pod| !pod.ready))
+            .until(Duration::from_secs(90), |world| world.pods("chat-api").iter().all(|pod| !pod.ready))
             .await
     );
     let evidence = set.asks(CONNECTIONS).await;

@@ -79,6 +79,20 @@ async fn a_model_that_is_too_large_is_replaced_by_a_call_to_the_pod() {
     assert!(text.contains("POST /models/swap to each of 1 pod of deployment/inference"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_whose_record_is_gone_gets_it_back_and_is_renewed() {
+    let text = passes_at("certificate", "100").await;
+    assert!(text.contains("write 1 validation record of certificate/samosachaat.art"), "{text}");
+    assert!(text.contains("1 record is INSYNC, and as ACM asks for them"), "{text}");
+    assert!(text.contains("more than 45 days are left"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_somebody_has_changed_is_written_as_acm_asks_for_it() {
+    let text = passes_at("certificate-record", "100").await;
+    assert!(text.contains("old.acm-validations.aws. stands there"), "{text}");
+}
+
 #[tokio::test]
 async fn nothing_is_broken_without_a_yes() {
     let output = inject(&["pod-kill", "--at", "sandbox"]).await;

@@ -19,7 +19,7 @@ use runbookd::runbook::{
 use serde_json::{Value, json};
 
 /// How long an effect may take to come to its end.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(150);
 
 /// A model that the inference service has not loaded.
 pub(crate) const SMALL: &str = "samosachaat-d6";
@@ -41,7 +41,9 @@ pub(crate) fn cases() -> Vec<Case> {
         let by_autoscaler = scales.then_some(Case(action, Kind::Deployment, true));
         action.acts_on().iter().map(move |kind| Case(action, *kind, false)).chain(by_autoscaler)
     };
-    Action::ALL.into_iter().flat_map(of).collect()
+    // What is not in the cluster no other kind of server has: records of Route 53 have tests of their own.
+    let in_the_cluster = |action: &Action| !action.acts_on().contains(&Kind::Certificate);
+    Action::ALL.into_iter().filter(in_the_cluster).flat_map(of).collect()
 }
 
 /// How a plan is come by.
@@ -196,7 +198,7 @@ pub(crate) trait Ground {
     async fn follow(&self, plan: &Plan) -> Followed {
         let until = after(now(), LIMIT);
         loop {
-            match self.hands().follow(plan).await {
+            match self.hands().follow(plan, &[]).await {
                 Followed::NotYet(_) if now() < until => self.moved().await,
                 other => return other,
             }

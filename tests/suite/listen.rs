@@ -34,7 +34,7 @@ async fn ask(address: SocketAddr, path: &str) -> TcpStream {
 async fn is_answered(address: SocketAddr) {
     let mut answer = String::new();
     let answered = async { ask(address, "/short").await.read_to_string(&mut answer).await };
-    tokio::time::timeout(Duration::from_secs(30), answered).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(90), answered).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 

@@ -6,12 +6,17 @@ mod actions;
 mod alerts;
 mod api;
 mod architecture;
+mod around;
 mod asking;
 mod check;
 mod config;
 mod core;
 #[cfg(feature = "crash-points")]
 mod crash;
+#[cfg(feature = "crash-points")]
+mod crash_actions;
+#[cfg(feature = "crash-points")]
+mod crash_runs;
 mod daemon;
 mod docs;
 mod exec;
@@ -23,12 +28,17 @@ mod invariants;
 mod listen;
 mod notify;
 mod real_alertmanager;
+mod real_aws;
 mod real_prometheus;
 mod real_prometheus_api;
 mod real_rds;
+mod real_terraform;
 mod receive;
 mod reconcile;
+mod records;
+mod runs;
 mod sandbox_alertmanager;
+mod sandbox_aws;
 mod sandbox_conformance;
 mod sandbox_front;
 mod sandbox_loki;

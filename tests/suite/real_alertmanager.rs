@@ -79,7 +79,7 @@ impl Alertmanager {
     async fn start(url: &str) -> Option<Self> {
         let program = real(ALERTMANAGER)?;
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = runbookd::chaos::stage::free_port().unwrap();
         let token = folder.path().join("token");
         let configuration = format!(
             "route: {{receiver: runbookd, group_by: [alertname, namespace], group_wait: 1s, group_interval: 1s, \

@@ -30,6 +30,7 @@ fn every_alert_of_a_scenario_that_is_built_is_shipped_and_answered() {
         ("PodCrashLooping", "rules/pod-crash.yaml"),
         ("ReplicasUnavailable", "rules/pod-crash.yaml"),
         ("HighP99Latency", "rules/high-latency.yaml"),
+        ("CertificateExpiresSoon", "rules/certificate.yaml"),
     ] {
         assert!(alerts.contains(&format!("- alert: {alert}\n")), "{alert} is not shipped");
         let runbook = std::fs::read_to_string(root.join(file)).unwrap();

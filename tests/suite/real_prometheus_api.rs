@@ -35,7 +35,7 @@ struct Server {
 async fn server() -> Option<Server> {
     let program = real("prometheus")?;
     let folder = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let port = runbookd::chaos::stage::free_port().unwrap();
     let file = folder.path().join("prometheus.yml");
     std::fs::write(&file, CONFIGURATION.replace("PORT", &port.to_string())).unwrap();
     let log = std::fs::File::create(folder.path().join("log")).unwrap();

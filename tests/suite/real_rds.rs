@@ -4,7 +4,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use runbookd::clients::rds::{Rds, Settings};
+use runbookd::clients::aws::{Aws, Settings};
+use runbookd::clients::rds::Rds;
 use runbookd::clients::{Reason, Secret, http_client};
 use tokio::process::{Child, Command};
 
@@ -12,9 +13,9 @@ use super::daemon::{LIMIT, until};
 use super::real_alertmanager::real;
 
 /// moto, and its address. None when it is not installed.
-async fn moto() -> Option<(Child, String)> {
+pub(crate) async fn moto() -> Option<(Child, String)> {
     let program = real("moto_server")?;
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let port = runbookd::chaos::stage::free_port().unwrap();
     #[expect(clippy::disallowed_methods, reason = "the real program is started by hand")]
     let child = Command::new(program)
         .args(["-H", "127.0.0.1", "-p", &port.to_string()])
@@ -30,6 +31,12 @@ async fn moto() -> Option<(Child, String)> {
     let is_ready = async || http.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success());
     assert!(until(LIMIT, is_ready).await, "moto is not ready");
     Some((child, url))
+}
+
+/// The account that moto plays.
+pub(crate) fn account(url: &str) -> Aws {
+    let settings = Settings { endpoint: Some(url.to_owned()), ..Settings::new("eu-central-1") };
+    Aws::new(&settings.with_key("AKIDEXAMPLE", Secret::new("secret"), None)).unwrap()
 }
 
 /// What runbookd itself never does. moto finds the service by the scope of the signature, whatever it is.
@@ -66,11 +73,7 @@ async fn the_limit_of_an_instance_is_found_by_its_own_group() {
         ),
     )
     .await;
-    let settings = Settings {
-        endpoint: Some(url.clone()),
-        ..Settings::new("eu-central-1", "AKIDEXAMPLE", Secret::new("secret"))
-    };
-    let rds = Rds::new(&settings).unwrap();
+    let rds = Rds::new(&account(&url)).unwrap();
     let limit = rds.max_connections("shop").await.unwrap().unwrap();
     assert_eq!(limit.connections, 200, "{}", limit.says);
     // As a default group says it.

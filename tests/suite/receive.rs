@@ -32,7 +32,9 @@ impl Desk {
         let vars =
             ["namespace", "oncall_channel", "database"].map(|name| (name.to_owned(), "shop".to_owned()));
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(SHIPPED[0].0), SHIPPED[0].1).unwrap();
+        for (name, text) in [SHIPPED[0], SHIPPED[5]] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
         let loaded = load(&[folder.path().to_owned()], Some(&BTreeMap::from(vars)), 1).unwrap();
         let (shutdown, going_down) = watch::channel(false);
         let router = router(Receiver {

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::sandbox_recordings::{folder, shape};
 use crate::sandbox_wire::send;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(90);
 const LABELS: [(&str, &str); 3] =
     [("alertname", "High5xxRate"), ("app", "auth"), ("namespace", "samosachaat-prod")];
 const OTHER: [(&str, &str); 3] =

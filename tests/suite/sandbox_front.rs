@@ -32,7 +32,7 @@ async fn the_public_host_passes_requests_on_and_says_itself_when_nobody_is_behin
     world.crash("frontend", &fault);
     assert!(
         world
-            .until(Duration::from_secs(30), |world| world.pods("frontend").iter().all(|pod| !pod.ready))
+            .until(Duration::from_secs(90), |world| world.pods("frontend").iter().all(|pod| !pod.ready))
             .await
     );
     let (status, body) = get(&sandbox).await.unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox_wire::{MERGE, STRATEGIC, deployment_path, fast, kubernetes, restart_patch, send};
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn restart(sandbox: &Sandbox, deployment: &str, at: &str) {

@@ -13,7 +13,7 @@ use super::daemon::{Daemon, LIMIT, firing, names, notification, until};
 const SERVICE: &str = "chat-api";
 const TIME_SCALE: u32 = 25;
 /// A few seconds, on a busy machine.
-const AT_ONCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 async fn broken() -> Daemon {
     let mut daemon = Daemon::new(TIME_SCALE).await;

@@ -47,7 +47,8 @@ impl Set {
             ("database".to_owned(), "samosachaat-db".to_owned()),
         ]);
         // Verify with the window of `confirm`, which reaches back to the time before the effect.
-        let text = SHIPPED[0].1.replace("at_most: 0, window: 1m", "at_most: 0");
+        let text = format!("{}---\n{}", SHIPPED[0].1, SHIPPED[5].1);
+        let text = text.replace("at_most: 0, window: 1m", "at_most: 0");
         let file = folder.path().join("runbook.yaml");
         std::fs::write(&file, text).unwrap();
         let runbook = load(&[file], Some(&vars), 1).unwrap().runbooks.remove(0);
@@ -102,6 +103,7 @@ impl Set {
             more: 1,
             truncated: 0,
             restore: None,
+            run: None,
         };
         let each = BTreeMap::from([("app".to_owned(), "chat-api".to_owned())]);
         let legs = vec![Leg { target: target(), each, figure: 40.0 }];
@@ -208,7 +210,7 @@ async fn a_budget_that_allows_no_eviction_is_blocking_and_one_that_lacks_pods_is
     let pod = world.pods("chat-api").remove(0);
     assert!(world.end_pod(&pod.name));
     world.put_disruption_budget("chat-api", 0);
-    assert!(world.until(Duration::from_secs(20), |world| world.pods("chat-api").len() == 3).await);
+    assert!(world.until(Duration::from_secs(90), |world| world.pods("chat-api").len() == 3).await);
     let evidence = set.asks(unmet).await;
     assert_eq!(evidence.verdict, Verdict::Holds, "{evidence:?}");
     assert_eq!(evidence.samples[0].line, "1 of 2 pods healthy, 2 have to be, 0 may be evicted");

@@ -9,7 +9,7 @@ use runbookd::sandbox::{CertificateFault, NodeFault, System, Trouble};
 use serde_json::Value;
 use tokio::process::Command;
 
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(150);
 
 struct Set {
     stage: Stage,

@@ -12,10 +12,10 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Followed, Right, another, right, unfollowed, unobserved, void};
+use super::{Followed, Right, another, right, unfollowed, unobserved, unsent, void};
+use crate::clients::Reason;
 use crate::clients::http::{Http, Order, PodAt, Sent, To};
 use crate::clients::kubernetes::Kubernetes;
-use crate::clients::{CallError, Reason};
 use crate::clock;
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
@@ -200,21 +200,6 @@ async fn still_there(kubernetes: &Kubernetes, plan: &Plan) -> Result<(), EffectR
 
 fn conflict(message: String) -> EffectResult {
     EffectResult::Refused { reason: Reason::Conflict.as_str().to_owned(), message }
-}
-
-/// Nothing was sent, as something could not be read before.
-fn unsent(error: &CallError) -> EffectResult {
-    let (reason, message) = (error.reason.as_str().to_owned(), error.to_string());
-    match error.reason {
-        Reason::NotFound | Reason::Conflict | Reason::ClientError => {
-            EffectResult::Refused { reason, message }
-        }
-        Reason::Timeout
-        | Reason::ServerError
-        | Reason::RateLimited
-        | Reason::Unreachable
-        | Reason::Denied => EffectResult::NotTaken { reason, message },
-    }
 }
 
 async fn one(tools: Tools<'_>, leave: &mut Leave<'_>, callee: Callee<'_>) -> Made {

@@ -49,8 +49,6 @@ pub(in crate::act) async fn plan(
     touches.push("nothing of it is put back by runbookd".to_owned());
     let calls = Calls { call: call.clone(), addresses };
     let mut plan = Plan {
-        action: Action::Http,
-        target: target.clone(),
         uid: workload.uid,
         says,
         change: Change {
@@ -61,7 +59,6 @@ pub(in crate::act) async fn plan(
         },
         touches,
         objects,
-        sets: None,
         settles_within: calls.under_way() + GRACE,
         calls: Some(calls),
         circumstances: Circumstances {
@@ -71,7 +68,7 @@ pub(in crate::act) async fn plan(
             may_not_last: may_not_last(call),
             ..Circumstances::default()
         },
-        made_at: now,
+        ..Plan::bare(Action::Http, target.clone(), now)
     };
     let callees = callees(&plan);
     for callee in &callees {

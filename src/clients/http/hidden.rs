@@ -6,7 +6,7 @@ const SHORTEST_WORD: usize = 8;
 const INSTEAD: &[u8] = b"[hidden]";
 
 /// A text without a secret that somebody repeats.
-pub(super) fn without(text: &[u8], secret: &str) -> Vec<u8> {
+pub(in crate::clients) fn without(text: &[u8], secret: &str) -> Vec<u8> {
     let words = secret.split_whitespace().filter(|word| word.len() >= SHORTEST_WORD);
     let mut secrets: Vec<&[u8]> = std::iter::once(secret).chain(words).map(str::as_bytes).collect();
     secrets.retain(|secret| !secret.is_empty());

@@ -3,7 +3,7 @@
 //!
 //! Sends no cookies and no credentials but those that the configuration has for this very host, follows no redirect, uses no proxy, keeps no connection. Reads 64 KiB and no more.
 
-mod hidden;
+pub(super) mod hidden;
 mod pods;
 mod policy;
 mod send;

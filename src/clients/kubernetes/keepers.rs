@@ -41,6 +41,19 @@ pub enum Keeper {
     Instance(String),
 }
 
+impl fmt::Display for Keeper {
+    /// What is deployed by it, together: `the Helm release shop`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ArgoCd(name) => write!(f, "Argo CD's application {name}"),
+            Self::Kustomization(name) => write!(f, "Flux's kustomization {name}"),
+            Self::HelmRelease(name) => write!(f, "Flux's helmrelease {name}"),
+            Self::Helm(name) => write!(f, "the Helm release {name}"),
+            Self::Instance(name) => write!(f, "the release {name}"),
+        }
+    }
+}
+
 impl Object {
     /// Who wrote what stands at a path; none when nobody says that it was them, as of a value that was removed.
     /// Source: <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.

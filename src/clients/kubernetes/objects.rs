@@ -147,6 +147,12 @@ impl Object {
         Self { call: "read".to_owned(), kind: kind.to_owned(), json }
     }
 
+    /// Its kind in lower case, such as `deployment`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

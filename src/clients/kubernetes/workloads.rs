@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    CallError, History, Kubernetes, RESTARTED_AT, Reason, STRATEGIC_MERGE, Workload, checked_namespace,
-    deployments, history, valid_name,
+    CallError, History, Kubernetes, Object, RESTARTED_AT, Reason, STRATEGIC_MERGE, Workload,
+    checked_namespace, deployments, history, objects, valid_name,
 };
 
 impl Kubernetes {
@@ -41,6 +41,23 @@ impl Kubernetes {
         checked_namespace(&call, namespace)?;
         let all: Vec<apps::Deployment> = self.list(&call, &deployments(namespace)).await?;
         Ok(all.iter().map(Workload::from).collect())
+    }
+
+    /// All workloads of a namespace: Deployments, `StatefulSet`s and `DaemonSet`s.
+    ///
+    /// # Errors
+    /// Whatever keeps the API server from answering.
+    pub async fn workloads_of(&self, namespace: &str) -> Result<Vec<Object>, CallError> {
+        let mut objects = Vec::new();
+        for kind in KINDS {
+            let call = format!("list the {kind}s of {namespace}");
+            checked_namespace(&call, namespace)?;
+            let Some(path) = objects::path_of(kind, namespace) else { continue };
+            let all: Vec<Value> = self.list(&call, &path).await?;
+            let object = |json| Object { call: call.clone(), kind: kind.to_owned(), json };
+            objects.extend(all.into_iter().map(object));
+        }
+        Ok(objects)
     }
 
     async fn read_workload<K>(&self, call: &str, namespace: &str, name: &str) -> Result<Workload, CallError>

@@ -11,7 +11,7 @@ mod limit;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -22,9 +22,9 @@ use reqwest::Url;
 pub use answer::Instance;
 pub use limit::{Limit, Unknown};
 
+use super::aws::{self, Aws, Failure, Service};
 use super::error::chain;
-use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, Secret, http_client};
-use crate::retry::Backoff;
+use super::{CallError, ConnectError, Questions, Reason, http_client};
 
 const VERSION: &str = "2014-10-31";
 const SERVICE: &str = "rds";
@@ -32,46 +32,10 @@ const SERVICE: &str = "rds";
 const MOST_BYTES: usize = 4 << 20;
 /// A group has some 400 parameters, and a page 100.
 const PAGES: usize = 50;
-/// How often a question is asked in all before its failure counts.
-const ASKED: usize = 3;
-/// Between two tries of a question.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(2));
 /// How many questions may be under way at once.
 const AT_ONCE: usize = 2;
-/// What AWS calls being asked too often (400 or 503).
-const THROTTLED: [&str; 4] =
-    ["Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestThrottled"];
-
-/// Which AWS, and who we are there.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Such as `eu-central-1`.
-    pub region: String,
-    /// Another address than AWS's own, such as that of a VPC endpoint.
-    pub endpoint: Option<String>,
-    /// The id of the access key.
-    pub access_key: String,
-    /// The key itself.
-    pub secret: Secret,
-    /// Of credentials that are good for a while.
-    pub session: Option<Secret>,
-    /// How long one request may take.
-    pub timeout: Duration,
-}
-
-impl Settings {
-    /// AWS's own address in a region.
-    #[must_use]
-    pub fn new(region: impl Into<String>, access_key: impl Into<String>, secret: Secret) -> Self {
-        let (region, access_key) = (region.into(), access_key.into());
-        Self { region, endpoint: None, access_key, secret, session: None, timeout: DEFAULT_TIMEOUT }
-    }
-
-    fn url(&self) -> String {
-        let end = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        self.endpoint.clone().unwrap_or_else(|| format!("https://rds.{}.{end}", self.region))
-    }
-}
+/// What each question needs in IAM.
+const PERMISSION: &str = "rds:DescribeDBInstances or rds:DescribeDBParameters";
 
 /// The RDS of an account in one region.
 #[derive(Clone)]
@@ -80,43 +44,27 @@ pub struct Rds(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     url: Url,
-    region: String,
-    credentials: Credentials,
+    aws: Aws,
     answers: Questions<Arc<Vec<u8>>>,
 }
 
 impl std::fmt::Debug for Rds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rds").field("region", &self.0.region).finish_non_exhaustive()
+        f.debug_struct("Rds").field("aws", &self.0.aws).finish_non_exhaustive()
     }
 }
 
 impl Rds {
-    /// Reads the settings. Nothing is sent.
+    /// Nothing is sent.
     ///
     /// # Errors
-    /// When the address can not be used.
-    pub fn new(settings: &Settings) -> Result<Self, ConnectError> {
-        let url = Url::parse(&settings.url()).ok();
-        let usable = |url: &Url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.host_str().is_some_and(|host| !host.is_empty())
-                && url.query().is_none()
-                && url.username().is_empty()
-        };
-        let url = url.filter(usable).ok_or_else(|| {
-            ConnectError::new("the endpoint of AWS must look like https://rds.eu-central-1.amazonaws.com")
+    /// When the address of RDS can not be one.
+    pub fn new(aws: &Aws) -> Result<Self, ConnectError> {
+        let url = Url::parse(&address(aws.endpoint(Service::Rds), aws.region())).map_err(|_| {
+            ConnectError::new(format!("there is no address of RDS for the region {}", aws.region()))
         })?;
-        let session = settings.session.as_ref().map(|token| token.reveal().to_owned());
-        let credentials =
-            Credentials::new(&settings.access_key, settings.secret.reveal(), session, None, "runbookd");
-        Ok(Self(Arc::new(Inner {
-            http: http_client(settings.timeout)?,
-            url,
-            region: settings.region.clone(),
-            credentials,
-            answers: Questions::new(AT_ONCE),
-        })))
+        let http = http_client(aws.timeout())?;
+        Ok(Self(Arc::new(Inner { http, url, aws: aws.clone(), answers: Questions::new(AT_ONCE) })))
     }
 
     /// How many connections a DB instance takes, as far as that can be told for certain; else why not.
@@ -171,33 +119,19 @@ impl Rds {
         ))
     }
 
-    /// Asks again when AWS is busy: all that is asked here only reads.
+    /// All that is asked here only reads.
     async fn ask(&self, call: &str, action: &str, pairs: &[(&str, &str)]) -> Result<Arc<Vec<u8>>, CallError> {
         let pairs = [&[("Action", action), ("Version", VERSION)], pairs].concat();
         let form = Url::parse_with_params("http://form/", &pairs);
         let form = form.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();
-        let ask = || async {
-            let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
-            let mut asked = 1;
-            loop {
-                match self.send(call, &form).await {
-                    Err(error)
-                        if asked < ASKED
-                            && matches!(error.reason, Reason::RateLimited | Reason::ServerError) =>
-                    {
-                        tokio::time::sleep(backoff.next_delay()).await;
-                        asked += 1;
-                    }
-                    answered => return answered.map(Arc::new),
-                }
-            }
-        };
-        self.0.answers.ask(form.clone(), ask).await
+        let send = || async { self.send(call, &form).await.map(Arc::new) };
+        self.0.answers.ask(form.clone(), || self.0.aws.ask(call, send)).await
     }
 
-    async fn send(&self, call: &str, form: &str) -> Result<Vec<u8>, CallError> {
-        let Inner { http, url, .. } = &*self.0;
-        let signed = self.signed(form).map_err(|what| CallError::unsent(call, &what))?;
+    async fn send(&self, call: &str, form: &str) -> Result<Vec<u8>, Failure> {
+        let Inner { http, url, aws, .. } = &*self.0;
+        let credentials = aws.credentials(call).await?;
+        let signed = self.signed(form, credentials).map_err(|what| CallError::unsent(call, &what))?;
         let request = http.post(url.clone()).headers(signed).body(form.to_owned());
         let mut answer = request.send().await.map_err(|error| CallError::of_reqwest(call, error))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
@@ -205,7 +139,7 @@ impl Rds {
         while let Some(chunk) = answer.chunk().await.map_err(|error| CallError::of_reqwest(call, error))? {
             if body.len() + chunk.len() > MOST_BYTES {
                 let message = format!("the answer is larger than {} MiB", MOST_BYTES >> 20);
-                return Err(CallError::new(call, Reason::ClientError, &message));
+                return Err(CallError::new(call, Reason::ClientError, &message).into());
             }
             body.extend_from_slice(&chunk);
         }
@@ -216,18 +150,18 @@ impl Rds {
     }
 
     /// The headers of a signed request; they depend on the moment.
-    fn signed(&self, form: &str) -> Result<http::HeaderMap, String> {
-        let Inner { url, region, credentials, .. } = &*self.0;
+    fn signed(&self, form: &str, credentials: Credentials) -> Result<http::HeaderMap, String> {
+        let Inner { url, aws, .. } = &*self.0;
         let uri: &str = url.as_str();
         let mut request = Request::post(uri)
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
             .body(())
             .map_err(|error| error.to_string())?;
-        let identity = credentials.clone().into();
+        let identity = credentials.into();
         let now = SystemTime::from(crate::clock::now());
         let params = v4::SigningParams::builder()
             .identity(&identity)
-            .region(region)
+            .region(aws.region())
             .name(SERVICE)
             .time(now)
             .settings(SigningSettings::default())
@@ -245,26 +179,19 @@ impl Rds {
     }
 }
 
+fn address(endpoint: Option<&str>, region: &str) -> String {
+    let end = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    endpoint.map_or_else(|| format!("https://{SERVICE}.{region}.{end}"), str::to_owned)
+}
+
 /// What AWS refuses, by its code.
-fn refused(call: &str, status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> CallError {
+fn refused(call: &str, status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Failure {
     let Some((code, message)) = answer::error(body) else {
         let text = String::from_utf8_lossy(body);
-        return CallError::of_answer(call, status, headers, if text.contains('<') { "" } else { &text });
+        return CallError::of_answer(call, status, headers, if text.contains('<') { "" } else { &text })
+            .into();
     };
-    let said = match code.as_str() {
-        "SignatureDoesNotMatch" => {
-            format!(
-                "{code}: the secret key is not the one of this access key, or something in between changed the request"
-            )
-        }
-        "IncompleteSignature" | "InvalidSignatureException" => code.clone(),
-        _ => format!("{code}: {message}"),
-    };
-    let mut error = CallError::of_answer(call, status, headers, &said);
-    if THROTTLED.contains(&code.as_str()) {
-        error.reason = Reason::RateLimited;
-    }
-    error
+    aws::refused(call, PERMISSION, (status, headers), Some(&code), Some(&message))
 }
 
 /// Names of RDS: letters, digits and hyphens; of a group points, too, as in `default.postgres15`.

@@ -1,5 +1,7 @@
 //! The RDS client against answers that moto gave, and against those that AWS documents and moto lacks.
 
+use super::super::Secret;
+use super::super::aws::Settings;
 use super::super::wire::{Reply, Wire};
 use super::*;
 
@@ -7,12 +9,9 @@ const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const SESSION: &str = "FwoGZXIvYXdzE-session";
 
 fn at(url: &str) -> Rds {
-    let settings = Settings {
-        endpoint: Some(url.to_owned()),
-        session: Some(Secret::new(SESSION)),
-        ..Settings::new("eu-central-1", "AKIDEXAMPLE", Secret::new(SECRET))
-    };
-    Rds::new(&settings).unwrap()
+    let settings = Settings { endpoint: Some(url.to_owned()), ..Settings::new("eu-central-1") };
+    let settings = settings.with_key("AKIDEXAMPLE", Secret::new(SECRET), Some(Secret::new(SESSION)));
+    Rds::new(&Aws::new(&settings).unwrap()).unwrap()
 }
 
 async fn with(replies: Vec<Reply>) -> (Rds, Wire) {
@@ -217,13 +216,11 @@ async fn a_busy_aws_is_asked_again() {
 
 #[test]
 fn nothing_shows_a_secret() {
-    let settings = Settings {
-        session: Some(Secret::new(SESSION)),
-        ..Settings::new("cn-north-1", "A", Secret::new(SECRET))
-    };
-    assert_eq!(settings.url(), "https://rds.cn-north-1.amazonaws.com.cn");
-    let shown = format!("{settings:?} {:?}", Rds::new(&settings).unwrap());
+    let settings = Settings::new("cn-north-1").with_key("A", Secret::new(SECRET), Some(Secret::new(SESSION)));
+    assert_eq!(address(None, &settings.region), "https://rds.cn-north-1.amazonaws.com.cn");
+    let aws = Aws::new(&settings).unwrap();
+    let shown = format!("{settings:?} {aws:?} {:?}", Rds::new(&aws).unwrap());
     assert!(!shown.contains(SECRET) && !shown.contains(SESSION), "{shown}");
     let bad = Settings { endpoint: Some("rds.local".to_owned()), ..settings };
-    assert!(Rds::new(&bad).is_err());
+    assert!(Aws::new(&bad).is_err());
 }

@@ -184,7 +184,7 @@ impl Entries {
                     }
                 }
             }
-            Event::EffectAnswered { op, result: EffectResult::Applied }
+            Event::EffectAnswered { op, result: EffectResult::Applied | EffectResult::Begun { .. } }
             | Event::EffectObserved { op, found: Observation::Done } => self.happened(op, at),
             // Such a call can arrive after it was looked for: whatever is seen until then does not settle it.
             Event::EffectAnswered { op, result: EffectResult::Unclear { .. } }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::incident::event::Released;
 use crate::incident::outcome::StepResult;
-use crate::incident::plan::{Change, Circumstances, Kind, Plan};
+use crate::incident::plan::{Change, Kind, Plan};
 use crate::runbook::Action;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -66,18 +66,12 @@ fn plan(before: Option<String>, after: Option<String>, stays: Stays, baseline: O
     let fields = vec![SetField { field: field(), before, after, baseline }];
     let sets = Sets { object: object(), uid: "u".into(), fields, stays, make_it_last: None };
     Plan {
-        action: Action::Resources,
-        target: object(),
         uid: "u".into(),
         says: String::new(),
         change: Change { field: String::new(), before: None, after: String::new(), judged: String::new() },
-        touches: Vec::new(),
-        objects: Vec::new(),
         sets: Some(sets),
-        calls: None,
-        circumstances: Circumstances::default(),
         settles_within: HOUR,
-        made_at: Timestamp::UNIX_EPOCH,
+        ..Plan::bare(Action::Resources, object(), Timestamp::UNIX_EPOCH)
     }
 }
 

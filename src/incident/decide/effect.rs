@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 
 use super::wait::refused;
-use super::{CONFIRM_AGAIN, FRESH, Moment, Next, PERMITS_AT_MOST, VERIFY_EVERY, again, at_or_wait};
-use crate::clock::after;
+use super::{
+    CONFIRM_AGAIN, FRESH, Moment, Next, PERMITS_AT_MOST, UNKNOWN_AGAIN, VERIFY_EVERY, again, at_or_wait,
+};
+use crate::clock::{after, between};
 use crate::incident::event::{Event, Found};
 use crate::incident::outcome::StepResult;
 use crate::incident::permit::Wanted;
@@ -146,8 +148,14 @@ pub(super) fn judged(
         }
         _ => {}
     }
-    let every = runbook.paced(VERIFY_EVERY).max(verify.within / 20);
     let first = after(since, verify.hold);
-    let next = last.map_or(first, |(at, _)| after(at, every)).clamp(first, deadline.max(first));
+    // What may take days is asked often at first, and then less and less.
+    let every = |at| runbook.paced(VERIFY_EVERY).max((between(since, at) / 4).min(verify.within / 20));
+    let next = last.map_or(first, |(at, found)| match found {
+        // No answer says nothing of the hours to come.
+        Found::Unknown => after(at, every(at).min(runbook.paced(UNKNOWN_AGAIN))),
+        Found::Holds | Found::Fails => after(at, every(at)),
+    });
+    let next = next.clamp(first, deadline.max(first));
     at_or_wait(now, next, ask)
 }

@@ -68,8 +68,10 @@ pub const CONFIRM_AGAIN: Duration = Duration::from_secs(10);
 pub const CONFIRM_AT_MOST: Duration = Duration::from_secs(120);
 /// How often the end of an effect is looked for.
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(3);
-/// How often `verify` is asked at the most; it is asked at most twenty times in its `within`.
+/// How often `verify` is asked at the most: after a quarter of the time that has passed, and at least twenty times in its `within`.
 pub const VERIFY_EVERY: Duration = Duration::from_secs(5);
+/// A `verify` without an answer is asked again after this long at the latest.
+pub const UNKNOWN_AGAIN: Duration = Duration::from_mins(10);
 /// Evidence and plans older than this are made anew before they are used.
 pub const FRESH: Duration = Duration::from_secs(60);
 /// An incident that stands back looks again after this long.

@@ -90,7 +90,11 @@ pub(super) fn on_not_confirmed(
             closed(Outcome::SelfHealed, "the evidence went away before anything was done".to_owned())
         }
         Found::Fails if at >= after(since, runbook.confirm_within).min(incident.opened.deadline) => {
-            closed(Outcome::NotConfirmed, "the alert fires, and the evidence says no".to_owned())
+            let why = match incident.opened.by_hand() {
+                Some(_) => "it was begun by hand, and the evidence says no",
+                None => "the alert fires, and the evidence says no",
+            };
+            closed(Outcome::NotConfirmed, why.to_owned())
         }
         Found::Fails => None,
     }

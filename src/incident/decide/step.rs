@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::over::{GONE_BEFORE_THE_NEXT_STEP, RESOLVED_BY_ITSELF, nothing_left, suppressed};
+use super::wait::reasons;
 use super::{FRESH, Next, VERIFY_EVERY, again, at_or_wait, close, current, in_vain};
 use crate::clock::after;
 use crate::incident::event::{Event, Found};
@@ -31,12 +32,22 @@ pub(super) fn begin(
     }
     let step = runbook.steps.get(incident.step);
     let next = match step.map(|step| &step.kind) {
-        None => return no_step_left(incident),
+        None => return no_step_left(incident, runbook),
         // Nothing is begun after the deadline.
         Some(_) if incident.effects == 0 && now >= incident.opened.deadline => {
             return match current(incident).is_some_and(|leg| leg.in_vain) {
                 true => close(Outcome::NotRecovered, "what was expected did not come before the deadline"),
-                false => close(Outcome::Inconclusive, "the deadline came before anything was begun"),
+                // It was looked at once more, and there was no time left to ask them again.
+                false if failed.is_none() && !incident.refusals.is_empty() => {
+                    close(Outcome::Blocked, &reasons(incident))
+                }
+                false => {
+                    let why = failed
+                        .as_ref()
+                        .map(|(_, _, why)| format!("no plan could be made before the deadline: {why}"));
+                    let nothing = "the deadline came before anything was begun";
+                    close(Outcome::Inconclusive, why.as_deref().unwrap_or(nothing))
+                }
             };
         }
         Some(StepKind::Diagnose(_)) => Next::Diagnose,
@@ -178,10 +189,14 @@ pub(super) fn step_ended(
 }
 
 /// Every step was taken or left out, and none of them helped.
-fn no_step_left(incident: &Incident) -> Next {
+fn no_step_left(incident: &Incident, runbook: &Runbook) -> Next {
     let why = match current(incident) {
         Some(leg) if leg.acted => "every step was tried, and verify did not hold",
         Some(leg) if leg.in_vain => "what was expected did not come, and no step is left that applies",
+        // What a person begins for its own sake is no trouble that is left.
+        _ if runbook.is_on_demand() && incident.effects == 0 => {
+            return close(Outcome::SelfHealed, "no step had anything to do");
+        }
         _ => "no step of the runbook applies",
     };
     close(Outcome::NotRecovered, why)

@@ -35,6 +35,13 @@ pub(super) fn stands_back(incident: &Incident, runbook: &Runbook, moment: &Momen
     }
 }
 
+/// What the guards said the last time.
+pub(super) fn reasons(incident: &Incident) -> String {
+    let words: Vec<String> =
+        incident.refusals.iter().map(|no| format!("{}: {} ({})", no.guard, no.saw, no.limit)).collect();
+    words.join("; ")
+}
+
 /// A guard said no: wait until that ends, when it ends before the incident's deadline; then confirm anew.
 pub(super) fn refused(
     incident: &Incident,
@@ -43,11 +50,6 @@ pub(super) fn refused(
     until: Option<Timestamp>,
 ) -> Next {
     let deadline = incident.opened.deadline;
-    let reasons = || {
-        let words: Vec<String> =
-            incident.refusals.iter().map(|no| format!("{}: {} ({})", no.guard, no.saw, no.limit)).collect();
-        words.join("; ")
-    };
     let by_pause = incident.refusals.iter().any(|refusal| refusal.guard == Guard::Pause);
     let others_end = incident
         .refusals
@@ -55,7 +57,7 @@ pub(super) fn refused(
         .filter(|refusal| refusal.guard != Guard::Pause)
         .all(|refusal| refusal.until.is_some_and(|until| until < deadline));
     if !others_end || moment.now >= deadline {
-        return close(Outcome::Blocked, &reasons());
+        return close(Outcome::Blocked, &reasons(incident));
     }
     if by_pause && moment.paused {
         // Nobody knows when a person resumes; the pipeline asks again when they do.

@@ -40,6 +40,8 @@ pub struct Incident {
     pub more: (u64, u64),
     /// The latest answers of `confirm`.
     pub evidence: Vec<Evidence>,
+    /// What the lines that were found say of the labels that other questions name.
+    pub clues: BTreeMap<String, String>,
     /// When `confirm` held the last time.
     pub held_at: Option<Timestamp>,
     /// Its targets, in order.
@@ -116,6 +118,7 @@ impl Incident {
             alerts: BTreeMap::new(),
             more: (opened.more, 0),
             evidence: Vec::new(),
+            clues: BTreeMap::new(),
             held_at: None,
             legs: Vec::new(),
             leg: 0,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::stage::{Closed, Effect, Stage, Then, effect_of};
 use super::{Incident, LegState};
 use crate::incident::event::{EffectResult, Event, Found, Observation, Recorded};
+use crate::incident::evidence::Evidence;
 use crate::incident::outcome::StepResult;
 use crate::incident::refusal::Guard;
 use crate::incident::restore::CHANGE_AGAIN;
@@ -67,6 +68,10 @@ impl Incident {
                 | Stage::NotDone { .. }),
                 Event::Confirmed { found, answers, .. },
             ) => {
+                // Of several targets, nobody knows whose line it was.
+                if self.legs.len() <= 1 {
+                    self.learn(&answers);
+                }
                 self.evidence = answers;
                 self.confirmed(stage, found, at)
             }
@@ -84,12 +89,20 @@ impl Incident {
                 Stage::StoodBack { until }
             }
             (Stage::StepEnded { .. }, Event::Confirmed { found, answers, .. }) if self.unseen => {
+                // Of several targets, nobody knows whose line it was.
+                if self.legs.len() <= 1 {
+                    self.learn(&answers);
+                }
                 self.evidence = answers;
                 self.step = 0;
                 self.confirmed(stage_for_all(at), found, at)
             }
             (Stage::ChooseLegs, Event::LegsChosen { legs }) if !legs.is_empty() => {
                 (self.leg, self.step, self.unseen) = (0, 0, false);
+                // The same here.
+                if legs.len() > 1 {
+                    self.clues.clear();
+                }
                 self.legs = legs
                     .into_iter()
                     .map(|leg| LegState { leg, result: None, in_vain: false, acted: false, skipped: None })
@@ -103,8 +116,11 @@ impl Incident {
             }
             (
                 Stage::Begin { .. },
-                Event::Diagnosed { leg, step, .. } | Event::StepSkipped { leg, step, .. },
+                event @ (Event::Diagnosed { leg, step, .. } | Event::StepSkipped { leg, step, .. }),
             ) if (leg, step) == (self.leg, self.step) => {
+                if let Event::Diagnosed { answers, .. } = &event {
+                    self.learn(answers);
+                }
                 self.step += 1;
                 self.approved = None;
                 Stage::Begin { failed: None }
@@ -178,7 +194,15 @@ impl Incident {
                     leg.acted = true;
                 }
                 let approved = self.approved.take().is_some();
-                Stage::Intended(Effect { op, plan, intended_at: at, permits: 1, approved, partly: None })
+                Stage::Intended(Effect {
+                    op,
+                    plan,
+                    intended_at: at,
+                    permits: 1,
+                    approved,
+                    partly: None,
+                    handles: Vec::new(),
+                })
             }
             (Stage::NotDone { effect, .. }, Event::EffectRegranted { op, .. }) if effect.op == op => {
                 Stage::Intended(Effect { permits: effect.permits + 1, ..effect })
@@ -242,6 +266,8 @@ impl Incident {
             (Stage::StepEnded { .. }, Event::StepBegan { leg, step: 0 })
                 if leg == self.leg + 1 && leg < self.legs.len() =>
             {
+                // What was found so far is of another target.
+                self.clues.clear();
                 (self.leg, self.step) = (leg, 0);
                 self.refusals.clear();
                 self.approved = None;
@@ -257,6 +283,11 @@ impl Incident {
         self.seq = recorded.seq;
         self.touched_at = at;
         Ok(self)
+    }
+
+    /// Keeps what other questions want to know of the lines that were found: the newest word, and while nothing is found the one before.
+    fn learn(&mut self, answers: &[Evidence]) {
+        self.clues.extend(answers.iter().flat_map(|answer| answer.clues.clone()));
     }
 
     fn confirmed(&mut self, stage: Stage, found: Found, at: Timestamp) -> Stage {
@@ -283,6 +314,9 @@ impl Incident {
     fn answered(effect: Effect, result: EffectResult, at: Timestamp) -> Stage {
         match result {
             EffectResult::Applied => Stage::Following { effect, since: at },
+            EffectResult::Begun { handles } => {
+                Stage::Following { effect: Effect { handles, ..effect }, since: at }
+            }
             EffectResult::Refused { message, .. } | EffectResult::InPart { message, .. } => {
                 // What was seen of it before is no less done for this.
                 let message = match &effect.partly {

@@ -34,6 +34,8 @@ pub struct Effect {
     pub approved: bool,
     /// What was seen of it when only a part had happened.
     pub partly: Option<String>,
+    /// What the other system calls its work on it, when it said so; lost when nobody heard its answer.
+    pub handles: Vec<String>,
 }
 
 /// What an incident is about.

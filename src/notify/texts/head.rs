@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::lasting;
 use super::markup::{Draft, brief, code, link, plain, time, took, until};
-use super::words::{answers, change, count_of, done, next, object, plan_of, standing, touches};
+use super::words::{answers, came, change, count_of, done, next, object, plan_of, standing, touches};
+use super::{by_hand, lasting};
 use crate::clients::slack::Message;
 use crate::incident::event::Found;
 use crate::incident::evidence::Evidence;
@@ -21,7 +21,11 @@ pub fn head(incident: &Incident, history: &[Recorded]) -> Message {
     let restore = incident.opened.restore.as_ref();
     let runbook = brief(&incident.opened.runbook);
     let scope = restore.map_or_else(|| scope(incident), |restore| object(&restore.object));
-    let about = restore.map_or_else(|| format!("*Alert*\n{}", alerts(incident)), lasting::restores);
+    let about = match (restore, &incident.opened.run) {
+        (Some(restore), _) => lasting::restores(restore),
+        (None, Some(run)) => by_hand::begun(run),
+        (None, None) => format!("*Alert*\n{}", alerts(incident)),
+    };
     let mut draft = Draft::new(&format!("{sign} {word}: {runbook} ({scope})").replace('`', ""))
         .header(&format!("{sign} {word}: {runbook}"))
         .fields(&[about, format!("*Where*\n{scope}")]);
@@ -211,7 +215,11 @@ fn now(incident: &Incident, history: &[Recorded]) -> Vec<String> {
                 Outcome::WouldAct => String::new(),
                 _ => format!(": {}", plain(closed.why.trim_end_matches('.'))),
             };
-            let since = if incident.opened.restore.is_some() { "its time came" } else { "the alert came" };
+            let since = match (&incident.opened.restore, &incident.opened.run) {
+                (Some(_), _) => "its time came",
+                (None, Some(_)) => "it was begun",
+                (None, None) => "the alert came",
+            };
             let mut lines = vec![format!("*{word}* {whole} after {since}{because}.")];
             lines.extend(lasting::changed(incident, history));
             lines.push(next(incident, closed.outcome, history));
@@ -229,7 +237,7 @@ fn sentence(says: &str) -> String {
 }
 
 fn small_print(incident: &Incident) -> Vec<String> {
-    let mut items = vec![format!("Received {}", time(incident.opened_at))];
+    let mut items = vec![format!("{} {}", came(incident), time(incident.opened_at))];
     if let Some(closed) = incident.closed() {
         items.push(format!("closed {}", time(closed.at)));
     } else {

@@ -37,7 +37,7 @@ pub(super) fn changed(incident: &Incident, history: &[Recorded]) -> Vec<String> 
 
 fn happened(history: &[Recorded], wanted: &OperationId) -> bool {
     history.iter().any(|recorded| match &recorded.event {
-        Event::EffectAnswered { op, result: EffectResult::Applied }
+        Event::EffectAnswered { op, result: EffectResult::Applied | EffectResult::Begun { .. } }
         | Event::EffectObserved { op, found: Observation::Done } => op == wanted,
         _ => false,
     })

@@ -100,7 +100,13 @@ pub(super) fn link(url: &str, title: &str) -> String {
             '<' => address.push_str("%3C"),
             '>' => address.push_str("%3E"),
             '|' => address.push_str("%7C"),
-            ' ' => address.push_str("%20"),
+            // In an address no space of any alphabet stands as itself.
+            space if space.is_whitespace() => {
+                let mut bytes = [0; 4];
+                for byte in space.encode_utf8(&mut bytes).bytes() {
+                    address.push_str(&format!("%{byte:02X}"));
+                }
+            }
             '&' => address.push_str("&amp;"),
             other => address.push(other),
         }

@@ -5,6 +5,7 @@
 //!
 //! Labels, names, log lines and the words of other systems are hostile: all of them pass through `markup`.
 
+mod by_hand;
 mod head;
 mod lasting;
 mod markup;

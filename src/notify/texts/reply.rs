@@ -12,7 +12,7 @@ use crate::incident::event::{EffectResult, Found, Leg, Observation};
 use crate::incident::evidence::Evidence;
 use crate::incident::outcome::StepResult;
 use crate::incident::plan::Plan;
-use crate::incident::refusal::{Answer, Guard};
+use crate::incident::refusal::{Answer, Guard, Refusal};
 use crate::incident::{Event, Incident, OperationId, Recorded};
 use crate::runbook::Action;
 
@@ -261,12 +261,13 @@ impl Thread<'_> {
         Draft::new(&text).section(&lines).context(&small).message()
     }
 
-    /// Not again while the same guards say no: waiting for another incident is asked about all the time.
+    /// Not again while the same guards say no: waiting for another incident is asked about all the time. That a migration which ran has failed is news.
     fn refused(&self, leg: usize) -> Option<Message> {
         let Event::Refused { refusals, until: again, .. } = &self.recorded.event else { return None };
         let names = |event: &Event| match event {
             Event::Refused { refusals, .. } => {
-                Some(refusals.iter().map(|refusal| refusal.guard).collect::<Vec<_>>())
+                let why = |no: &'_ Refusal| (no.guard == Guard::Deploying).then(|| no.limit.clone());
+                Some(refusals.iter().map(|no| (no.guard, why(no))).collect::<Vec<_>>())
             }
             _ => None,
         };
@@ -307,7 +308,7 @@ impl Thread<'_> {
     /// A yes needs no line: what follows says it.
     fn answered(&self, result: &EffectResult) -> Option<Message> {
         let (sign, text, message) = match result {
-            EffectResult::Applied => return None,
+            EffectResult::Applied | EffectResult::Begun { .. } => return None,
             EffectResult::Refused { message, .. } => {
                 ("🔴", "*Refused by the cluster*, nothing has changed", message)
             }

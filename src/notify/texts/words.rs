@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::lasting;
 use super::markup::{brief, code, plain, time, took, until};
+use super::{by_hand, lasting};
 use crate::incident::event::{EffectResult, Found};
 use crate::incident::evidence::{Evidence, Verdict};
 use crate::incident::plan::{Kind, Plan, Target};
@@ -70,6 +70,9 @@ pub(super) fn done(plan: &Plan) -> &'static str {
         Action::Scale => "scaled",
         Action::Resources | Action::Env => "changed",
         Action::Http => "called",
+        Action::Route53 => "repaired",
+        Action::Terraform => "applied",
+        Action::Workflow => "run",
         Action::PutBack => "put back",
         Action::ChangeAgain => "changed again",
     }
@@ -88,6 +91,9 @@ pub(super) fn doing(plan: &Plan) -> &'static str {
         Action::Scale => "Scaling",
         Action::Resources | Action::Env => "Changing",
         Action::Http => "Calling",
+        Action::Route53 => "Repairing",
+        Action::Terraform => "Applying terraform for",
+        Action::Workflow => "Running a workflow for",
         Action::PutBack => "Putting back",
         Action::ChangeAgain => "Changing again",
     }
@@ -106,6 +112,9 @@ pub(super) const fn noun(action: Action) -> &'static str {
         Action::Resources => "change of resources",
         Action::Env => "change of variables",
         Action::Http => "HTTP call",
+        Action::Route53 => "repair of records",
+        Action::Terraform => "terraform apply",
+        Action::Workflow => "workflow",
         Action::PutBack => "restore",
         Action::ChangeAgain => "second change",
     }
@@ -220,6 +229,11 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
     let target = incident.current_leg().map(|leg| &leg.target);
     let verb = plan_of(history, incident.leg).map_or("action", |plan| noun(plan.action));
     let look = target.map_or_else(String::new, |target| format!(" Begin with {}.", status(target)));
+    if let Some(of_run) =
+        incident.opened.run.as_ref().and_then(|_| by_hand::next(outcome, incident.effects > 0, verb, &look))
+    {
+        return of_run;
+    }
     match outcome {
         Outcome::Recovered if !incident.resolved() => {
             "Nothing for you to do: the alert itself ends when its rule has caught up.".to_owned()
@@ -279,6 +293,11 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
     }
 }
 
+/// How an incident comes into the world.
+pub(super) fn came(incident: &Incident) -> &'static str {
+    if incident.opened.by_hand().is_some() { "Begun" } else { "Received" }
+}
+
 fn cooling(incident: &Incident) -> bool {
     incident.refusals.iter().any(|refusal| refusal.guard == Guard::Cooldown)
 }
@@ -293,6 +312,8 @@ fn status(target: &Target) -> String {
         Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
             format!("kubectl -n {} rollout status {}", target.namespace, target.short())
         }
+        Kind::Certificate => "aws acm list-certificates".to_owned(),
+        Kind::Terraform => "terraform plan".to_owned(),
     })
 }
 
@@ -312,7 +333,7 @@ pub(super) fn timeline(incident: &Incident, history: &[Recorded]) -> Vec<String>
         history.iter().find(|recorded| wanted(&recorded.event)).map(|recorded| recorded.at)
     };
     let since = |at: Timestamp| took(incident.opened_at, at);
-    let mut items = vec![format!("Received {}", time(incident.opened_at))];
+    let mut items = vec![format!("{} {}", came(incident), time(incident.opened_at))];
     if let Some(at) = first(|event| matches!(event, Event::Confirmed { found: Found::Holds, .. })) {
         items.push(format!("confirmed after {}", since(at)));
     }
@@ -323,8 +344,10 @@ pub(super) fn timeline(incident: &Incident, history: &[Recorded]) -> Vec<String>
         items.push(format!("approved after {}", since(at)));
     }
     let applied = |event: &Event| {
-        matches!(event, Event::EffectAnswered { result: EffectResult::Applied, .. })
-            || matches!(event, Event::EffectObserved { found: crate::incident::event::Observation::Done, .. })
+        matches!(
+            event,
+            Event::EffectAnswered { result: EffectResult::Applied | EffectResult::Begun { .. }, .. }
+        ) || matches!(event, Event::EffectObserved { found: crate::incident::event::Observation::Done, .. })
     };
     if let Some(at) = first(applied) {
         items.push(format!("acted after {}", since(at)));

@@ -1,5 +1,7 @@
 //! Reads a question to an address.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
 use super::super::names::{Names, Scope};
@@ -9,6 +11,8 @@ use crate::yaml::{Faults, Field, Fields, Scalar, Value};
 
 const EXAMPLE: &str = "such as http://web.${labels.namespace}.svc:8080/health";
 const PATH_EXAMPLE: &str = "such as /stats";
+/// Meanwhile the incident waits.
+const LONGEST_APART: Duration = Duration::from_mins(1);
 /// Stands for the address of a pod until that is known.
 const POD: &str = "http://pod";
 
@@ -17,6 +21,7 @@ pub(super) fn http(
     mut fields: Fields<'_>,
     scope: Scope,
     names: &mut Names<'_>,
+    scale: u32,
     faults: &mut Faults,
 ) -> Option<Probe> {
     let each_field = fields.get("each");
@@ -52,6 +57,15 @@ pub(super) fn http(
         let message = "a value to compare with, and no `pointer`; expected where it stands in the answer";
         faults.add(field.key, message, Some("add `pointer: /current_model`".to_owned()));
     }
+    let is_for_people = names.is_diagnosing();
+    let growing = growing(
+        &mut fields,
+        is_for_people,
+        each_field.is_some(),
+        matches!(wanted, Some(Some(_))),
+        scale,
+        faults,
+    );
     let figures = match (&pointer, &wanted) {
         (_, Some(Some(_))) if each_field.is_some() => Some(Figures::Whole),
         (_, Some(Some(_))) => Some(Figures::YesOrNo),
@@ -68,10 +82,46 @@ pub(super) fn http(
         pointer: pointer?,
         wanted: wanted?.map(|(_, wanted)| wanted),
         each: each?,
+        growing: growing?,
         threshold: threshold?,
     });
     names.object(&probe, field.place(), faults);
     Some(probe)
+}
+
+/// How far apart the value is looked at twice.
+fn growing(
+    fields: &mut Fields<'_>,
+    is_for_people: bool,
+    of_each: bool,
+    compares: bool,
+    scale: u32,
+    faults: &mut Faults,
+) -> Option<Option<Duration>> {
+    let Some(field) = fields.get("growing") else { return Some(None) };
+    let apart = field.duration(faults);
+    if !is_for_people {
+        let message = "`growing` here, where what was found before grows old meanwhile; expected it in the `probes` of a `diagnose` step";
+        faults.add(field.key, message, Some("to act on it, ask `prometheus` with `deriv(...)`".to_owned()));
+        return None;
+    }
+    if !of_each && !fields.has_almost(&["each"]) {
+        let message = "`growing` without `each: pod`; expected both, as an address can reach one pod now and another one then";
+        faults.add(field.key, message, Some("add `each: pod` and `port: 8003`".to_owned()));
+        return None;
+    }
+    if compares {
+        let message =
+            "`growing` beside a value to compare with; expected one of them, as only a number grows";
+        faults.add(field.key, message, Some("remove one of the two".to_owned()));
+        return None;
+    }
+    if apart.is_some_and(|apart| apart > LONGEST_APART) {
+        let hint = "the incident waits meanwhile; what takes longer asks `prometheus` with `deriv(...)`";
+        field.wrong("expected at most 1m", Some(hint.to_owned()), faults);
+        return None;
+    }
+    Some(Some(apart? / scale.max(1)))
 }
 
 /// The pods that are asked.

@@ -49,7 +49,7 @@ fn query(field: Field<'_>, scope: Scope, names: &mut Names<'_>, faults: &mut Fau
     match LogQuery::parse(&scalar.text) {
         Ok(query) => {
             for (path, at) in query.placeholders() {
-                names.check(path, scope, scalar.place_of(at), faults);
+                names.check_in_logs(path, scope, scalar.place_of(at), faults);
             }
             Some(query)
         }

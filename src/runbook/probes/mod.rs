@@ -1,6 +1,7 @@
 //! Reads probes and thresholds: `confirm:`, the probes of a diagnosis, and what both share with `verify:`.
 
 mod alerts;
+mod certificates;
 mod cluster;
 mod exec;
 pub(super) mod http;
@@ -19,7 +20,7 @@ use super::{DAY, Figures, Named, Probe, Template, Threshold};
 use crate::yaml::{Faults, Field, Fields, Value, parse_duration};
 
 /// The words that say what is asked.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 17] = [
     "loki",
     "prometheus",
     "http",
@@ -32,6 +33,8 @@ const KINDS: [&str; 15] = [
     "autoscalers",
     "alerts",
     "tls",
+    "acm",
+    "route53",
     "exec",
     "connections",
     "verification",
@@ -121,13 +124,15 @@ fn probe(
         }
         [("alerts", field)] => (alerts::alerts(*field, fields, scope, names, faults), CountBy::None),
         [("tls", field)] => (tls::tls(*field, fields, scope, names, faults), CountBy::None),
+        [("acm", field)] => (certificates::acm(*field, fields, scope, names, faults), CountBy::None),
+        [("route53", field)] => (certificates::route53(*field, fields, scope, names, faults), CountBy::None),
         [("exec", field)] => exec::exec(*field, fields, scope, names, faults),
         [("connections", field)] => exec::connections(*field, fields, scope, names, faults),
         [("rollouts", field)] => {
             (cluster::rollouts(*field, fields, scope, names, scale, faults), CountBy::None)
         }
         [("logs", field)] => (cluster::logs(*field, fields, scope, names, faults), CountBy::None),
-        [("http", field)] => (http::http(*field, fields, scope, names, faults), CountBy::None),
+        [("http", field)] => (http::http(*field, fields, scope, names, scale, faults), CountBy::None),
         [("prometheus", field)] => prometheus::prometheus(*field, fields, scope, names, faults),
         [(_, field)] => loki::loki(Some(*field), fields, scope, names, scale, faults),
         [] => loki::loki(None, fields, scope, names, scale, faults),

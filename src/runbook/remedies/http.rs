@@ -177,6 +177,7 @@ impl Place<'_, '_> {
             pointer: pointer.map(|(pointer, _)| pointer.to_owned()),
             wanted: pointer.map(|(_, value)| Wanted::Equals(value.clone())),
             each,
+            growing: None,
             threshold: Threshold::AtLeast(1.0),
         };
         self.names.object(&Probe::Http(probe), field.place(), faults);
@@ -287,7 +288,7 @@ fn whole(node: &Value, names: &mut Names<'_>, faults: &mut Faults) -> Json {
 }
 
 /// A text with its variables filled in.
-fn text_of(scalar: &Scalar, text: &str, names: &mut Names<'_>, faults: &mut Faults) -> String {
+pub(super) fn text_of(scalar: &Scalar, text: &str, names: &mut Names<'_>, faults: &mut Faults) -> String {
     match Template::parse(text) {
         Ok(template) => {
             for (path, at) in template.placeholders() {

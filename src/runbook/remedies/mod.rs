@@ -7,8 +7,11 @@ mod http;
 mod resources;
 mod restore;
 mod scale;
+mod terraform;
 mod within;
+mod workflow;
 
+use super::load::Wants;
 use super::names::{Names, is_container};
 use super::{Action, Kind, Remedy, Resources, RestoreWhen, Variables};
 use crate::yaml::{Faults, Field, Fields, Value};
@@ -69,7 +72,7 @@ pub(super) fn done(
     // With several, nobody can say which of them the rest is about.
     let [(field, action)] = actions.as_slice() else { return None };
     let before = faults.count();
-    let done = one(*field, *action, &beside, fields, (names, scale), faults);
+    let done = one((*field, kinds), *action, &beside, fields, (names, scale), faults);
     done.filter(|_| faults.count() == before)
 }
 
@@ -86,6 +89,11 @@ const fn example(action: Action) -> &'static str {
         Action::Resources => "resources: {limits: {memory: 2Gi}}",
         Action::Env => "env: {POOL_SIZE: {add: 10, at_most: 40}}",
         Action::Http => "http: {post: /reload, each: pod, port: 8080}",
+        Action::Route53 => "route53: {}",
+        Action::Terraform => {
+            "terraform: {directory: certificates, allow: [\"aws_route53_record.validation[*]\"], at_most: 2}"
+        }
+        Action::Workflow => "workflow: {run: acme/infra/upgrade.yml@main}",
         // Not of runbooks.
         Action::PutBack | Action::ChangeAgain => "",
     }
@@ -112,7 +120,7 @@ fn fits(field: Field<'_>, action: Action, kinds: Option<&'static [Kind]>, faults
 
 /// Reads the only action of a step, with what stands beside it.
 fn one(
-    field: Field<'_>,
+    (field, kinds): (Field<'_>, Option<&'static [Kind]>),
     action: Action,
     beside: &Beside<'_>,
     fields: &Fields<'_>,
@@ -157,15 +165,27 @@ fn one(
             beside.no_container(action, faults);
             http::call(field, names, scale, faults).map(|call| Remedy::Http(Box::new(call)))
         }
+        Action::Terraform => {
+            beside.no_container(action, faults);
+            terraform::run(field, kinds, names, scale, faults).map(Remedy::Terraform)
+        }
+        Action::Workflow => {
+            beside.no_container(action, faults);
+            workflow::run(field, names, scale, faults).map(Remedy::Workflow)
+        }
         Action::Restart
         | Action::Rollback
         | Action::Evict
         | Action::DeletePod
         | Action::Cordon
         | Action::Uncordon
+        | Action::Route53
         | Action::PutBack
         | Action::ChangeAgain => {
             beside.no_container(action, faults);
+            if action == Action::Route53 {
+                names.object_to(Wants::Certificates, field.place(), faults);
+            }
             if let Some(options) = Fields::of(field.node, "the action", faults) {
                 options.end(faults);
             }

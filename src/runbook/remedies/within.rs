@@ -1,5 +1,6 @@
 //! Reads `within:`, the limit of a database that a larger pool must stay below.
 
+use super::super::load::Wants;
 use super::super::names::{Names, Scope, is_container, is_label};
 use super::super::within::{Count, Within};
 use super::super::{Remedy, Variables};
@@ -23,7 +24,7 @@ pub(in crate::runbook) fn bounded(
     faults: &mut Faults,
 ) -> Option<Remedy> {
     let within = within(field, names, faults)?;
-    names.object_to_database(field.place(), faults);
+    names.object_to(Wants::Database, field.place(), faults);
     let Remedy::Env(Variables { container, variables, .. }) = remedy else {
         let message = format!(
             "`within` beside `{}`, which grows no pool; expected it beside `env` only",
@@ -83,34 +84,33 @@ fn within(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Optio
     })
 }
 
-/// The instance's name, with the configuration's variables filled in: no alert says which database it is.
+/// The instance's name: no alert says which database it is.
 fn database(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Option<String> {
-    let template = names.template(field, Scope::Installation, faults)?;
-    let value = |path: &str| names.used.get(path.strip_prefix("vars.")?).cloned();
-    match template.with(value) {
-        Ok(name) => {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-            if name.bytes().all(fits) && name.len() <= 63 {
-                return Some(name);
-            }
-            let expected =
-                "expected the identifier of an RDS DB instance: letters, digits and hyphens, at most 63";
-            field.wrong(expected, Some("not its address: `shop-db`".to_owned()), faults);
-            None
-        }
-        // Without a configuration every variable is believed.
-        Err(_) => field.string(faults),
-    }
+    let fits = |name: &str| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && name.len() <= 63
+    };
+    let expected = "expected the identifier of an RDS DB instance: letters, digits and hyphens, at most 63";
+    of_installation(field, fits, (expected, Some("not its address: `shop-db`")), names, faults)
 }
 
 /// A database is one installation's: which namespace its services are in, no alert says.
 fn namespace(field: Field<'_>, names: &mut Names<'_>, faults: &mut Faults) -> Option<String> {
+    of_installation(field, is_container, ("expected the name of a namespace", None), names, faults)
+}
+
+/// A name with the configuration's variables filled in.
+fn of_installation(
+    field: Field<'_>,
+    fits: impl Fn(&str) -> bool,
+    (expected, hint): (&str, Option<&str>),
+    names: &mut Names<'_>,
+    faults: &mut Faults,
+) -> Option<String> {
     let template = names.template(field, Scope::Installation, faults)?;
-    let value = |path: &str| names.used.get(path.strip_prefix("vars.")?).cloned();
-    match template.with(value) {
-        Ok(name) if is_container(&name) => Some(name),
+    match template.with(|path| names.used.get(path.strip_prefix("vars.")?).cloned()) {
+        Ok(name) if fits(&name) => Some(name),
         Ok(_) => {
-            field.wrong("expected the name of a namespace", None, faults);
+            field.wrong(expected, hint.map(str::to_owned), faults);
             None
         }
         // Without a configuration every variable is believed.

@@ -4,6 +4,7 @@
 mod autoscalers;
 mod budgets;
 mod conditions;
+mod jobs;
 mod managed;
 mod meddlers;
 mod memory;
@@ -27,6 +28,7 @@ use super::chance::Chance;
 use super::state::Pace;
 use meddlers::Meddlers;
 
+pub use jobs::JobEnd;
 pub(super) use managed::{Writer, record_change};
 pub(super) use memory::{MODELS, Model, told};
 pub use nodes::NodeFault;
@@ -81,6 +83,7 @@ pub(super) struct Cluster {
     /// How long it takes to load another model.
     load: Duration,
     next_ip: u32,
+    job_ends: jobs::JobEnds,
     pub(super) meddlers: Meddlers,
     pub(super) autoscalers: autoscalers::Autoscalers,
     pub(super) nodes: nodes::Nodes,
@@ -100,6 +103,7 @@ impl Cluster {
             default_model: memory::DEFAULT,
             load: memory::LOAD,
             next_ip: 10,
+            job_ends: jobs::JobEnds::new(),
             meddlers: Meddlers::default(),
             autoscalers: autoscalers::Autoscalers::default(),
             nodes: nodes::Nodes::default(),
@@ -247,6 +251,7 @@ impl Cluster {
         self.advance_rollouts(now, pace);
         self.advance_replica_sets(now, pace, chance, &mut happenings);
         self.advance_sets(now, pace, chance);
+        self.advance_jobs(now);
         self.advance_budgets();
         self.advance_quotas();
         (self.version != before, happenings)

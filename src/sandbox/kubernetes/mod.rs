@@ -29,6 +29,9 @@ pub(super) fn answer(state: &mut State, received: &Received, now: Timestamp) -> 
         Route::Version => Answer::new(200, "application/json", version()),
         Route::Health => Answer::text(200, "ok"),
         Route::AccessReview => access_review(received),
+        Route::Target(target) if state.forbidden.contains(target.resource.plural) => {
+            target.forbidden(USER, verb(received, &target)).into()
+        }
         Route::Target(target) => serve(state, received, &target, now).unwrap_or_else(Into::into),
         Route::UnknownResource => Failure::no_such_resource().into(),
         Route::UnknownGroup => Answer::text(404, "404 page not found\n"),

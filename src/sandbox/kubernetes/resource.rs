@@ -28,7 +28,7 @@ const fn resource(
     Resource { group, version, plural, kind, namespaced, patchable }
 }
 
-static RESOURCES: [Resource; 12] = [
+static RESOURCES: [Resource; 13] = [
     resource("", "v1", "namespaces", "Namespace", false, false),
     resource("", "v1", "nodes", "Node", false, true),
     resource("", "v1", "pods", "Pod", true, false),
@@ -39,6 +39,7 @@ static RESOURCES: [Resource; 12] = [
     resource("apps", "v1", "statefulsets", "StatefulSet", true, true),
     resource("apps", "v1", "daemonsets", "DaemonSet", true, true),
     resource("apps", "v1", "replicasets", "ReplicaSet", true, false),
+    resource("batch", "v1", "jobs", "Job", true, false),
     resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true, true),
     resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true, false),
 ];

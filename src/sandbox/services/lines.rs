@@ -18,7 +18,7 @@ pub(super) enum Failed {
     Database,
 }
 
-pub(super) fn success(service: &str, took: Duration, chance: &mut Chance) -> Value {
+pub(super) fn success(service: &str, took: Duration, trace: String) -> Value {
     let path = match service {
         "frontend" => "/",
         "auth" => "/api/session",
@@ -28,7 +28,7 @@ pub(super) fn success(service: &str, took: Duration, chance: &mut Chance) -> Val
     let millis = took.as_millis();
     let mut line = json!({
         "level": "info", "service": service, "message": "request done", "method": "GET", "path": path, "status": 200,
-        "duration_ms": millis, "trace_id": trace(chance),
+        "duration_ms": millis, "trace_id": trace,
     });
     if service == "chat-api" {
         line["inference_time_ms"] = json!(millis);
@@ -36,7 +36,7 @@ pub(super) fn success(service: &str, took: Duration, chance: &mut Chance) -> Val
     line
 }
 
-pub(super) fn failure(service: &str, pod: &Pod, why: Failed, chance: &mut Chance) -> Value {
+pub(super) fn failure(service: &str, pod: &Pod, why: Failed, trace: String, chance: &mut Chance) -> Value {
     let (message, status) = match (why, chance.below(4)) {
         (Failed::Database, _) => {
             ("asyncpg.exceptions.TooManyConnectionsError: sorry, too many clients already".to_owned(), 500)
@@ -51,7 +51,7 @@ pub(super) fn failure(service: &str, pod: &Pod, why: Failed, chance: &mut Chance
             (format!("QueuePool limit of size {size} overflow 10 reached, connection timed out"), 503)
         }
     };
-    json!({"level": "error", "service": service, "message": message, "status": status, "trace_id": trace(chance)})
+    json!({"level": "error", "service": service, "message": message, "status": status, "trace_id": trace})
 }
 
 /// What a process says besides, while more is asked of the inference service than it has workers. Some of it is no JSON.

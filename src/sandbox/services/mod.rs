@@ -21,6 +21,10 @@ use lines::Failed;
 
 /// The services, each with a deployment of the same name.
 pub(super) const NAMES: [&str; 4] = ["frontend", "auth", "chat-api", "inference"];
+/// Who calls whom for a request.
+const CALLS: [(&str, &str); 2] = [("frontend", "chat-api"), ("chat-api", load::SERVICE)];
+/// How many requests are under way between two services at the most: far more than one step of time has, however late it comes.
+const MOST_PASSED: usize = 4096;
 /// Requests per second of the world and service.
 const RATE: u32 = 3;
 /// The most lines per second of real time and service: at a high pace, memory is the limit.
@@ -81,6 +85,8 @@ pub(super) struct Services {
     /// Requests that were not whole yet, in thousandths.
     carry: BTreeMap<&'static str, u64>,
     answered: BTreeMap<&'static str, VecDeque<Answered>>,
+    /// The ids of requests that a service has passed on, by whom it calls.
+    passed: BTreeMap<&'static str, VecDeque<String>>,
     pub(super) load: Load,
     pub(super) max_connections: u32,
     /// What the parameter group says of it, when that is no number.
@@ -98,6 +104,7 @@ impl Services {
             garbled: BTreeSet::new(),
             carry: BTreeMap::new(),
             answered: BTreeMap::new(),
+            passed: BTreeMap::new(),
             load: Load::default(),
             max_connections: database::MAX_CONNECTIONS,
             parameter: None,
@@ -172,6 +179,7 @@ impl Services {
             let mut answers = Answered { at: now, all: 0, failed: 0, took: Buckets::default() };
             for number in 0..requests {
                 answers.all += 1;
+                let trace = self.trace(service, chance);
                 // Without a pod the ingress answers 503, and nobody logs.
                 let Some(pod) = pods.get(usize::try_from(chance.below(64)).unwrap_or(0) % pods.len().max(1))
                 else {
@@ -194,8 +202,8 @@ impl Services {
                     continue;
                 }
                 let line = match failed {
-                    Some(why) => lines::failure(service, pod, why, chance),
-                    None => lines::success(service, took, chance),
+                    Some(why) => lines::failure(service, pod, why, trace, chance),
+                    None => lines::success(service, took, trace),
                 };
                 let (labels, at) = (
                     stream(&pod.namespace, service, &pod.name),
@@ -216,6 +224,20 @@ impl Services {
                 answered.pop_front();
             }
         }
+    }
+
+    /// The id of a request: that of the one which it is part of, where another service makes it.
+    fn trace(&mut self, service: &str, chance: &mut Chance) -> String {
+        let passed = self.passed.get_mut(service).and_then(VecDeque::pop_front);
+        let trace = passed.unwrap_or_else(|| trace(chance));
+        if let Some((_, called)) = CALLS.iter().find(|(caller, _)| *caller == service) {
+            let passed = self.passed.entry(called).or_default();
+            if passed.len() == MOST_PASSED {
+                passed.pop_front();
+            }
+            passed.push_back(trace.clone());
+        }
+        trace
     }
 
     /// How long a request takes.

@@ -1,5 +1,6 @@
 //! The handle with which a test or the demo breaks the world, looks at it, and waits for it.
 
+mod deploying;
 mod faults;
 mod meddling;
 
@@ -10,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::sandbox::account::ValidationRecord;
 use crate::sandbox::alertmanager::AlertmanagerTarget;
 use crate::sandbox::cluster::{CrashFault, NAMESPACE, Name, NodeFault, PodView};
 use crate::sandbox::front::CertificateFault;
@@ -212,6 +214,36 @@ impl World {
             }));
             state.cluster.advance_budgets();
         });
+    }
+
+    /// The certificate that ACM holds, and the public host presents, has so long left. ACM renews it some time after the record that validates it is right.
+    pub fn let_certificate_run_out(&self, left: Duration) -> bool {
+        self.shared.change(|state| {
+            state.account.run_out(left, clock::now());
+            state.front.present_acms(state.account.validity).is_ok()
+        })
+    }
+
+    /// What is left of the certificate that ACM holds.
+    #[must_use]
+    pub fn certificate_left(&self) -> Duration {
+        clock::between(clock::now(), self.shared.lock().account.validity.1)
+    }
+
+    /// Whether the record that validates the certificate is what ACM asks for.
+    #[must_use]
+    pub fn validation_record_is_right(&self) -> bool {
+        self.shared.lock().account.record_is_right()
+    }
+
+    /// Somebody makes the record that validates the certificate so.
+    pub fn make_validation_record(&self, record: ValidationRecord) {
+        self.shared.change(|state| state.account.make_record(record, clock::now()));
+    }
+
+    /// Somebody leaves a name of the public zone, and all below it, to this name server.
+    pub fn delegate_name(&self, name: &str, server: &str) {
+        self.shared.change(|state| state.account.delegate(name, server, clock::now()));
     }
 
     /// The public host presents a certificate with this fault from now on, or a good one: as after a renewal.

@@ -10,7 +10,7 @@ use crate::clock::after;
 use crate::incident::event::Opened;
 use crate::incident::{Event, IncidentId};
 use crate::store::prepared::{By, Entry, Prepared, kept};
-use crate::store::{Receipt, StoreError, Summary, UNANSWERED_KEPT, Unanswered, chance, rules};
+use crate::store::{Begun, Receipt, StoreError, Summary, UNANSWERED_KEPT, Unanswered, chance, rules};
 
 impl State {
     pub(super) fn take_in(&mut self, now: Timestamp, prepared: &Prepared) -> Result<Receipt, StoreError> {
@@ -73,7 +73,10 @@ impl State {
             let alerts = alerts.map(alert).collect::<Result<_, _>>()?;
             let open = self.incidents.values().find(|kept| {
                 let summary = &kept.summary;
-                summary.closed_at.is_none() && *summary.runbook == *by.runbook && summary.scope == by.scope
+                summary.closed_at.is_none()
+                    && summary.begun_by.is_none()
+                    && *summary.runbook == *by.runbook
+                    && summary.scope == by.scope
             });
             let incident = if let Some(open) = open {
                 let incident = open.summary.id.clone();
@@ -81,7 +84,7 @@ impl State {
                 self.record(now, &incident, Event::AlertsJoined { alerts, more })?;
                 incident
             } else {
-                let incident = self.begin(now, &by.runbook, &by.scope);
+                let incident = self.begin(now, &by.runbook, &by.scope, None);
                 receipt.opened.push(incident.clone());
                 let opened = Opened {
                     runbook: by.runbook.to_string(),
@@ -92,6 +95,7 @@ impl State {
                     more,
                     truncated,
                     restore: None,
+                    run: None,
                 };
                 self.record(now, &incident, Event::Opened(opened))?;
                 incident
@@ -119,12 +123,41 @@ impl State {
         if open || !self.changes.iter().any(|entry| entry.object == restore.object) {
             return Ok(None);
         }
-        let incident = self.begin(now, &opened.runbook, &opened.scope);
+        let incident = self.begin(now, &opened.runbook, &opened.scope, None);
         self.record(now, &incident, Event::Opened(opened))?;
         Ok(Some(incident))
     }
 
-    fn begin(&mut self, now: Timestamp, runbook: &str, scope: &Labels) -> IncidentId {
+    /// The incident of a run, when nobody works on the same.
+    pub(super) fn open_run(
+        &mut self,
+        now: Timestamp,
+        key: &str,
+        opened: Opened,
+    ) -> Result<Begun, StoreError> {
+        let by = rules::run_of(&opened)?.by.clone();
+        if let Some(known) = self.runs.get(key) {
+            return Ok(Begun::Known(known.clone()));
+        }
+        let mut open = self.incidents.values().map(|kept| &kept.summary).filter(|summary| {
+            summary.closed_at.is_none() && summary.runbook == opened.runbook && summary.scope == opened.scope
+        });
+        if let Some(open) = open.next() {
+            return Ok(Begun::Busy(open.id.clone()));
+        }
+        let incident = self.begin(now, &opened.runbook, &opened.scope, Some(by));
+        self.runs.insert(key.to_owned(), incident.clone());
+        self.record(now, &incident, Event::Opened(opened))?;
+        Ok(Begun::New(incident))
+    }
+
+    fn begin(
+        &mut self,
+        now: Timestamp,
+        runbook: &str,
+        scope: &Labels,
+        begun_by: Option<String>,
+    ) -> IncidentId {
         let id = chance::fresh_id(now);
         let summary = Summary {
             id: id.clone(),
@@ -134,6 +167,7 @@ impl State {
             closed_at: None,
             outcome: None,
             seq: 0,
+            begun_by,
         };
         self.incidents.insert(id.clone(), Kept { summary, events: Vec::new(), owner: None, epoch: 0 });
         id

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use super::prepared::{Prepared, written};
 use super::{
-    AskGuards, Behind, Claim, Committed, Intake, Receipt, SINKS, Store, StoreError, Summary, Unanswered,
-    rules,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, SINKS, Store, StoreError, Summary,
+    Unanswered, rules,
 };
 use crate::clock;
 use crate::incident::changes::{Entries, Entry};
@@ -75,6 +75,8 @@ struct State {
     episodes: BTreeMap<(String, String), Episode>,
     effects: BTreeMap<OperationId, Effect>,
     changes: Vec<Entry>,
+    /// By the key of the request.
+    runs: BTreeMap<String, IncidentId>,
     unanswered: BTreeMap<String, Unanswered>,
     runbooks: BTreeMap<Hash, String>,
     pause: Option<Pause>,
@@ -208,7 +210,7 @@ impl State {
         let in_flight = |op: &OperationId| self.effects.get(op).is_some_and(|effect| !effect.ended);
         match &event {
             Event::EffectIntended { plan, .. } => {
-                let target = plan.target.key();
+                let target = plan.key();
                 if self.effects.values().any(|effect| !effect.ended && effect.target == target) {
                     return Err(StoreError::TargetTaken(target));
                 }
@@ -327,6 +329,14 @@ impl Store for Model {
             self.changed();
         }
         Ok(incident)
+    }
+
+    async fn open_run(&self, key: &str, opened: Opened) -> Result<Begun, StoreError> {
+        let begun = self.enter().await?.open_run(clock::now(), key, opened)?;
+        if matches!(begun, Begun::New(_)) {
+            self.changed();
+        }
+        Ok(begun)
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

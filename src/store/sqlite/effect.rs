@@ -27,7 +27,7 @@ pub(super) fn commit(
     let (body, event) = written(&event)?;
     match &event {
         Event::EffectIntended { op, plan, .. } => {
-            let target = plan.target.key();
+            let target = plan.key();
             let op = op.to_string();
             let done = append(connection, now, place, event, &body, Wake::AsBefore)?;
             const INTEND: &str = "INSERT INTO effects (op, incident, runbook, target, at)

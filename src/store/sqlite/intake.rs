@@ -181,6 +181,7 @@ impl<'t> Taking<'t, '_> {
                 more,
                 truncated: self.prepared.truncated,
                 restore: None,
+                run: None,
             })
         } else {
             Event::AlertsJoined { alerts: Vec::new(), more }

@@ -15,6 +15,7 @@ mod lock;
 mod open;
 mod readers;
 mod reads;
+mod runs;
 mod sinks;
 mod sql;
 mod writer;
@@ -30,7 +31,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::prepared::{Prepared, written};
 use super::{
-    AskGuards, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered, rules,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
+    rules,
 };
 use crate::clock;
 use crate::incident::changes::Entry;
@@ -243,6 +245,12 @@ impl Store for Sqlite {
 
     async fn open_restore(&self, opened: Opened) -> Result<Option<IncidentId>, StoreError> {
         self.write(Option::is_some, move |turn| intake::open_restore(turn, opened)).await
+    }
+
+    async fn open_run(&self, key: &str, opened: Opened) -> Result<Begun, StoreError> {
+        let key = key.to_owned();
+        let opens = |begun: &Begun| matches!(begun, Begun::New(_));
+        self.write(opens, move |turn| runs::open(turn, &key, opened)).await
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

@@ -18,8 +18,11 @@ const STATEMENTS_KEPT: usize = 100;
 const READERS: usize = 4;
 /// How long a connection waits for another process, such as a backup.
 const BUSY: Duration = Duration::from_secs(5);
-const MIGRATIONS: &[M<'static>] =
-    &[M::up(include_str!("../migrations/1_journal.sql")), M::up(include_str!("../migrations/2_changes.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("../migrations/1_journal.sql")),
+    M::up(include_str!("../migrations/2_changes.sql")),
+    M::up(include_str!("../migrations/3_runs.sql")),
+];
 
 /// Why the journal could not be opened.
 #[derive(Debug, thiserror::Error)]

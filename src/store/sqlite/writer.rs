@@ -151,6 +151,10 @@ impl Writer {
             tracing::warn!(%error, "The journal was not closed cleanly; its WAL file is read at the next start");
         }
         // Only now may another process open the journal.
+        // Said, and not only let go: a child process that is just being started holds every open file until it begins its own program.
+        if let Err(error) = lock.unlock() {
+            tracing::debug!(%error, "The lock could not be given back");
+        }
         drop(lock);
         if let Some(done) = end {
             let _ = done.send(());

@@ -18,12 +18,12 @@ struct Command<A: Args> {
 }
 
 /// The arguments as a person would give them.
-fn given<A: Args>(url: &str, words: &[&str]) -> A {
+pub(super) fn given<A: Args>(url: &str, words: &[&str]) -> A {
     let all = ["runbookd", "--url", url].into_iter().chain(words.iter().copied());
     Command::parse_from(all).args
 }
 
-async fn serve(world: &World) -> String {
+pub(super) async fn serve(world: &World) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(runbookd::listen::serve(listener, world.router.clone(), world.shutdown.subscribe()));

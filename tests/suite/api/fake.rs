@@ -12,7 +12,7 @@ use runbookd::incident::ledger::{Ledger, Pause};
 use runbookd::incident::{Event, Incident, IncidentId, Recorded};
 use runbookd::runbook::Hash;
 use runbookd::store::{
-    AskGuards, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
 };
 use tokio::sync::watch;
 
@@ -23,6 +23,7 @@ struct Journal {
     unanswered: Vec<Unanswered>,
     broken: Option<StoreError>,
     hangs: bool,
+    runs: BTreeMap<String, IncidentId>,
     first: VecDeque<Event>,
     said: usize,
 }
@@ -106,6 +107,7 @@ fn summary(id: &IncidentId, events: &[Recorded]) -> Summary {
         closed_at: closed.map(|(at, _)| at),
         outcome: closed.map(|(_, outcome)| outcome),
         seq: events.len() as u64,
+        begun_by: opened.by_hand().map(|run| run.by.clone()),
     }
 }
 
@@ -170,6 +172,25 @@ impl Store for Fake {
 
     async fn unanswered(&self, most: u32) -> Result<Vec<Unanswered>, StoreError> {
         Ok(self.ask()?.unanswered.iter().take(most as usize).cloned().collect())
+    }
+
+    async fn open_run(&self, key: &str, opened: Opened) -> Result<Begun, StoreError> {
+        let mut journal = self.ask()?;
+        if let Some(known) = journal.runs.get(key) {
+            return Ok(Begun::Known(known.clone()));
+        }
+        let same = |events: &Vec<Recorded>| {
+            let closed = events.iter().any(|recorded| matches!(recorded.event, Event::Closed { .. }));
+            matches!(&events[0].event, Event::Opened(there) if !closed && there.scope == opened.scope && there.runbook == opened.runbook)
+        };
+        if let Some((id, _)) = journal.incidents.iter().find(|(_, events)| same(events)) {
+            return Ok(Begun::Busy(id.clone()));
+        }
+        let id = IncidentId::new(1_795_000_000_000 + journal.said as u64, 7);
+        journal.said += 1;
+        journal.runs.insert(key.to_owned(), id.clone());
+        append(&mut journal, &id, runbookd::clock::now(), Event::Opened(opened));
+        Ok(Begun::New(id))
     }
 
     async fn writable(&self) -> Result<(), StoreError> {

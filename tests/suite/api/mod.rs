@@ -5,6 +5,7 @@ mod doors;
 mod fake;
 mod people;
 mod questions;
+mod runs;
 mod story;
 mod texts;
 
@@ -14,16 +15,28 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode};
 use jiff::Timestamp;
-use runbookd::api::{Api, router, wire::LoadedRunbook};
+use runbookd::api::{Api, router};
 use runbookd::clients::Secret;
 use runbookd::incident::Event;
 use runbookd::metrics::Metrics;
-use runbookd::runbook::{Hash, Mode};
+use runbookd::runbook::load::read_text;
+use runbookd::runbook::{Hash, Mode, Runbook};
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use fake::Fake;
+
+const RUNBOOK: &str = r#"apiVersion: runbookd.dev/v1
+kind: Runbook
+name: NAME
+summary: Restarts what is stuck.
+mode: ask
+alerts: ['alertname="Stuck"']
+confirm: {stuck: {loki: '{namespace="${labels.namespace}"} |= "stuck"', window: 5m, at_least: 1}}
+targets: {deployment: web}
+steps: [{remediate: restart it, restart: {}, verify: {within: 5m, hold: 1m, all: [{rollout: complete}]}}]
+"#;
 
 /// A daemon as far as the API goes.
 struct World {
@@ -60,11 +73,10 @@ impl World {
     fn with(token: Option<&str>, runbooks: usize) -> Self {
         let store = Arc::new(Fake::new());
         let (shutdown, going_down) = watch::channel(false);
-        let loaded = |number| LoadedRunbook {
-            name: format!("runbook-{number}"),
-            summary: "Restarts what is stuck.".to_owned(),
-            mode: Mode::Ask,
-            hash: Hash("a".repeat(64)),
+        let loaded = |number| {
+            let text = RUNBOOK.replace("NAME", &format!("runbook-{number}"));
+            let runbook = read_text(&text, None, 1).unwrap_or_else(|faults| panic!("{faults}"));
+            Arc::new(Runbook { hash: Hash("a".repeat(64)), ..runbook })
         };
         let router = router(Api {
             store: store.clone(),

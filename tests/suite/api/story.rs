@@ -46,6 +46,7 @@ pub(super) fn opened() -> Event {
         more: 0,
         truncated: 2,
         restore: None,
+        run: None,
     })
 }
 
@@ -74,8 +75,6 @@ fn target() -> Target {
 
 pub(super) fn plan() -> Plan {
     Plan {
-        action: Action::Restart,
-        target: target(),
         uid: "6f0c1a9e-0000-4000-8000-000000000001".to_owned(),
         says: "restart deployment/web in shop".to_owned(),
         change: Change {
@@ -85,12 +84,9 @@ pub(super) fn plan() -> Plan {
             judged: "now".to_owned(),
         },
         touches: vec!["2 pods are replaced by the Deployment's own rollout strategy".to_owned()],
-        objects: Vec::new(),
-        sets: None,
-        calls: None,
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(660),
-        made_at: at(2.0),
+        ..Plan::bare(Action::Restart, target(), at(2.0))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What people read: the table, the timeline, the plan.
 
+use clap::CommandFactory as _;
 use jiff::Timestamp;
 use runbookd::api::wire::{Change, Changes, IncidentView, Incidents, Listed, Live, Status};
 use runbookd::cli::incidents::{list, one, unanswered};
@@ -39,6 +40,13 @@ async fn an_incident_that_asks_says_how_to_answer() {
     insta::assert_snapshot!("asking", text(one(&view(&world).await, story::at(60.0), Paint::PLAIN)));
 }
 
+#[test]
+fn the_help_of_run_teaches() {
+    let mut command = runbookd::cli::Cli::command();
+    let run = command.find_subcommand_mut("run").expect("there is a command `run`");
+    insta::assert_snapshot!("help_of_run", run.render_long_help().to_string());
+}
+
 #[tokio::test]
 async fn the_table_of_incidents() {
     let world = World::asking(Timestamp::MAX);
@@ -54,7 +62,10 @@ async fn the_table_of_incidents() {
         },
         stage: "closed".to_owned(),
     };
-    let all = [open.clone(), closed(Outcome::Recovered, 95.0), closed(Outcome::NotRecovered, 4_000.0)];
+    let mut by_hand = closed(Outcome::Recovered, 130.0);
+    by_hand.summary.begun_by = Some("ana@laptop\u{1b}[2J".to_owned());
+    let all =
+        [open.clone(), closed(Outcome::Recovered, 95.0), by_hand, closed(Outcome::NotRecovered, 4_000.0)];
     insta::assert_snapshot!("table", text(list(&all, false, story::at(7_265.0), Paint::PLAIN)));
     let coloured = list(&all, false, story::at(7_265.0), Paint::COLOUR).join("\n");
     assert!(coloured.contains("\u{1b}[32mrecovered\u{1b}[0m"), "{coloured}");

@@ -94,7 +94,7 @@ async fn a_service_without_a_pod_that_serves_does_not_answer_and_its_figures_are
     flow.world().crash("chat-api", &fault);
     assert!(
         flow.world()
-            .until(Duration::from_secs(30), |world| world.pods("chat-api").iter().all(|pod| !pod.ready))
+            .until(Duration::from_secs(90), |world| world.pods("chat-api").iter().all(|pod| !pod.ready))
             .await
     );
     flow.fire().await;

@@ -78,8 +78,18 @@ async fn a_queue_gets_more_pods_and_they_go_again_in_their_time() {
     assert_eq!((replicas(&world), world.writes().len()), (3, 1));
     let plan = &events(&view, "planned").last().unwrap()["plan"];
     assert_eq!(plan["says"], "scale deployment/inference of samosachaat-prod from 1 to 3 replicas");
-    assert_eq!(answer(&view, "free_workers_of_one_pod")["verdict"], "holds", "{view:#}");
-    assert_eq!(answer(&view, "queue_of_one_pod")["verdict"], "holds", "{view:#}");
+    for probe in ["no_free_worker", "queue", "trace"] {
+        assert_eq!(answer(&view, probe)["verdict"], "holds", "{probe}: {view:#}");
+    }
+    // As many clients as before wait: the queue is long, and grows no more.
+    assert_eq!(answer(&view, "queue_growing")["verdict"], "fails", "{view:#}");
+    let confirmed = events(&view, "confirmed").next().unwrap();
+    let id = confirmed["answers"][0]["clues"]["trace_id"].as_str().unwrap();
+    let trace = answer(&view, "trace");
+    assert!(trace["asked"].as_str().unwrap().contains(&format!("trace_id=\"{id}\"")), "{trace:#}");
+    let lines = trace["samples"].as_array().unwrap();
+    let of = |app: &str| lines.iter().any(|line| line["from"].as_str().unwrap().starts_with(app));
+    assert!(of("chat-api") && of(SERVICE), "one request, both services: {trace:#}");
     let verified = events(&view, "verified").last().unwrap();
     let p99 = verified["answers"].as_array().unwrap().iter().find(|answer| answer["probe"] == "p99").unwrap();
     assert_eq!(p99["verdict"], "holds", "{verified:#}");
@@ -95,6 +105,27 @@ async fn a_queue_gets_more_pods_and_they_go_again_in_their_time() {
     let view = flow.restore().await;
     assert_eq!(outcome(&view), "recovered", "{view:#}");
     assert_eq!((replicas(&world), world.writes().len()), (1, 2));
+}
+
+/// One look can not tell a long queue from one that grows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_grows_between_two_looks_is_said_to_grow() {
+    let flow = Flow::latency(&[]).await;
+    let world = flow.world();
+    flow.flood(CLIENTS).await;
+    let more = tokio::spawn(async move {
+        for clients in (CLIENTS..).step_by(5) {
+            world.flood(clients);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    flow.slow_alert().await;
+    let (_, view) = flow.event("diagnosed").await;
+    more.abort();
+    let growing = answer(&view, "queue_growing");
+    assert_eq!(growing["verdict"], "holds", "{growing:#}");
+    let saw = growing["saw"].as_str().unwrap();
+    assert!(saw.starts_with("/queue_depth is ") && saw.contains("grown by "), "{saw}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

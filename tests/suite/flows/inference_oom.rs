@@ -257,16 +257,20 @@ fn called_once(world: &World, view: &Value) {
     assert_eq!(models(world), [Some("samosachaat-d6")]);
 }
 
+async fn unanswered_and_called_once(flow: &Flow) {
+    flow.killed_alert().await;
+    let view = flow.end().await;
+    let result = &events(&view, "effect_answered").next().unwrap()["result"];
+    assert_eq!(result["unclear"]["reason"], "timeout", "{view:#}");
+    called_once(&flow.world(), &view);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_answer_is_lost_is_looked_for_and_not_sent_again() {
     let flow = well_but_for_the_model().await;
     let world = flow.world();
     world.disturb_next(System::Pod(SERVICE), Trouble::CutAfterApply, 1);
-    flow.killed_alert().await;
-    let view = flow.end().await;
-    let result = &events(&view, "effect_answered").next().unwrap()["result"];
-    assert_eq!(result["unclear"]["reason"], "timeout", "{view:#}");
-    called_once(&world, &view);
+    unanswered_and_called_once(&flow).await;
 }
 
 /// A server does not stop when its client leaves. What lands long after nobody waited for it any more is seen then, and was not sent again.
@@ -275,11 +279,7 @@ async fn a_call_that_takes_far_longer_than_its_answer_is_waited_for_is_not_sent_
     let flow = well_but_for_the_model().await;
     let world = flow.world();
     world.set_model_load(Duration::from_secs(200));
-    flow.killed_alert().await;
-    let view = flow.end().await;
-    let result = &events(&view, "effect_answered").next().unwrap()["result"];
-    assert_eq!(result["unclear"]["reason"], "timeout", "{view:#}");
-    called_once(&world, &view);
+    unanswered_and_called_once(&flow).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

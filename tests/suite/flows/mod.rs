@@ -2,7 +2,9 @@
 //! called*. Every duration is divided by the same number; nothing sleeps, everything waits for a marker.
 
 mod asking;
+mod certificate;
 mod database_pool;
+mod deploying;
 mod guards;
 mod high_latency;
 mod inference_oom;
@@ -12,7 +14,10 @@ mod owners;
 mod pod_crash;
 mod pods;
 mod restores;
+mod runs;
+mod terraform;
 mod trouble;
+mod workflow;
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +30,7 @@ use serde_json::{Value, json};
 /// An hour is two minutes, a minute of `hold` two seconds.
 const TIME_SCALE: u32 = 30;
 /// A flow that has not ended by then never will.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// A stage with the daemon running, and what a test asks of it.
 struct Flow {
@@ -66,6 +71,11 @@ impl Flow {
         let body: Value = answer.json().await.unwrap();
         assert!(status.is_success(), "{path}: {status} {body}");
         body
+    }
+
+    /// A person says yes to what is asked for.
+    async fn approve(&self, id: &str, judged: &Value) {
+        self.post(&format!("/incidents/{id}/approve"), json!({"by": "ana", "judged": judged})).await;
     }
 
     /// Posts an alert to the webhook, as Alertmanager does, and comes back when it is in the journal.
@@ -158,7 +168,7 @@ impl Flow {
     /// Waits until a broken service has written enough for `confirm`.
     async fn evidence_of(&self, service: &str) {
         let world = self.world();
-        let enough = world.until(Duration::from_secs(30), |world| {
+        let enough = world.until(Duration::from_secs(90), |world| {
             world.logs(service).iter().filter(|line| line.text.contains("pool")).count() > 20
         });
         assert!(enough.await, "{service} writes no such lines");

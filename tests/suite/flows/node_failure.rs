@@ -60,7 +60,7 @@ async fn what_is_stuck_is_cleared_once_the_machine_is_surely_off_and_a_person_sa
     let stuck: Vec<PodView> = pods_on(&world, &node).into_iter().filter(|pod| pod.stopping).collect();
     assert_eq!(plan["objects"].as_array().unwrap().len(), stuck.len(), "every pod is named: {plan:#}");
     let judged = events(&view, "approval_asked").last().unwrap()["judged"].clone();
-    flow.post(&format!("/incidents/{id}/approve"), json!({"by": "ana", "judged": judged})).await;
+    flow.approve(&id, &judged).await;
     let view = flow.end_of(&id).await;
     assert_eq!(outcome(&view), "recovered", "{view:#}");
     assert!(pods_on(&world, &node).is_empty());

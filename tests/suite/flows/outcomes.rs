@@ -14,10 +14,10 @@ async fn recovered_by_a_restart_from_a_real_fault_to_the_slack_thread() {
     assert_eq!(outcome(&view), "recovered", "{view:#}");
     assert_eq!(flow.world().writes().len(), 1, "one restart, and nothing else");
     let asked = events(&view, "effect_intended").next().unwrap()["asked"].as_array().unwrap().len();
-    assert_eq!(asked, 9, "every guard was asked");
+    assert_eq!(asked, 10, "every guard was asked");
     let told = flow
         .world()
-        .until(Duration::from_secs(20), |world| {
+        .until(Duration::from_secs(90), |world| {
             let threads = world.slack_threads();
             threads.len() == 1 && threads[0].head.text.to_lowercase().contains("recovered")
         })
@@ -109,7 +109,7 @@ async fn would_act_in_shadow_with_the_plan_in_full_and_nothing_called() {
     flow.nothing_was_called();
     let told = flow
         .world()
-        .until(Duration::from_secs(20), |world| {
+        .until(Duration::from_secs(90), |world| {
             world
                 .slack_threads()
                 .iter()
@@ -138,7 +138,7 @@ async fn recovered_after_a_person_approved_exactly_this_plan() {
     let (id, view) = flow.event("approval_asked").await;
     flow.nothing_was_called();
     let judged = view["asking"]["judged"].clone();
-    flow.post(&format!("/incidents/{id}/approve"), json!({"by": "ana", "judged": judged})).await;
+    flow.approve(&id, &judged).await;
     let view = flow.end_of(&id).await;
     assert_eq!(outcome(&view), "recovered", "{view:#}");
     assert!(events(&view, "confirmed").count() >= 2, "at approval confirm is asked anew");
@@ -186,7 +186,7 @@ async fn not_recovered_when_a_restart_does_not_help() {
     assert_eq!(flow.world().writes().len(), 1, "what does not help is not done again");
     let called = flow
         .world()
-        .until(Duration::from_secs(20), |world| {
+        .until(Duration::from_secs(90), |world| {
             world.slack_threads().iter().flat_map(|thread| &thread.replies).any(|reply| reply.broadcast)
         })
         .await;
@@ -225,7 +225,7 @@ async fn ambiguous_when_it_can_not_be_told_whether_it_happened_and_it_is_not_don
     flow.world().disturb_next(System::Kubernetes, Trouble::CutAfterApply, 1);
     flow.world().exhaust_pool("chat-api", PoolFault::ThesePods);
     // The answer is lost, and before anybody looks, a person restarts the Deployment, too.
-    let cut = flow.world().until(Duration::from_secs(60), |world| !world.writes().is_empty()).await;
+    let cut = flow.world().until(Duration::from_secs(90), |world| !world.writes().is_empty()).await;
     assert!(cut);
     flow.world().hand_restart("chat-api");
     let view = flow.end().await;

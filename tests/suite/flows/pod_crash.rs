@@ -77,7 +77,7 @@ async fn a_rollout_that_crashes_is_gone_back_from_when_a_person_says_yes() {
     assert_eq!(says, "roll deployment/chat-api in samosachaat-prod back from revision 2 to 1");
 
     let judged = events(&view, "approval_asked").last().unwrap()["judged"].clone();
-    flow.post(&format!("/incidents/{id}/approve"), json!({"by": "ana", "judged": judged})).await;
+    flow.approve(&id, &judged).await;
     let view = flow.end_of(&id).await;
     assert_eq!(outcome(&view), "recovered", "{view:#}");
     assert_eq!(flow.world().writes().len(), 1, "one patch, and nothing else");
@@ -117,7 +117,9 @@ async fn without_a_rollout_there_is_nothing_to_go_back_to_and_a_person_gets_the_
             "autoscalers",
             "what_happened",
             "errors",
-            "startup_and_shutdown"
+            "startup_and_shutdown",
+            "restarted",
+            "started_and_stopped"
         ]
     );
     let last = &diagnosis["answers"][0]["samples"][0];
@@ -202,7 +204,7 @@ async fn an_approval_counts_although_the_window_of_the_condition_has_passed() {
     let (id, view) = flow.event("approval_asked").await;
     let judged = events(&view, "approval_asked").last().unwrap()["judged"].clone();
     tokio::time::sleep_until(passed.into()).await;
-    flow.post(&format!("/incidents/{id}/approve"), json!({"by": "ana", "judged": judged})).await;
+    flow.approve(&id, &judged).await;
     let view = flow.end_of(&id).await;
     assert_eq!(outcome(&view), "recovered", "{view:#}");
     assert_eq!(flow.world().writes().len(), 1);

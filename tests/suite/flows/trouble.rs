@@ -17,7 +17,7 @@ async fn slack_down_slows_nothing_and_loses_nothing() {
     flow.world().disturb(System::Slack, None);
     let told = flow
         .world()
-        .until(Duration::from_secs(40), |world| {
+        .until(Duration::from_secs(90), |world| {
             let threads = world.slack_threads();
             threads.len() == 1
                 && threads[0].head.text.to_lowercase().contains("recovered")
@@ -59,7 +59,7 @@ async fn streams_that_write_nothing_are_unknown_and_not_healthy() {
     // What was written before must lie further back than the window.
     let window = flow.world().real(Duration::from_secs(300));
     let world = flow.world();
-    let silent = world.until(Duration::from_secs(40), |world| {
+    let silent = world.until(Duration::from_secs(90), |world| {
         let begin = before(now(), window).as_nanosecond();
         ["auth", "chat-api"]
             .iter()

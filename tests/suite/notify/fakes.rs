@@ -16,7 +16,7 @@ use runbookd::incident::ledger::{Ledger, Pause};
 use runbookd::incident::{Event, IncidentId, Recorded};
 use runbookd::runbook::Hash;
 use runbookd::store::{
-    AskGuards, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -116,7 +116,7 @@ impl FakeSlack {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it happens in time")
+    tokio::time::timeout(Duration::from_secs(90), future).await.expect("it happens in time")
 }
 
 #[derive(Default)]
@@ -255,6 +255,10 @@ impl Store for Journal {
         not_here()
     }
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        not_here()
+    }
+
+    async fn open_run(&self, _: &str, _: Opened) -> Result<Begun, StoreError> {
         not_here()
     }
 

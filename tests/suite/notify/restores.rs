@@ -46,7 +46,6 @@ fn sets(action: Action, (before, after): (&str, &str), stays: Stays) -> Plan {
             judged: after.to_owned(),
         },
         sets: Some(sets),
-        calls: None,
         ..plan("inference", 1.6)
     };
     if !action.restores() {

@@ -11,6 +11,7 @@ use runbookd::incident::evidence::{Evidence, Sample, Verdict};
 use runbookd::incident::outcome::StepResult;
 use runbookd::incident::plan::{Change, Circumstances, Kind, Plan, Target};
 use runbookd::incident::refusal::{Answer, Guard, Refusal};
+use runbookd::incident::run::Run;
 use runbookd::incident::{Event, Incident, IncidentId, OperationId, Outcome, Recorded};
 use runbookd::notify::texts;
 use runbookd::runbook::{Action, Hash};
@@ -94,6 +95,7 @@ pub(super) fn opened() -> Opened {
         more: 0,
         truncated: 0,
         restore: None,
+        run: None,
     }
 }
 
@@ -137,6 +139,7 @@ pub(super) fn pool_errors(verdict: Verdict, saw: &str) -> Evidence {
             })
             .collect(),
         window: Some((at(-300.0), at(0.0))),
+        clues: BTreeMap::new(),
     }
 }
 
@@ -166,8 +169,6 @@ pub(super) fn legs(names: &[(&str, f64)]) -> Event {
 
 pub(super) fn plan(name: &str, seconds: f64) -> Plan {
     Plan {
-        action: Action::Restart,
-        target: target(name),
         uid: "6f1c2b1e-3d0f-4d8f-9a60-0d8b6f1f2f55".to_owned(),
         says: format!("restart {}", target(name)),
         change: Change {
@@ -177,12 +178,9 @@ pub(super) fn plan(name: &str, seconds: f64) -> Plan {
             judged: "now".to_owned(),
         },
         touches: vec!["2 pods are replaced by the Deployment's own rollout strategy".to_owned()],
-        objects: Vec::new(),
-        sets: None,
-        calls: None,
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(660),
-        made_at: at(seconds),
+        ..Plan::bare(Action::Restart, target(name), at(seconds))
     }
 }
 
@@ -198,6 +196,7 @@ pub(super) fn asked(no: &[(Guard, &str, &str)]) -> Vec<Answer> {
         Guard::Pause => ("not paused", "no effect while paused"),
         Guard::Freshness => ("confirmed and planned 0.4 s ago", "at most 1m old"),
         Guard::Circumstances => ("2 replicas, not paused, no other controller", "can be changed"),
+        Guard::Deploying => ("no hook and no rollout of the release is under way", "can be changed"),
         Guard::Busy => {
             ("nothing in flight on samosachaat-prod/deployment/chat-api", "one effect per target at a time")
         }
@@ -291,6 +290,19 @@ pub(super) fn recovered() -> Story {
         .and(112.2, closed(Outcome::Recovered, "verify held on every target"))
 }
 
+/// The same, and no alert: a person saw it first.
+pub(super) fn begun_by_hand() -> Story {
+    let mut story = recovered();
+    let run = Run {
+        by: "ana@laptop".to_owned(),
+        reason: "chat is slow since the deploy".to_owned(),
+        labels: Labels::from([("namespace", "samosachaat-prod"), ("app", "chat-api")]),
+    };
+    let opened = Opened { alerts: Vec::new(), run: Some(run), ..opened() };
+    story.events[0].event = Event::Opened(opened);
+    story
+}
+
 pub(super) fn two_targets() -> Story {
     let again = Event::Confirmed {
         found: Found::Fails,
@@ -365,6 +377,33 @@ pub(super) fn blocked_by_cooldown() -> Story {
         .and(661.3, closed(Outcome::Blocked, why))
 }
 
+/// Asked again every minute, and told only when there is news.
+pub(super) fn held_by_a_migration() -> Story {
+    let held = |seconds: f64, saw: &str, limit: &str| {
+        let until = Some(at(seconds + 60.0));
+        let (saw, limit) = (format!("job/migrate (pre-upgrade hook of Helm) {saw}"), limit.to_owned());
+        let refusal = Refusal { guard: Guard::Deploying, saw, limit, until };
+        (seconds, Event::Refused { leg: 0, step: 0, refusals: vec![refusal], until })
+    };
+    let middle = "nothing is changed in the middle of a deployment";
+    let failed = "a failed hook holds for 1h, unless a later one of its kind succeeds or its Job is deleted; \
+                  `kubectl -n samosachaat-prod logs job/migrate` says why";
+    let limit = "Job has reached the specified backoff limit";
+    let mut story = until_planned();
+    for (seconds, refused) in [
+        held(2.0, "has been running for 40s", middle),
+        held(62.5, "has been running for 1m 40s", middle),
+        held(123.0, &format!("failed 20s ago: {limit}"), failed),
+        held(183.5, &format!("failed 1m 20s ago: {limit}"), failed),
+    ] {
+        story = story
+            .and(seconds, refused)
+            .and(seconds + 60.1, confirmed())
+            .and(seconds + 60.2, planned(0, "chat-api", seconds + 60.2));
+    }
+    story
+}
+
 pub(super) fn not_recovered() -> Story {
     until_planned()
         .and(2.0, intended(1, 0, "chat-api", 1.6))
@@ -425,12 +464,14 @@ pub(super) fn silenced() -> Story {
 pub(super) fn all() -> Vec<(&'static str, Story)> {
     vec![
         ("recovered", recovered()),
+        ("begun_by_hand", begun_by_hand()),
         ("two_targets", two_targets()),
         ("shadow", shadow()),
         ("asking", asking()),
         ("approved", approved()),
         ("declined", declined()),
         ("blocked_by_cooldown", blocked_by_cooldown()),
+        ("held_by_a_migration", held_by_a_migration()),
         ("not_recovered", not_recovered()),
         ("ambiguous", ambiguous()),
         ("loki_is_down", loki_is_down()),

@@ -90,6 +90,7 @@ fn restore(of: &IncidentId) -> Opened {
             leg,
             step: 0,
         }),
+        run: None,
     }
 }
 

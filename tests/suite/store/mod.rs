@@ -7,6 +7,7 @@ mod file;
 mod incidents;
 mod permits;
 mod replay;
+mod runs;
 mod sinks;
 
 use std::path::Path;
@@ -134,8 +135,6 @@ fn closed() -> Event {
 
 fn plan(target: &str) -> Plan {
     Plan {
-        action: Action::Restart,
-        target: Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: target.to_owned() },
         uid: "8d4c".to_owned(),
         says: format!("restart deployment/{target} in shop"),
         change: Change {
@@ -145,12 +144,13 @@ fn plan(target: &str) -> Plan {
             judged: "now".to_owned(),
         },
         touches: vec!["2 pods are replaced".to_owned()],
-        objects: Vec::new(),
-        sets: None,
-        calls: None,
         circumstances: Circumstances { replicas: 2, ..Circumstances::default() },
         settles_within: Duration::from_secs(300),
-        made_at: second(20),
+        ..Plan::bare(
+            Action::Restart,
+            Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: target.to_owned() },
+            second(20),
+        )
     }
 }
 
