@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod outcome;
 pub mod permit;
 pub mod plan;
+pub mod proof;
 pub mod refusal;
 pub mod restore;
 pub mod run;
