@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::client::{Client, Connection};
-use super::output::lines;
+use super::output::{lines, note};
 use super::paint::{Paint, Tone};
 use super::timeline;
 use crate::api::wire::IncidentView;
@@ -21,14 +21,25 @@ use crate::text::count;
 pub(super) struct Teller {
     pub(super) paint: Paint,
     begun: Instant,
+    /// On standard error: the answer is something else.
+    aside: bool,
 }
 
 impl Teller {
     pub(super) fn new() -> Self {
-        Self { paint: Paint::of_stdout(), begun: Instant::now() }
+        Self { paint: Paint::of_stdout(), begun: Instant::now(), aside: false }
+    }
+
+    /// On standard error, where the answer itself goes to standard output.
+    pub(super) fn aside() -> Self {
+        Self { paint: Paint::of_stderr(), begun: Instant::now(), aside: true }
     }
 
     pub(super) fn out(&self, text: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+        if self.aside {
+            text.into_iter().for_each(|line| note(&line));
+            return Ok(());
+        }
         Ok(lines(text)?)
     }
 
@@ -68,6 +79,15 @@ impl Teller {
         }
         Ok(())
     }
+}
+
+/// Whether the thread is of this incident, and its end stands in it.
+pub(super) fn tells_the_end(thread: &Thread, id: &IncidentId) -> bool {
+    let mut messages = std::iter::once(&thread.head).chain(&thread.replies);
+    let named = |message: &crate::sandbox::Message| {
+        message.text.contains(id.as_str()) || message.blocks.to_string().contains(id.as_str())
+    };
+    messages.any(named) && thread.replies.last().is_some_and(|reply| is_last(&reply.text))
 }
 
 fn is_last(text: &str) -> bool {

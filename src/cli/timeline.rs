@@ -48,6 +48,13 @@ pub fn line(recorded: &Recorded, opened_at: Timestamp, paint: Paint) -> Vec<Stri
     std::iter::once(head.trim_end().to_owned()).chain(below).collect()
 }
 
+/// An event in one line, without its time: how it is meant, a word for it, and what happened.
+#[must_use]
+pub fn told(event: &Event) -> (Tone, &'static str, String) {
+    let Told { tone, title, text, .. } = Told::of(event);
+    (tone, title, harmless(&text))
+}
+
 /// `+1.2s`, `+45.0s`, `+3m05s`, `+2h03m`: tenths only while they matter.
 #[must_use]
 pub fn offset(since: Duration) -> String {

@@ -166,6 +166,28 @@ fn named(document: &Document) -> Option<(&Document, Kind)> {
     Some((document, Kind::of(document)?))
 }
 
+/// The files that [`load`] reads of these paths.
+///
+/// # Errors
+/// When a folder can not be read, or holds none.
+pub fn rule_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Faults> {
+    let mut faults = Faults::new();
+    let found = files(paths, &mut faults);
+    if faults.any() { Err(faults) } else { Ok(found) }
+}
+
+/// The names of the runbooks in a text, whatever else is wrong with it.
+#[must_use]
+pub fn names_in(text: &str) -> Vec<String> {
+    let mut faults = Faults::new();
+    let documents = parse(text, &mut faults);
+    let runbooks = documents.iter().filter(|document| Kind::of(document).is_none());
+    runbooks
+        .filter_map(|document| draft(&document.root, &mut Names::new(None), 1, &mut faults).name)
+        .map(|(name, _)| name)
+        .collect()
+}
+
 /// The documents that runbooks name, as far as they were read, and where each had its name.
 #[derive(Default)]
 struct Checked {

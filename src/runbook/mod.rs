@@ -12,6 +12,7 @@ mod links;
 pub mod load;
 mod names;
 mod objects;
+pub mod others;
 mod probe;
 mod probes;
 mod quantity;

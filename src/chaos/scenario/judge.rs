@@ -1,0 +1,288 @@
+//! Holds what was seen against what must come true.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Afterwards, ExpectedIncident, Scenario};
+use crate::chaos::report::Checked;
+use crate::incident::refusal::Guard;
+use crate::incident::{IncidentId, Outcome};
+use crate::runbook::Action;
+use crate::text::{count, span};
+
+/// What was seen after the fault. Durations are at the pace of reality.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The alert that fired, of those that should, and how long after the fault; none: none did.
+    pub alert: Option<(String, Duration)>,
+    /// All was well again before an alert could fire.
+    pub healed_first: bool,
+    /// Every incident that was opened, except those that put something back.
+    pub incidents: Vec<SeenIncident>,
+    /// What was put back; none: nothing was.
+    pub put_back: Option<PutBack>,
+    /// How many changes the cluster saw.
+    pub changes: usize,
+    /// Why it is not well in the end; none: it is.
+    pub unwell: Option<String>,
+    /// The incidents whose end people were not told of.
+    pub untold: Vec<IncidentId>,
+}
+
+/// An incident that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenIncident {
+    /// Its id.
+    pub id: IncidentId,
+    /// The runbook that answered.
+    pub runbook: String,
+    /// How it ended; none: it did not.
+    pub outcome: Option<Outcome>,
+    /// Why, in the words of its end.
+    pub why: Option<String>,
+    /// What was done, in its order.
+    pub actions: Vec<Action>,
+    /// Who said no.
+    pub refused_by: BTreeSet<Guard>,
+    /// The runbooks that it stood back behind.
+    pub stood_back_behind: BTreeSet<String>,
+    /// When it was confirmed, after the fault.
+    pub confirmed: Option<Duration>,
+    /// When the first change was asked for.
+    pub acted: Option<Duration>,
+    /// When it was closed.
+    pub closed: Option<Duration>,
+}
+
+impl SeenIncident {
+    /// One of which nothing has been seen yet.
+    #[must_use]
+    pub const fn new(id: IncidentId, runbook: String) -> Self {
+        Self {
+            id,
+            runbook,
+            outcome: None,
+            why: None,
+            actions: Vec::new(),
+            refused_by: BTreeSet::new(),
+            stood_back_behind: BTreeSet::new(),
+            confirmed: None,
+            acted: None,
+            closed: None,
+        }
+    }
+}
+
+/// Something that was put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutBack {
+    /// How long after the incident's beginning it was begun.
+    pub after: Duration,
+    /// How that ended.
+    pub outcome: Option<Outcome>,
+}
+
+impl Scenario {
+    /// Holds what was seen against what must come true.
+    #[must_use]
+    pub fn judge(&self, seen: &Seen) -> Vec<Checked> {
+        let mut all = Vec::new();
+        all.extend(self.alert(seen));
+        if !seen.healed_first {
+            self.incidents(seen, &mut all);
+            self.told(seen, &mut all);
+        }
+        all.extend(self.put_back(seen));
+        if let Some(changes) = self.expect.changes {
+            let words = |number: usize| count(number as u64, "change", "changes");
+            all.push(Checked {
+                holds: seen.changes == changes,
+                expected: format!("{} in the cluster", words(changes)),
+                found: words(seen.changes),
+            });
+        }
+        let well = seen.unwell.is_none();
+        let found = || seen.unwell.clone().unwrap_or_else(|| "all of it holds".to_owned());
+        match self.expect.afterwards {
+            Afterwards::Steady => all.push(Checked {
+                holds: well,
+                expected: "the steady state holds again".to_owned(),
+                found: found(),
+            }),
+            Afterwards::Broken => all.push(Checked {
+                holds: !well,
+                expected: "it is not well: that is a person's".to_owned(),
+                found: found(),
+            }),
+            Afterwards::Either => {}
+        }
+        all
+    }
+
+    /// What must come true, for people.
+    #[must_use]
+    pub fn wants(&self) -> Vec<String> {
+        let nothing = Seen {
+            alert: None,
+            healed_first: false,
+            incidents: Vec::new(),
+            put_back: None,
+            changes: 0,
+            unwell: None,
+            untold: Vec::new(),
+        };
+        let mut all: Vec<String> = self.judge(&nothing).into_iter().map(|checked| checked.expected).collect();
+        for wanted in &self.expect.incidents {
+            let incident = SeenIncident::new(IncidentId::new(0, 0), wanted.runbook.clone());
+            let at = all.iter().position(|text| *text == expected_end(wanted)).map_or(all.len(), |at| at + 1);
+            let more = deeds(wanted, &incident).into_iter().map(|checked| checked.expected);
+            all.splice(at..at, more);
+        }
+        all
+    }
+
+    fn alert(&self, seen: &Seen) -> Option<Checked> {
+        let wanted = self.expect.alert.as_ref()?;
+        let or_heals = if wanted.may_heal_first { ", or all is well before" } else { "" };
+        let expected =
+            format!("{} fires within {}{or_heals}", wanted.one_of.join(" or "), span(wanted.within));
+        Some(match &seen.alert {
+            Some((name, after)) => Checked {
+                holds: wanted.one_of.contains(name) && *after <= wanted.within,
+                expected,
+                found: format!("{name} after {}", span(*after)),
+            },
+            None if seen.healed_first => Checked {
+                holds: wanted.may_heal_first,
+                expected,
+                found: "well again, and no alert fired".to_owned(),
+            },
+            None => Checked { holds: false, expected, found: "none of them fired".to_owned() },
+        })
+    }
+
+    /// Each that is expected is held against the first of its runbook that nothing else was held against.
+    fn incidents(&self, seen: &Seen, all: &mut Vec<Checked>) {
+        let mut left: Vec<&SeenIncident> = seen.incidents.iter().collect();
+        for wanted in &self.expect.incidents {
+            let at = left
+                .iter()
+                .position(|incident| incident.runbook == wanted.runbook && one(wanted, incident).holds)
+                .or_else(|| left.iter().position(|incident| incident.runbook == wanted.runbook));
+            match at.map(|at| left.remove(at)) {
+                Some(incident) => {
+                    all.push(one(wanted, incident));
+                    all.extend(deeds(wanted, incident));
+                }
+                None => all.push(Checked {
+                    holds: false,
+                    expected: expected_end(wanted),
+                    found: "no such incident".to_owned(),
+                }),
+            }
+        }
+        left.retain(|incident| !self.expect.others.contains(&incident.runbook));
+        let number = self.expect.incidents.len() as u64;
+        let besides = if self.expect.others.is_empty() {
+            String::new()
+        } else {
+            format!(" but of {}", self.expect.others.join(", "))
+        };
+        let names: Vec<String> = left.iter().map(|incident| incident.runbook.clone()).collect();
+        all.push(Checked {
+            holds: left.is_empty(),
+            expected: format!("{}, and none{besides} besides", count(number, "incident", "incidents")),
+            found: match names.as_slice() {
+                [] => "none besides".to_owned(),
+                names => format!("{} besides: {}", names.len(), names.join(", ")),
+            },
+        });
+    }
+
+    fn told(&self, seen: &Seen, all: &mut Vec<Checked>) {
+        let closed = seen.incidents.iter().filter(|incident| incident.outcome.is_some()).count();
+        let untold: Vec<&str> = seen.untold.iter().map(IncidentId::as_str).collect();
+        all.push(Checked {
+            holds: untold.is_empty() && closed > 0,
+            expected: "people are told of every end in Slack".to_owned(),
+            found: match (closed, untold.as_slice()) {
+                (0, _) => "nothing has ended".to_owned(),
+                (_, []) => "all were told".to_owned(),
+                (_, untold) => format!("not of {}", untold.join(", ")),
+            },
+        });
+    }
+
+    fn put_back(&self, seen: &Seen) -> Option<Checked> {
+        let stays = self.expect.put_back_after?;
+        let found = match &seen.put_back {
+            None => "nothing was put back".to_owned(),
+            Some(PutBack { after, outcome }) => {
+                format!("after {}: {}", span(*after), outcome.map_or("no end", Outcome::as_str))
+            }
+        };
+        let holds = matches!(
+            &seen.put_back,
+            Some(PutBack { after, outcome: Some(Outcome::Recovered) }) if *after >= stays
+        );
+        let expected = format!("after {} it is put back, and that ends as recovered", span(stays));
+        Some(Checked { holds, expected, found })
+    }
+}
+
+fn expected_end(wanted: &ExpectedIncident) -> String {
+    format!("{} ends as {} within {}", wanted.runbook, wanted.outcome, span(wanted.within))
+}
+
+fn one(wanted: &ExpectedIncident, incident: &SeenIncident) -> Checked {
+    let in_time = incident.closed.is_some_and(|closed| closed <= wanted.within);
+    let why = incident.why.as_deref().filter(|_| incident.outcome != Some(wanted.outcome));
+    let found = match (incident.outcome, incident.closed) {
+        (Some(outcome), Some(closed)) => {
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{outcome} after {}{why}", span(closed))
+        }
+        _ => "no end".to_owned(),
+    };
+    Checked {
+        holds: incident.outcome == Some(wanted.outcome) && in_time,
+        expected: expected_end(wanted),
+        found,
+    }
+}
+
+fn deeds(wanted: &ExpectedIncident, incident: &SeenIncident) -> Vec<Checked> {
+    let words = |actions: &[Action]| match actions {
+        [] => "nothing".to_owned(),
+        actions => actions.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", then "),
+    };
+    let mut all = vec![Checked {
+        holds: incident.actions == wanted.actions,
+        expected: format!("it does {}", words(&wanted.actions)),
+        found: words(&incident.actions),
+    }];
+    if !wanted.refused_by.is_empty() {
+        let names = |guards: &mut dyn Iterator<Item = &Guard>| {
+            guards.map(|guard| guard.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let found = names(&mut incident.refused_by.iter());
+        all.push(Checked {
+            holds: wanted.refused_by.iter().all(|guard| incident.refused_by.contains(guard)),
+            expected: format!("it is refused by {}", names(&mut wanted.refused_by.iter())),
+            found: if found.is_empty() { "nobody refused".to_owned() } else { found },
+        });
+    }
+    if let Some(behind) = &wanted.stands_back_behind {
+        let found = incident.stood_back_behind.iter().cloned().collect::<Vec<_>>().join(", ");
+        all.push(Checked {
+            holds: incident.stood_back_behind.contains(behind),
+            expected: format!("it stands back behind {behind}"),
+            found: if found.is_empty() {
+                "it did not stand back".to_owned()
+            } else {
+                format!("behind {found}")
+            },
+        });
+    }
+    all
+}
