@@ -13,7 +13,7 @@ use crate::api::wire::IncidentView;
 use crate::chaos::stage::Stage;
 use crate::clock;
 use crate::incident::{Event, IncidentId, Outcome, Recorded};
-use crate::notify::transcript;
+use crate::notify::{texts, transcript};
 use crate::sandbox::{Thread, World};
 use crate::text::count;
 
@@ -82,16 +82,18 @@ impl Teller {
 }
 
 /// Whether the thread is of this incident, and its end stands in it.
-pub(super) fn tells_the_end(thread: &Thread, id: &IncidentId) -> bool {
+pub(super) fn tells_the_end(thread: &Thread, id: &IncidentId, outcome: Outcome) -> bool {
     let mut messages = std::iter::once(&thread.head).chain(&thread.replies);
     let named = |message: &crate::sandbox::Message| {
         message.text.contains(id.as_str()) || message.blocks.to_string().contains(id.as_str())
     };
-    messages.any(named) && thread.replies.last().is_some_and(|reply| is_last(&reply.text))
+    messages.any(named)
+        && texts::tells_the_end(&thread.head.text, outcome)
+        && thread.replies.last().is_none_or(|reply| texts::tells_the_end(&reply.text, outcome))
 }
 
 fn is_last(text: &str) -> bool {
-    Outcome::ALL.iter().any(|outcome| text.to_lowercase().contains(&outcome.as_str().replace('_', " ")))
+    Outcome::ALL.into_iter().any(|outcome| texts::tells_the_end(text, outcome))
 }
 
 fn times(number: u64) -> String {

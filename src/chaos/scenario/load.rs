@@ -197,6 +197,7 @@ fn one_broken(item: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> 
     let lasts = fields
         .get("lasts")
         .map_or(Some(Lasts::UntilMended), |field| field.word(&Lasts::ALL, Lasts::as_str, faults));
+    let wait = fields.get("wait").map_or(Some(Duration::ZERO), |field| field.duration(faults));
     let named: Vec<Field<'_>> = WORDS.iter().filter_map(|word| fields.get(word)).collect();
     if named.len() != 1 && !fields.has_almost(&WORDS) {
         let message = match named.len() {
@@ -216,7 +217,7 @@ fn one_broken(item: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> 
     };
     let fault = fault(*field, reader, faults);
     fields.end(faults);
-    Some(Broken { fault: fault?, lasts: lasts? })
+    Some(Broken { wait: wait?, fault: fault?, lasts: lasts? })
 }
 
 fn fault(field: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> Option<Fault> {

@@ -34,9 +34,11 @@ pub struct Scenario {
     pub expect: Expect,
 }
 
-/// One fault, and how long it lasts.
+/// One fault, when it is made and how long it lasts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broken {
+    /// So long after the one before it.
+    pub wait: Duration,
     /// What is broken.
     pub fault: Fault,
     /// Until when.

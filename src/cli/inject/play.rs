@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use crate::api::wire::{IncidentView, Incidents};
 use crate::chaos::breaking;
 use crate::chaos::report::{Answered, Doer, FORMAT, Moment, News, Report};
-use crate::chaos::scenario::{ExpectedIncident, Lasts, PutBack, Scenario, Seen, SeenIncident};
+use crate::chaos::scenario::{Afterwards, ExpectedIncident, Lasts, PutBack, Scenario, Seen, SeenIncident};
 use crate::chaos::stage::Stage;
 use crate::cli::client::{Client, Connection};
 use crate::cli::paint::Tone;
-use crate::cli::teller::Teller;
+use crate::cli::teller::{self, Teller};
 use crate::cli::timeline;
 use crate::clock;
 use crate::config::Config;
@@ -23,7 +23,7 @@ use crate::incident::event::{Event, Found};
 use crate::incident::evidence::{Evidence, Verdict};
 use crate::incident::proof::{Level, Times};
 use crate::incident::restore::RESTORE;
-use crate::incident::{IncidentId, Recorded};
+use crate::incident::{IncidentId, Outcome, Recorded};
 use crate::probe::Eyes;
 use crate::sandbox::World;
 
@@ -152,12 +152,13 @@ impl<'p> Play<'p> {
         let writes = world.writes().len();
         let fault_at = clock::now();
         report.broke = scenario.broke();
-        self.say(Doer::Inject, News::Bad, "broken", &report.broke)?;
         let alert = RefCell::new(None);
         let expected = &scenario.expect.incidents;
         let longest = expected.iter().map(|incident| incident.within).max().unwrap_or_default();
         let making = async {
             for broken in &scenario.faults {
+                tokio::time::sleep(self.real(broken.wait)).await;
+                self.say(Doer::Inject, News::Bad, "broken", &broken.fault.to_string())?;
                 breaking::make(&broken.fault, world).await?;
             }
             anyhow::Ok(())
@@ -265,7 +266,6 @@ impl<'p> Play<'p> {
 
     /// Whether it is well in the end: what must be has its time, and what must not be is looked at once.
     async fn unwell(&self) -> Option<String> {
-        use crate::chaos::scenario::Afterwards;
         let within = match self.scenario.expect.afterwards {
             Afterwards::Steady => self.real(self.scenario.steady_within).max(GRACE),
             Afterwards::Broken | Afterwards::Either => Duration::ZERO,
@@ -428,7 +428,7 @@ impl<'p> Play<'p> {
     }
 
     /// How long after the first incident's beginning something was put back, and how that ended.
-    fn restored(&self) -> Option<(Duration, Option<crate::incident::Outcome>)> {
+    fn restored(&self) -> Option<(Duration, Option<Outcome>)> {
         let followed = self.followed.borrow();
         let main = &self.scenario.expect.incidents.first()?.runbook;
         let changed = followed.values().find(|followed| &followed.seen.runbook == main)?;
@@ -447,18 +447,16 @@ impl<'p> Play<'p> {
 
     /// The closed incidents whose end stands in no thread of Slack.
     async fn untold(&self) -> Vec<IncidentId> {
-        let closed: Vec<IncidentId> = self
+        let closed: Vec<(IncidentId, Outcome)> = self
             .followed
             .borrow()
-            .values()
-            .filter(|followed| followed.seen.outcome.is_some())
-            .map(|followed| followed.seen.id.clone())
+            .iter()
+            .filter_map(|(id, followed)| Some((id.clone(), followed.seen.outcome?)))
             .collect();
         let untold = |world: &World| -> Vec<IncidentId> {
             let threads = world.slack_threads();
-            let told =
-                |id: &IncidentId| threads.iter().any(|thread| crate::cli::teller::tells_the_end(thread, id));
-            closed.iter().filter(|id| !told(id)).cloned().collect()
+            let told = |id, outcome| threads.iter().any(|thread| teller::tells_the_end(thread, id, outcome));
+            closed.iter().filter(|(id, outcome)| !told(id, *outcome)).map(|(id, _)| id.clone()).collect()
         };
         self.world.until(TOLD, |world| untold(world).is_empty()).await;
         untold(&self.world)

@@ -14,3 +14,9 @@ mod words;
 
 pub use head::head;
 pub use reply::reply;
+
+/// Whether a message says that an incident has ended so.
+#[must_use]
+pub fn tells_the_end(text: &str, outcome: crate::incident::Outcome) -> bool {
+    [true, false].into_iter().any(|acted| text.contains(words::outcome(outcome, acted).1))
+}
