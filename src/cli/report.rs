@@ -64,11 +64,10 @@ fn checks(report: &Report, paint: Paint) -> Vec<String> {
 }
 
 fn measured(report: &Report, paint: Paint) -> Vec<String> {
-    let times = times(&report.times);
-    if report.broken_at().is_none() && times.iter().all(|time| time.after.is_none()) {
+    if !report.was_broken() {
         return Vec::new();
     }
-    let rows = times.map(|time| {
+    let rows = times(&report.times).map(|time| {
         let what = if time.after.is_some() { time.what } else { "did not come" };
         [Cell::new(time.name), Cell::new(time.text()), Cell::toned(Tone::Faint, what)]
     });

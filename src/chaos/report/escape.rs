@@ -43,7 +43,11 @@ pub(super) fn markdown(text: &str) -> String {
             '.' if is_www(before) => escaped.extend([APART, character]),
             // At the beginning of a line they would make a list or a heading.
             '-' | '+' | '=' if before.is_empty() => escaped.extend(['\\', character]),
-            '.' | ')' if !before.is_empty() && before.iter().all(char::is_ascii_digit) => {
+            '.' | ')'
+                if !before.is_empty()
+                    && before.iter().all(char::is_ascii_digit)
+                    && after.first().is_none_or(|next| next.is_whitespace()) =>
+            {
                 escaped.extend(['\\', character]);
             }
             character => escaped.push(character),

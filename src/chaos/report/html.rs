@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 
 use super::escape::html as text;
-use super::svg;
-use super::words::{self, Verdict, all_passed, doer, news, tally, times};
+use super::svg::{self, Picture};
+use super::words::{self, BROKEN, UNBROKEN, Verdict, all_passed, doer, news, tally, times};
 use super::{Doer, Moment, News, Report};
 use crate::incident::Outcome;
-use crate::text::moment;
+use crate::text::{moment, span};
 
 /// What the page looks like.
 const STYLE: &str = include_str!("style.css");
 /// The SHA-256 of [`STYLE`]: no other style is allowed on the page, even if somebody brought one in. A test says what it has to be.
-const STYLE_HASH: &str = "sha256-whi5c0dI1RvlzEQGmKjD7ZMhxZuUrtaBNPjCsR4SLSo=";
+const STYLE_HASH: &str = "sha256-r5c9F1QSpE3usVOp7djHK8dbR8dQNqtoG7sPyoaRhho=";
 
 /// One report.
 #[must_use]
@@ -82,9 +82,10 @@ fn section(report: &Report, level: u8, id: &str) -> String {
     facts(&mut out, report);
     out.push_str("</header>\n");
     measured(&mut out, report, part);
+    picture(&mut out, report, part, id);
     checks(&mut out, report, part);
-    timeline(&mut out, report, part, id);
     incidents(&mut out, report, part);
+    moments(&mut out, report, part, id);
     out
 }
 
@@ -137,7 +138,12 @@ fn facts(out: &mut String, report: &Report) {
 }
 
 fn measured(out: &mut String, report: &Report, part: u8) {
-    let _ = writeln!(out, "<h{part} class=\"part\">Times since the fault</h{part}>\n<dl class=\"times\">");
+    let _ = writeln!(out, "<h{part} class=\"part\">Times since the fault</h{part}>");
+    if !report.was_broken() {
+        let _ = writeln!(out, "<p class=\"nothing\">{UNBROKEN}</p>");
+        return;
+    }
+    out.push_str("<dl class=\"times\">\n");
     for time in times(&report.times) {
         let (none, what) = if time.after.is_some() { ("", time.what) } else { (" none", "did not come") };
         let name = time.name;
@@ -175,21 +181,33 @@ fn checks(out: &mut String, report: &Report, part: u8) {
     out.push_str("</tbody>\n</table>\n");
 }
 
-fn timeline(out: &mut String, report: &Report, part: u8, id: &str) {
+fn picture(out: &mut String, report: &Report, part: u8, id: &str) {
+    let Some(Picture { drawn, left_out }) = svg::timeline(report, id) else { return };
+    let _ = writeln!(out, "<h{part} class=\"part\">Timeline</h{part}>\n<figure class=\"picture\">\n{drawn}");
+    out.push_str("<ul class=\"key\">");
+    for tone in [News::Good, News::Bad, News::Plain] {
+        let _ = write!(out, "<li><span class=\"badge {}\"></span>{}</li>", class(tone), news(tone));
+    }
+    if let Some(left_out) = left_out {
+        let _ = write!(
+            out,
+            "<li><span class=\"badge fold\"></span>{} in which nothing happened, not drawn to scale</li>",
+            span(left_out)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "<li><span>The numbers are those of <a href=\"#{id}-moments\">the moments in words</a>.</span></li></ul>\n</figure>"
+    );
+}
+
+fn moments(out: &mut String, report: &Report, part: u8, id: &str) {
     if report.moments.is_empty() {
         return;
     }
-    let _ = writeln!(out, "<h{part} class=\"part\">Timeline</h{part}>");
-    if let Some(picture) = svg::timeline(report, id) {
-        let _ = writeln!(out, "<figure class=\"picture\">\n{picture}");
-        out.push_str("<ul class=\"key\" aria-hidden=\"true\">");
-        for tone in [News::Good, News::Bad, News::Plain] {
-            let _ = write!(out, "<li><span class=\"badge {}\"></span>{}</li>", class(tone), news(tone));
-        }
-        out.push_str("<li>The numbers are those of the table below.</li></ul>\n</figure>\n");
-    }
-    out.push_str(
-        "<table class=\"moments\">\n<thead><tr><th scope=\"col\" class=\"tight\">#</th><th scope=\"col\" class=\"tight time\">Since the fault</th><th scope=\"col\" class=\"tight\">Who</th><th scope=\"col\" class=\"tight\">What</th><th scope=\"col\">In words</th></tr></thead>\n<tbody>\n",
+    let _ = writeln!(
+        out,
+        "<h{part} class=\"part\" id=\"{id}-moments\">The moments in words</h{part}>\n<table>\n<thead><tr><th scope=\"col\" class=\"tight\">#</th><th scope=\"col\" class=\"tight time\">Since the fault</th><th scope=\"col\" class=\"tight\">Who</th><th scope=\"col\" class=\"tight\">What</th><th scope=\"col\">In words</th></tr></thead>\n<tbody>"
     );
     for (number, moment) in (1..).zip(&report.moments) {
         row(out, report, number, moment);
@@ -198,7 +216,8 @@ fn timeline(out: &mut String, report: &Report, part: u8, id: &str) {
 }
 
 fn row(out: &mut String, report: &Report, number: usize, moment: &Moment) {
-    let is_fault = moment.by == Doer::Inject && report.broken_at() == Some(moment.at);
+    let is_fault =
+        moment.by == Doer::Inject && moment.word == BROKEN && report.broken_at() == Some(moment.at);
     let _ = writeln!(
         out,
         "<tr{}><td class=\"tight\"><span class=\"badge {}\">{number}</span><span class=\"unseen\">{}</span></td><td class=\"tight time\">{}</td><td class=\"tight\">{}</td><th scope=\"row\">{}</th><td>{}</td></tr>",

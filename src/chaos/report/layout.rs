@@ -6,7 +6,7 @@ use crate::text::span;
 
 /// The room of a label of so many characters, in the units of the picture. Wide enough for most fonts; writing that is wider gets twice the room.
 pub(super) fn room(label: &str) -> f64 {
-    label.chars().map(|character| if character < '\u{1100}' { 6.6 } else { 13.2 }).sum()
+    label.chars().map(|character| if character < '\u{1100}' { 7.0 } else { 14.0 }).sum()
 }
 
 /// Seconds since the fault along the picture.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::escape::markdown as text;
-use super::words::{self, NONE, Verdict, all_passed, tally, times};
+use super::words::{self, NONE, UNBROKEN, Verdict, all_passed, tally, times};
 use crate::incident::Outcome;
 use crate::text::moment;
 
@@ -59,8 +59,12 @@ fn section(report: &Report, heading: &str) -> String {
     }
 
     let _ = writeln!(out, "{below} Times since the fault\n");
-    let four = times(&report.times);
-    table(&mut out, four.map(|time| capital(time.name)), [four.map(|time| time.text())]);
+    if report.was_broken() {
+        let four = times(&report.times);
+        table(&mut out, four.map(|time| capital(time.name)), [four.map(|time| time.text())]);
+    } else {
+        let _ = writeln!(out, "{UNBROKEN}\n");
+    }
 
     if !report.checks.is_empty() {
         let _ = writeln!(out, "{below} Expected and found\n");

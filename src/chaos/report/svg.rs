@@ -1,7 +1,8 @@
 //! The timeline as a picture: a lane for each who does things, time along the axis, the phases between the four times shaded. Each mark has the number
-//! of its row in the table below the picture, which says the same in words.
+//! of its row in the table of moments, which says the same in words.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::escape::html as text;
 use super::layout::{Axis, Side, Size, Spot, place, room};
@@ -9,11 +10,11 @@ use super::words::{self, Measured, doer, times};
 use super::{Doer, Moment, News, Report};
 use crate::text::{cut, span};
 
-const WIDTH: f64 = 880.0;
+const WIDTH: f64 = 800.0;
 /// Where the lanes begin; their names stand before it.
-const LANES: f64 = 74.0;
+const LANES: f64 = 84.0;
 /// The room of what was before the fault.
-const BEFORE: f64 = 100.0;
+const BEFORE: f64 = 104.0;
 const RIGHT: f64 = WIDTH - 14.0;
 const MARK: Size = Size { half: 10.5, gap: 3.0 };
 const FLAG: Size = Size { half: 0.0, gap: 5.0 };
@@ -31,8 +32,14 @@ struct Lane<'r> {
     height: f64,
 }
 
+/// The picture, and how much time it leaves out because nothing happened in it.
+pub(super) struct Picture {
+    pub(super) drawn: String,
+    pub(super) left_out: Option<Duration>,
+}
+
 /// The picture; nothing when nothing was broken. `id` is a word of ours that no other picture of the page has.
-pub(super) fn timeline(report: &Report, id: &str) -> Option<String> {
+pub(super) fn timeline(report: &Report, id: &str) -> Option<Picture> {
     report.broken_at()?;
     let seconds = |moment: &Moment| report.since_broken(moment.at).map(|since| since.as_secs_f64());
     let four = times(&report.times);
@@ -83,7 +90,7 @@ pub(super) fn timeline(report: &Report, id: &str) -> Option<String> {
     }
     let _ =
         writeln!(out, "<line class=\"edge\" x1=\"0\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\n</svg>");
-    Some(out)
+    Some(Picture { drawn: out, left_out: axis.fold().map(|(_, _, left_out)| left_out) })
 }
 
 fn placed<'r>(
@@ -102,13 +109,13 @@ fn label(moment: &Moment) -> String {
     cut(&moment.word, 16)
 }
 
-/// What somebody who does not see the picture should know; the table below has all of it.
+/// What somebody who does not see the picture should know; the table of moments has all of it.
 fn described(four: &[Measured; 4]) -> String {
     let told = four.map(|time| match time.after {
         Some(after) => format!("{} after {}", time.name, span(after)),
         None => format!("{} did not come", time.name),
     });
-    format!("From the fault on: {}. The table below lists every moment.", told.join(", "))
+    format!("From the fault on: {}. The table of moments lists all of them.", told.join(", "))
 }
 
 struct Flags {
@@ -123,7 +130,7 @@ fn flags(four: &[Measured; 4], axis: &Axis) -> Flags {
         Some((axis.x(after.as_secs_f64()), time.name, format!("{} {}", time.name, span(after))))
     });
     let all: Vec<_> = std::iter::once((axis.x(0.0), "fault", "fault".to_owned())).chain(reached).collect();
-    let wanted: Vec<(f64, f64)> = all.iter().map(|(x, _, label)| (*x, room(label) * 1.06)).collect();
+    let wanted: Vec<(f64, f64)> = all.iter().map(|(x, _, label)| (*x, room(label) * 1.12)).collect();
     let spots = place(&wanted, LANES, RIGHT, &FLAG);
     let rows = spots.iter().map(|spot| spot.row + 1).max().unwrap_or_default();
     let height = rows as f64 * 18.0 + 4.0;
@@ -187,7 +194,7 @@ fn ticks(out: &mut String, axis: &Axis, end: f64, top: f64, bottom: f64) {
         let middle = f64::midpoint(from, to);
         let _ = writeln!(
             out,
-            "<rect class=\"fold\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/><text class=\"tick\" x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\">⫽ {}</text>",
+            "<rect class=\"fold\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/><text class=\"tick\" x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\">… {} …</text>",
             to - from,
             bottom - top,
             bottom + 18.0,

@@ -11,6 +11,8 @@ use crate::text::{count, span};
 
 /// The word of the moment at which something was broken; `Inject` says it.
 pub const BROKEN: &str = "broken";
+/// What stands in the place of times when nothing was broken.
+pub const UNBROKEN: &str = "Nothing was broken, so there is nothing to measure.";
 /// What stands where nothing came.
 pub const NONE: &str = "–";
 
@@ -90,7 +92,7 @@ impl Report {
         }
     }
 
-    /// Why that is the verdict, in one sentence. It may hold text from outside.
+    /// Why that is the verdict, in one sentence without its full stop. It may hold text from outside.
     #[must_use]
     pub fn why(&self) -> String {
         let asked = self.checks.len();
@@ -101,8 +103,10 @@ impl Report {
             many => format!("{many} things were left behind"),
         };
         match &self.aborted {
-            Some(why) if self.left_behind.is_empty() => format!("Not played to its end: {why}"),
-            Some(why) => format!("Not played to its end, and {left}: {why}"),
+            Some(why) if self.left_behind.is_empty() => {
+                format!("Not played to its end: {}", why.trim_end_matches(['.', '\n']))
+            }
+            Some(why) => format!("Not played to its end, and {left}: {}", why.trim_end_matches(['.', '\n'])),
             None if asked == 0 => format!("Nothing was asked, so nothing is proven, and {left}"),
             None if wrong == 0 && self.left_behind.is_empty() => {
                 format!("{} came true, and {left}", all_of(asked))
@@ -117,6 +121,12 @@ impl Report {
     pub fn broken_at(&self) -> Option<Timestamp> {
         let broken = |moment: &&Moment| moment.by == Doer::Inject && moment.word == BROKEN;
         self.moments.iter().find(broken).map(|moment| moment.at)
+    }
+
+    /// Whether there is anything that could have been measured: something was broken.
+    #[must_use]
+    pub fn was_broken(&self) -> bool {
+        self.broken_at().is_some() || times(&self.times).iter().any(|time| time.after.is_some())
     }
 
     /// How long after the fault `at` was, at the pace of reality; none: before it, or nothing was broken.
