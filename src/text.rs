@@ -51,6 +51,22 @@ pub fn cut(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// `text` without anything that a terminal would obey or that could hide text: log lines and labels are written
+/// by whoever writes to the service. What is shown on a page needs it, too. Line breaks become spaces, the rest is shown as `·`.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    text.trim_end()
+        .chars()
+        .map(|character| match character {
+            '\n' | '\r' | '\t' => ' ',
+            // Marks that turn the direction of writing can make a line read as another one.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '·',
+            character if character.is_control() => '·',
+            character => character,
+        })
+        .collect()
+}
+
 /// Lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -82,5 +98,12 @@ mod tests {
         ] {
             assert_eq!(span(Duration::from_millis(milliseconds)), expected);
         }
+    }
+
+    #[test]
+    fn nothing_from_outside_reaches_the_terminal_as_a_command() {
+        let hostile = "\u{1b}]0;owned\u{7}\u{9b}2J ok\r\n\u{202e}txet\t!\n";
+        assert_eq!(harmless(hostile), "·]0;owned··2J ok  ·txet !");
+        assert_eq!(harmless("QueuePool größe ✓"), "QueuePool größe ✓");
     }
 }

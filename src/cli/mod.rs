@@ -13,6 +13,7 @@ pub mod inject;
 mod output;
 pub mod paint;
 pub mod pause;
+pub mod report;
 pub mod resume;
 pub mod run;
 pub mod serve;

@@ -1,6 +1,8 @@
-//! Colour on a terminal, plain text everywhere else; and text from outside made harmless for a terminal.
+//! Colour on a terminal, plain text everywhere else.
 
 use std::io::IsTerminal as _;
+
+pub use crate::text::harmless;
 
 /// How text is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,32 +79,9 @@ impl Paint {
     }
 }
 
-/// `text` without anything that a terminal would obey or that could hide text: log lines and labels are written
-/// by whoever writes to the service. Line breaks become spaces, the rest is shown as `·`.
-#[must_use]
-pub fn harmless(text: &str) -> String {
-    text.trim_end()
-        .chars()
-        .map(|character| match character {
-            '\n' | '\r' | '\t' => ' ',
-            // Marks that turn the direction of writing can make a line read as another one.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '·',
-            character if character.is_control() => '·',
-            character => character,
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_from_outside_reaches_the_terminal_as_a_command() {
-        let hostile = "\u{1b}]0;owned\u{7}\u{9b}2J ok\r\n\u{202e}txet\t!\n";
-        assert_eq!(harmless(hostile), "·]0;owned··2J ok  ·txet !");
-        assert_eq!(harmless("QueuePool größe ✓"), "QueuePool größe ✓");
-    }
 
     #[test]
     fn plain_paint_adds_nothing() {

@@ -36,6 +36,7 @@ mod real_terraform;
 mod receive;
 mod reconcile;
 mod records;
+mod report;
 mod runs;
 mod sandbox_alertmanager;
 mod sandbox_aws;

@@ -1,5 +1,18 @@
 //! What playing a scenario has shown: plain data, the same for every form in which it is told. A report is all that is left of a run, so it says
 //! everything that a person needs to believe it.
+//!
+//! The forms for files are below: `json`, `markdown` and `html`, pure functions from reports to text. The one for a terminal is `cli/report.rs`.
+//! No form ends with a line break; whoever writes it adds one.
+
+mod escape;
+pub mod html;
+pub mod json;
+mod layout;
+pub mod markdown;
+#[cfg(test)]
+mod samples;
+mod svg;
+pub mod words;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
