@@ -13,12 +13,12 @@ use super::output::lines;
 use super::paint::{Paint, Tone, harmless};
 use super::table::{Cell, table};
 use super::teller::{Folder, Teller};
-use crate::chaos::report::Report;
+use crate::chaos::report::{Report, html, json, markdown, words};
 use crate::chaos::scenario::{Scenario, load};
 use crate::chaos::shipped;
 use crate::chaos::stage::{SHIPPED, Setting, Stage};
 use crate::runbook;
-use crate::text::{count, span};
+use crate::text::span;
 
 /// Makes a fault, and proves that what must follow comes true.
 #[derive(Debug, Args)]
@@ -89,6 +89,10 @@ enum Form {
     Text,
     /// For machines
     Json,
+    /// For a ticket or a wiki
+    Markdown,
+    /// A page of its own, for the game day
+    Html,
 }
 
 /// Plays scenarios, or tells of them.
@@ -200,25 +204,24 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
     };
     let teller = match args.output {
         Form::Text => Teller::new(),
-        Form::Json => Teller::aside(),
+        Form::Json | Form::Markdown | Form::Html => Teller::aside(),
     };
     let mut reports = Vec::new();
     for name in &names {
         reports.push(one(args, name, &teller).await?);
     }
-    let passed = reports.iter().filter(|report| report.passed()).count();
-    match args.output {
-        Form::Json => super::output::json(&reports)?,
-        Form::Text if reports.len() > 1 => {
-            teller.title(&format!(
-                "{passed} of {} passed",
-                count(reports.len() as u64, "scenario", "scenarios")
-            ))?;
-            teller.out(reports.iter().map(|report| word(report, teller.paint)))?;
-        }
-        Form::Text => {}
-    }
-    Ok(if passed == reports.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let written = match (args.output, reports.as_slice()) {
+        (Form::Text, [_]) => None,
+        (Form::Text, several) => Some(super::report::all(several, teller.paint)),
+        (Form::Json, [one]) => Some(json::one(one)?),
+        (Form::Json, several) => Some(json::all(several)?),
+        (Form::Markdown, [one]) => Some(markdown::one(one)),
+        (Form::Markdown, several) => Some(markdown::all(several)),
+        (Form::Html, [one]) => Some(html::one(one)),
+        (Form::Html, several) => Some(html::all(several)),
+    };
+    lines(written)?;
+    Ok(if words::all_passed(&reports) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Plays one scenario before a daemon and a sandbox of its own.
@@ -247,28 +250,6 @@ async fn one(args: &Inject, name: &str, teller: &Teller) -> anyhow::Result<Repor
         report.aborted =
             Some(format!("the daemon did not end gracefully ({status}): {}", stage.last_words()));
     }
-    verdict(&report, teller)?;
+    teller.out([String::new(), super::report::one(&report, teller.paint)])?;
     Ok(report)
-}
-
-fn word(report: &Report, paint: Paint) -> String {
-    let (tone, word) = if report.passed() { (Tone::Good, "passed") } else { (Tone::Bad, "failed") };
-    format!("{}: {}", report.scenario, paint.mark(tone, word))
-}
-
-fn verdict(report: &Report, teller: &Teller) -> anyhow::Result<()> {
-    if !report.checks.is_empty() {
-        teller.title("What was expected, and what was found")?;
-    }
-    teller.out(report.checks.iter().map(|checked| {
-        let (tone, mark) = if checked.holds { (Tone::Good, "✓") } else { (Tone::Bad, "✗") };
-        format!(
-            "  {} {:<64} {}",
-            teller.paint.mark(tone, mark),
-            harmless(&checked.expected),
-            harmless(&checked.found)
-        )
-    }))?;
-    teller.out(report.aborted.iter().map(|why| format!("\n{}", harmless(why))))?;
-    teller.out([String::new(), word(report, teller.paint)])
 }
