@@ -1,5 +1,6 @@
 //! Chaos: a fault is made, and the way of its alert is watched to the end. `runbookd demo` and `runbookd inject` are its fronts.
 
+pub mod load;
 pub mod report;
 pub mod scenario;
 pub mod stage;
