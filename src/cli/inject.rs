@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
+use super::load;
 use super::paint::Tone;
 use super::teller::{Folder, Teller, follow};
 use crate::chaos::scenario::{Scenario, Seen};
@@ -17,6 +18,7 @@ use crate::text::span;
 
 /// Makes a fault, and proves that what must follow comes true.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   runbookd inject pod-kill --at sandbox --yes      A pod is deleted; Kubernetes replaces it, and nothing is done
   runbookd inject crash-loop --at sandbox --yes    New pods crash, too; a person is called with the evidence
@@ -31,16 +33,25 @@ At the sandbox nothing outside of this process is touched. The exit code is 0 on
 pub struct Inject {
     /// What is broken
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(Scenario::ALL.map(|scenario| scenario.name)))]
-    scenario: String,
+    #[arg(required = true)]
+    scenario: Option<String>,
     /// Where
-    #[arg(long, value_enum)]
-    at: At,
+    #[arg(long, value_enum, required = true)]
+    at: Option<At>,
     /// Do not ask whether it is meant
     #[arg(long)]
     yes: bool,
     /// Divide every duration by this
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
     time_scale: u32,
+    #[command(subcommand)]
+    fault: Option<Fault>,
+}
+
+/// A fault that is made by itself, and nothing is held against it.
+#[derive(Debug, Subcommand)]
+enum Fault {
+    Load(Box<load::Load>),
 }
 
 /// Where the fault is made.
@@ -58,12 +69,16 @@ const GIVE_UP: Duration = Duration::from_hours(1);
 /// # Errors
 /// When the sandbox or the daemon can not be started, or the alert's way can not be followed.
 pub async fn run(args: Inject) -> anyhow::Result<ExitCode> {
-    let scenario = Scenario::named(&args.scenario).context("there is no such scenario")?;
+    if let Some(Fault::Load(args)) = args.fault {
+        return load::run(*args).await;
+    }
+    let (name, at) = args.scenario.zip(args.at).context("a scenario and --at are required")?;
+    let scenario = Scenario::named(&name).context("there is no such scenario")?;
     if !args.yes {
         bail!(
             "nothing was done: this would break {} {}; say so with --yes",
             scenario.service,
-            match args.at {
+            match at {
                 At::Sandbox => "in a sandbox on this machine",
             }
         );
