@@ -160,7 +160,7 @@ impl Failure {
         if error.is_timeout() {
             return if error.is_connect() { Self::ConnectTimeout } else { Self::Timeout };
         }
-        if io().any(|error| error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())) {
+        if io().any(is_tls) {
             return Self::Tls;
         }
         if error.is_connect() {
@@ -186,6 +186,13 @@ impl Failure {
             _ => Self::Other,
         }
     }
+}
+
+/// Whether TLS is what is wrong; an error of the system can hold another one, which is not among its sources.
+fn is_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.is::<rustls::Error>() || inner.downcast_ref::<std::io::Error>().is_some_and(is_tls)
+    })
 }
 
 /// Makes the same call again and again.
@@ -294,8 +301,12 @@ mod tests {
 
     /// What becomes of a call to a server that takes one connection, and does this to it.
     async fn met_by(answer: Option<&'static [u8]>) -> Result<u16, Failure> {
+        met_at("http", answer).await
+    }
+
+    async fn met_at(scheme: &str, answer: Option<&'static [u8]>) -> Result<u16, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}/", listener.local_addr().unwrap());
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.read(&mut [0; 1024]).await.unwrap();
@@ -322,6 +333,7 @@ mod tests {
         let half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
         assert_eq!(met_by(Some(half)).await, Err(Failure::Reset));
         assert_eq!(met_by(Some(b"220 smtp.example.org\r\n\r\n")).await, Err(Failure::Unreadable));
+        assert_eq!(met_at("https", Some(b"220 smtp.example.org\r\n\r\n")).await, Err(Failure::Tls));
 
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", closed.local_addr().unwrap());
