@@ -1,11 +1,13 @@
 //! `runbookd check`: everything that is wrong with runbooks and a configuration, all at once. Changes nothing and calls no one.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::paint::{Paint, Tone, harmless};
+use crate::chaos::scenario::load as scenarios;
 use crate::config::{Config, Purpose};
 use crate::runbook::load::{Loaded, Objects, Wants, load_with};
 use crate::runbook::{RestoreWhen, Runbook, StepKind};
@@ -65,6 +67,16 @@ impl Check {
             }
         };
         faults.append(loaded.warnings.clone());
+        let known: BTreeSet<String> = loaded.runbooks.iter().map(|runbook| runbook.name.clone()).collect();
+        // Where the runbooks can not be read, nobody knows which there are.
+        let known = Some(&known).filter(|known| !known.is_empty());
+        let scenarios = match scenarios::load(&scenarios::beside(&paths), vars, known, time_scale) {
+            Ok(scenarios) => scenarios,
+            Err(of_scenarios) => {
+                faults.append(of_scenarios);
+                Vec::new()
+            }
+        };
         let mut text = String::new();
         for fault in faults.iter() {
             write_fault(paint, fault, &mut text);
@@ -91,6 +103,16 @@ impl Check {
             let probes: Vec<_> = diagnosis.probes.iter().map(|probe| harmless(&probe.name)).collect();
             let name = paint.mark(Tone::Strong, &harmless(&diagnosis.name));
             let _ = writeln!(text, "{name} can be attached to a diagnosis, and asks: {}", probes.join(", "));
+        }
+        for scenario in &scenarios {
+            let proves: Vec<_> = scenario.runbooks().map(harmless).collect();
+            let name = paint.mark(Tone::Strong, &harmless(&scenario.name));
+            let _ = writeln!(
+                text,
+                "{name} is a scenario for {}: {}",
+                proves.join(", "),
+                harmless(&scenario.broke())
+            );
         }
         (text, true)
     }

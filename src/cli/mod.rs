@@ -10,6 +10,7 @@ pub mod demo;
 mod follow;
 pub mod incidents;
 pub mod inject;
+pub mod load;
 mod output;
 pub mod paint;
 pub mod pause;

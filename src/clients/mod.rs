@@ -12,6 +12,7 @@ pub mod github;
 pub mod grafana;
 pub mod http;
 pub mod kubernetes;
+pub mod load;
 pub mod loki;
 pub mod prometheus;
 mod questions;

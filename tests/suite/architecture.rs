@@ -214,6 +214,7 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
         &["probe", "act", "config", "cli", "clients"],
         "only probe/ asks other services, and only act/ calls them",
     ),
+    ("load", &["chaos", "cli", "clients"], "only a person makes load, and no alert can"),
     ("acm", &["probe", "act", "config", "cli", "clients"], "only probe/ and act/ ask ACM"),
     ("route53", &["probe", "act", "cli", "clients"], "probe/ reads names and act/ writes them"),
     ("aws", &["config", "cli", "clients"], "who we are in AWS its clients know, and nobody else asks"),

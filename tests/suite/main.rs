@@ -26,6 +26,7 @@ mod http_calls;
 mod inject;
 mod invariants;
 mod listen;
+mod load;
 mod notify;
 mod real_alertmanager;
 mod real_aws;

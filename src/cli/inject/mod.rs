@@ -9,12 +9,13 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::load::{self, Load};
 use super::output::lines;
 use super::paint::{Paint, Tone, harmless};
 use super::table::{Cell, table};
 use super::teller::{Folder, Teller};
 use crate::chaos::report::{Report, html, json, markdown, words};
-use crate::chaos::scenario::{Scenario, load};
+use crate::chaos::scenario::{Scenario, load as scenarios};
 use crate::chaos::shipped;
 use crate::chaos::stage::{SHIPPED, Setting, Stage};
 use crate::runbook;
@@ -51,7 +52,9 @@ Examples:
   runbookd inject pod-kill                      A pod is deleted; Kubernetes replaces it, and nothing is done
   runbookd inject high-latency --time-scale 80  Inference gets more pods for two hours, which are 90 seconds here
   runbookd inject all --rules rules -o html > report.html
-                                                One's own runbooks, and a page for the game day";
+                                                One's own runbooks, and a page for the game day
+  runbookd inject load http://chat-api:8002/api/health --concurrency 200 --duration 60s
+                                                Load on one address, and nothing is held against it";
 
 /// What else can be asked.
 #[derive(Debug, Subcommand)]
@@ -65,6 +68,8 @@ enum What {
         #[command(flatten)]
         rules: Rules,
     },
+    // What it says of itself stands where it is defined.
+    Load(Box<Load>),
 }
 
 /// Which runbooks are put to the proof.
@@ -99,13 +104,14 @@ enum Form {
 ///
 /// # Errors
 /// When there is no such scenario, or the sandbox or the daemon can not be started or followed.
-pub async fn run(args: Inject) -> anyhow::Result<ExitCode> {
-    match &args.what {
+pub async fn run(mut args: Inject) -> anyhow::Result<ExitCode> {
+    match args.what.take() {
         Some(What::List(rules)) => list(&rules.scenarios(None)?).map(|()| ExitCode::SUCCESS),
         Some(What::Show { scenario, rules }) => {
             let all = rules.scenarios(None)?;
-            show(named(&all, scenario)?).map(|()| ExitCode::SUCCESS)
+            show(named(&all, &scenario)?).map(|()| ExitCode::SUCCESS)
         }
+        Some(What::Load(load)) => load::run(*load).await,
         None => play(&args).await,
     }
 }
@@ -117,20 +123,20 @@ impl Rules {
         let read = if self.rules.is_empty() {
             let texts: Vec<(&str, &str)> = SHIPPED.to_vec();
             let known = names_of(&texts);
-            load::load_texts(&shipped::SCENARIOS, vars, Some(&known), scale)
+            scenarios::load_texts(&shipped::SCENARIOS, vars, Some(&known), scale)
         } else {
-            let files = load::beside(&self.rules);
+            let files = scenarios::beside(&self.rules);
             if files.is_empty() {
                 bail!(
                     "there is no scenario beside {}; expected *.yaml files in a folder `{}` in it",
                     self.rules.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
-                    load::FOLDER
+                    scenarios::FOLDER
                 );
             }
             let texts = self.texts()?;
             let texts: Vec<(&str, &str)> =
                 texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-            load::load(&files, vars, Some(&names_of(&texts)), scale)
+            scenarios::load(&files, vars, Some(&names_of(&texts)), scale)
         };
         read.map_err(|faults| anyhow!("{faults}"))
     }
@@ -158,8 +164,8 @@ fn named<'s>(all: &'s [Scenario], name: &str) -> anyhow::Result<&'s Scenario> {
     all.iter().find(|scenario| scenario.name == name).ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
         let near = crate::yaml::did_you_mean(name, names.iter().copied());
-        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        anyhow!("there is no scenario {name:?}{hint} There are: {}", names.join(", "))
+        let hint = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        anyhow!("there is no scenario {name:?}{hint}; there are: {}", names.join(", "))
     })
 }
 

@@ -56,7 +56,7 @@ pub enum Reply {
 }
 
 /// Knows no name: an address comes from the check before, or there is none.
-struct Nobody;
+pub(super) struct Nobody;
 
 impl reqwest::dns::Resolve for Nobody {
     fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
