@@ -1,9 +1,11 @@
 //! Breaks things in the sandbox's world, and ends what was broken.
 
 use crate::clock;
-use crate::sandbox::{CrashCause, CrashFault, NodeFault, PoolFault, ValidationRecord, World};
+use crate::sandbox::{
+    CrashCause, CrashFault, NodeFault, PoolFault, System, Trouble, ValidationRecord, World,
+};
 
-use super::scenario::{Fault, Need, Record};
+use super::scenario::{Away, Fault, Need, Record};
 
 /// Why a fault can not be made.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,10 @@ pub async fn make(fault: &Fault, world: &World) -> Result<(), CannotBreak> {
             }
             Ok(())
         }
+        Fault::Away { system } => {
+            world.disturb(of(*system), Some(Trouble::Down));
+            Ok(())
+        }
         Fault::SelfHeal { deployment } => found(world.self_heal(deployment), deployment),
         Fault::PressNode { with_pod_of, percent } => {
             let Some(node) = node_of(world, with_pod_of) else { return found(false, with_pod_of) };
@@ -103,7 +109,18 @@ pub fn end(fault: &Fault, world: &World) {
     match fault {
         Fault::Flood { .. } => world.flood(0),
         Fault::Alerts { .. } => fire(fault, world, false),
+        Fault::Away { system } => world.disturb(of(*system), None),
         _ => {}
+    }
+}
+
+const fn of(system: Away) -> System {
+    match system {
+        Away::Kubernetes => System::Kubernetes,
+        Away::Loki => System::Loki,
+        Away::Prometheus => System::Prometheus,
+        Away::Alertmanager => System::Alertmanager,
+        Away::Slack => System::Slack,
     }
 }
 

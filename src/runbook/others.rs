@@ -1,6 +1,6 @@
 //! What a document that is no runbook shares with one: its name, its checks, and texts with `${vars.NAME}`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::names::{Names, Scope, own_name};
 use super::probes::probes;
@@ -78,11 +78,5 @@ impl<'v> Reader<'v> {
             vars: self.names.used.clone(),
             text: document.text.clone(),
         }
-    }
-
-    /// The variables that were believed, because there is no configuration.
-    #[must_use]
-    pub fn believed(&self) -> &BTreeSet<String> {
-        &self.names.believed
     }
 }

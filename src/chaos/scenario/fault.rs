@@ -79,6 +79,11 @@ pub enum Fault {
         /// In which.
         deployment: String,
     },
+    /// A system that runbookd needs does not answer.
+    Away {
+        /// Which.
+        system: Away,
+    },
     /// The memory of a node is used up.
     PressNode {
         /// One with a pod of this Deployment.
@@ -100,6 +105,46 @@ pub enum Need {
         /// A new pod is dry again after so long.
         after: Duration,
     },
+}
+
+/// A system that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// The Kubernetes API server.
+    Kubernetes,
+    /// Loki.
+    Loki,
+    /// Prometheus.
+    Prometheus,
+    /// Alertmanager's API; what it sends still comes.
+    Alertmanager,
+    /// Slack.
+    Slack,
+}
+
+impl Away {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Kubernetes, Self::Loki, Self::Prometheus, Self::Alertmanager, Self::Slack];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::Loki => "loki",
+            Self::Prometheus => "prometheus",
+            Self::Alertmanager => "alertmanager",
+            Self::Slack => "slack",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "the Kubernetes API",
+            Self::Loki => "Loki",
+            Self::Prometheus => "Prometheus",
+            Self::Alertmanager => "Alertmanager's API",
+            Self::Slack => "Slack",
+        }
+    }
 }
 
 /// How a validation record is broken.
@@ -184,6 +229,7 @@ impl fmt::Display for Fault {
             Self::SelfHeal { deployment } => {
                 write!(formatter, "Argo CD puts back whatever is changed in {deployment}")
             }
+            Self::Away { system } => write!(formatter, "{} does not answer", system.name()),
             Self::PressNode { with_pod_of, percent } => {
                 write!(formatter, "{percent} % of the memory of a node with a pod of {with_pod_of} is used")
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Afterwards, Broken, Expect, ExpectedAlert, ExpectedIncident, Fault, Lasts, Need, Record, Scenario,
+    Afterwards, Away, Broken, Expect, ExpectedAlert, ExpectedIncident, Fault, Lasts, Need, Record, Scenario,
 };
 use crate::incident::Outcome;
 use crate::incident::refusal::Guard;
@@ -178,7 +178,7 @@ fn broken(field: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> Vec
     items.into_iter().filter_map(|item| one_broken(item, reader, faults)).collect()
 }
 
-const WORDS: [&str; 11] = [
+const WORDS: [&str; 12] = [
     "delete_pods",
     "crash",
     "end_node",
@@ -189,6 +189,7 @@ const WORDS: [&str; 11] = [
     "validation_record",
     "alerts",
     "self_heal",
+    "away",
     "press_node",
 ];
 
@@ -265,6 +266,11 @@ fn fault(field: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> Opti
         "self_heal" => {
             let deployment = deployment(&mut fields, "deployment", reader, faults);
             deployment.map(|deployment| Fault::SelfHeal { deployment })
+        }
+        "away" => {
+            let system = fields.need("system", "system: loki");
+            let system = system.and_then(|field| field.word(&Away::ALL, Away::as_str, faults));
+            system.map(|system| Fault::Away { system })
         }
         _ => {
             let with_pod_of = deployment(&mut fields, "with_pod_of", reader, faults);

@@ -12,7 +12,7 @@ use crate::incident::Outcome;
 use crate::incident::refusal::Guard;
 use crate::runbook::{Action, Verification};
 
-pub use fault::{Fault, Need, Record};
+pub use fault::{Away, Fault, Need, Record};
 pub use judge::{PutBack, Seen, SeenIncident};
 
 /// A fault, and what it must lead to.
