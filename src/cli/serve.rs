@@ -121,6 +121,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         token: config.api.token,
         runbooks: runbooks.clone(),
         ceiling: policy.ceiling,
+        proof: policy.proof,
         eyes: Some(eyes.clone()),
         shutdown: shutdown.clone(),
     }))

@@ -19,7 +19,7 @@ use runbookd::incident::ledger::{Attempt, InFlight, Ledger, Pause};
 use runbookd::incident::outcome::StepResult;
 use runbookd::incident::permit::Wanted;
 use runbookd::incident::plan::{Change, Circumstances, Kind, Plan, Target};
-use runbookd::incident::refusal::{Guard, Refusal};
+use runbookd::incident::refusal::Refusal;
 use runbookd::incident::restore::{self, CHANGE_AGAIN, RESTORE};
 use runbookd::incident::run::Run;
 use runbookd::incident::{
@@ -197,6 +197,7 @@ impl World<'_> {
             pause: self.pause.clone(),
             in_flight: self.in_flight.clone(),
             attempts: self.attempts.clone(),
+            proofs: Vec::new(),
         }
     }
 
@@ -447,12 +448,12 @@ impl World<'_> {
                 let others: Vec<Refusal> = asked
                     .refusals()
                     .iter()
-                    .filter(|refusal| !(refusal.guard == Guard::Mode && mode == Mode::Ask))
+                    .filter(|refusal| wanted.again || !guard::waits_for_a_person(refusal))
                     .cloned()
                     .collect();
                 if others.is_empty() {
                     let expires = after(self.now, Duration::from_secs(1_800));
-                    self.append(index, Event::ApprovalAsked { leg, step, judged, expires });
+                    self.append(index, Event::ApprovalAsked { leg, step, judged, expires, why: None });
                 } else {
                     let until = others.iter().map(|refusal| refusal.until).max().flatten();
                     self.append(index, Event::Refused { leg, step, refusals: others, until });
@@ -823,7 +824,7 @@ fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool) {
         BTreeMap::from([(NAMESPACE.to_owned(), Mode::Act)])
     };
     let rate = Rate { count: 4, per: Duration::from_secs(3_600) };
-    let policy = Arc::new(Policy { ceiling, namespaces: allowed, nodes: Mode::Off, rate });
+    let policy = Arc::new(Policy { ceiling, namespaces: allowed, nodes: Mode::Off, rate, proof: None });
     let runbooks =
         [Arc::new(runbook("pool", modes[0], 2, expects)), Arc::new(runbook("memory", modes[1], 1, false))];
     let begin = Timestamp::from_second(1_795_377_000).unwrap();

@@ -84,6 +84,7 @@ impl World {
             token: token.map(Secret::new),
             runbooks: (1..=runbooks).map(loaded).collect(),
             ceiling: Mode::Ask,
+            proof: None,
             eyes: None,
             shutdown: going_down,
         });
