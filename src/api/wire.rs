@@ -300,7 +300,7 @@ pub struct ProvenRunbook {
     pub text: Option<String>,
     /// The newest at each level, passed or not; none: it was never put to the proof.
     pub proofs: Vec<ProofView>,
-    /// Why it may not act on its own, although its mode would let it: what the configuration demands is not proven.
+    /// What it lacks of the proof that the configuration demands, and how to get it; none: nothing. Where its mode is `act`, a person is asked as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
 }

@@ -46,7 +46,7 @@ async fn show(args: ProofsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The table of the proofs, and a line for each runbook that may not act on its own for want of one.
+/// The table of the proofs, and a line for each runbook that lacks the one that is demanded.
 #[must_use]
 pub fn list(proofs: &Proofs, paint: Paint) -> Vec<String> {
     let rows = proofs.runbooks.iter().flat_map(|runbook| {
@@ -81,7 +81,7 @@ pub fn list(proofs: &Proofs, paint: Paint) -> Vec<String> {
     all.extend([String::new(), demand]);
     all.extend(proofs.runbooks.iter().filter_map(|runbook| {
         let missing = harmless(runbook.missing.as_ref()?);
-        Some(format!("{} asks a person: {missing}", harmless(&runbook.runbook)))
+        Some(format!("{} is {missing}", harmless(&runbook.runbook)))
     }));
     all
 }

@@ -19,6 +19,8 @@ use runbookd::incident::ledger::{Attempt, InFlight, Ledger, Pause};
 use runbookd::incident::outcome::StepResult;
 use runbookd::incident::permit::Wanted;
 use runbookd::incident::plan::{Change, Circumstances, Kind, Plan, Target};
+use runbookd::incident::proof::{Level, Proof, Times};
+use runbookd::incident::proven::Demand;
 use runbookd::incident::refusal::Refusal;
 use runbookd::incident::restore::{self, CHANGE_AGAIN, RESTORE};
 use runbookd::incident::run::Run;
@@ -70,7 +72,8 @@ fn runbook(name: &str, mode: Mode, steps: usize, expects: bool) -> Runbook {
     Runbook {
         name: name.to_owned(),
         hash: Hash(name.to_owned()),
-        source: String::new(),
+        // As much as the hash of its text needs.
+        source: format!(r#"{{"document":"{name}","vars":{{}},"time_scale":1}}"#),
         summary: String::new(),
         mode,
         alerts: Vec::new(),
@@ -154,6 +157,7 @@ struct World<'a> {
     pause: Option<Pause>,
     attempts: Vec<Attempt>,
     in_flight: Vec<InFlight>,
+    proofs: Vec<Proof>,
     writes: Vec<Write>,
     cases: Vec<Case>,
 }
@@ -197,7 +201,7 @@ impl World<'_> {
             pause: self.pause.clone(),
             in_flight: self.in_flight.clone(),
             attempts: self.attempts.clone(),
-            proofs: Vec::new(),
+            proofs: self.proofs.clone(),
         }
     }
 
@@ -405,6 +409,7 @@ impl World<'_> {
             approved: approved || wanted.again && incident.effect().is_some_and(|effect| effect.approved),
         };
         let (leg, step) = (wanted.leg, wanted.step);
+        self.put_to_the_proof(runbook);
         let mode = guard::effective_mode(&question);
         if mode == Mode::Shadow && !wanted.again {
             return self.append(index, Event::WouldAct { leg, step, asked: Vec::new() });
@@ -460,6 +465,31 @@ impl World<'_> {
                 }
             }
         }
+    }
+
+    /// Where proofs are demanded, one comes in before some effects: passed, failed, or of another text.
+    fn put_to_the_proof(&mut self, runbook: &Runbook) {
+        if self.policy.proof.is_none() {
+            return;
+        }
+        let (passed, of_this_text) = match self.choices.of(5) {
+            0 | 1 => (true, true),
+            2 => (false, true),
+            3 => (true, false),
+            _ => return,
+        };
+        self.proofs.retain(|proof| proof.runbook != runbook.name);
+        self.proofs.push(Proof {
+            run: "run".to_owned(),
+            scenario: "pool".to_owned(),
+            at: Level::Fault,
+            runbook: runbook.name.clone(),
+            text: if of_this_text { runbook.text_hash().unwrap() } else { "another".to_owned() },
+            passed,
+            proven_at: self.now,
+            times: Times::default(),
+            version: "1".to_owned(),
+        });
     }
 
     fn write(&mut self, op: &OperationId, took_effect: bool) {
@@ -518,6 +548,19 @@ impl World<'_> {
             assert!(
                 incident.approved.as_ref().is_some_and(|(hash, _)| *hash == judged),
                 "nobody approved this"
+            );
+        }
+        if let Some(demand) = self.policy.proof.filter(|_| !wanted.again && !restores) {
+            let judged = wanted.plan.judged(&runbook.hash, wanted.step);
+            let newest = self.proofs.iter().find(|proof| proof.runbook == runbook.name);
+            let is_proven = newest.is_some_and(|proof| {
+                proof.passed
+                    && runbook.text_hash().is_some_and(|text| text == proof.text)
+                    && after(proof.proven_at, demand.within) >= self.now
+            });
+            assert!(
+                is_proven || incident.approved.as_ref().is_some_and(|(hash, _)| *hash == judged),
+                "not proven, and nobody approved this"
             );
         }
         let journal = &self.cases.iter().find(|case| case.id == incident.id).unwrap().journal;
@@ -823,8 +866,10 @@ fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool) {
     } else {
         BTreeMap::from([(NAMESPACE.to_owned(), Mode::Act)])
     };
+    let demand = Demand { at: Level::Alert, within: Duration::from_secs(1_800) };
+    let proof = (choices.of(3) == 2).then_some(demand);
     let rate = Rate { count: 4, per: Duration::from_secs(3_600) };
-    let policy = Arc::new(Policy { ceiling, namespaces: allowed, nodes: Mode::Off, rate, proof: None });
+    let policy = Arc::new(Policy { ceiling, namespaces: allowed, nodes: Mode::Off, rate, proof });
     let runbooks =
         [Arc::new(runbook("pool", modes[0], 2, expects)), Arc::new(runbook("memory", modes[1], 1, false))];
     let begin = Timestamp::from_second(1_795_377_000).unwrap();
@@ -835,6 +880,7 @@ fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool) {
         pause: None,
         attempts: Vec::new(),
         in_flight: Vec::new(),
+        proofs: Vec::new(),
         writes: Vec::new(),
         cases: Vec::new(),
     };

@@ -27,6 +27,7 @@ mod inject;
 mod invariants;
 mod listen;
 mod notify;
+mod proofs;
 mod real_alertmanager;
 mod real_aws;
 mod real_prometheus;
