@@ -16,6 +16,8 @@ mod crash;
 #[cfg(feature = "crash-points")]
 mod crash_actions;
 #[cfg(feature = "crash-points")]
+mod crash_proofs;
+#[cfg(feature = "crash-points")]
 mod crash_runs;
 mod daemon;
 mod docs;
