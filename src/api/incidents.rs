@@ -13,8 +13,11 @@ use tokio::time::Instant;
 use super::Api;
 use super::ask::{Id, Settings, wait};
 use super::problem::Problem;
+use super::proofs::last_line;
 use super::wire::{IncidentView, Incidents, LEFT_ALONE, Listed, LoadedRunbook, Status, UnansweredAlerts};
 use crate::incident::{Incident, IncidentId};
+use crate::runbook::Runbook;
+use crate::runbook::load::text_hash;
 use crate::store::{StoreError, Summary, UNANSWERED_KEPT};
 
 /// At most so many incidents in one answer.
@@ -22,12 +25,17 @@ pub(super) const LIST_AT_MOST: u32 = 1_000;
 const LIST: u32 = 50;
 
 pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem> {
+    let proofs = api.store.proofs().await?;
+    let loaded = |runbook: &Arc<Runbook>| {
+        let proven = last_line(&proofs, &runbook.name, runbook.text_hash().as_deref());
+        LoadedRunbook { proven, ..LoadedRunbook::from(runbook.as_ref()) }
+    };
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         paused: api.store.paused().await?,
         incidents_open: api.store.incidents(true, u32::MAX).await?.len(),
         ceiling: api.ceiling,
-        runbooks: api.runbooks.iter().map(|runbook| LoadedRunbook::from(runbook.as_ref())).collect(),
+        runbooks: api.runbooks.iter().map(loaded).collect(),
     }))
 }
 
@@ -114,7 +122,11 @@ async fn view(api: &Api, id: &IncidentId, after: u64) -> Result<IncidentView, Pr
             // The summary is made to fit what was replayed, so that one answer never contradicts itself.
             summary.closed_at = incident.closed().map(|closed| closed.at);
             summary.outcome = incident.closed().map(|closed| closed.outcome);
-            IncidentView::of(summary, incident, events)
+            // The version that it began with: that one is played to its end.
+            let source = api.store.runbook(&incident.opened.hash).await?;
+            let text = source.as_deref().and_then(text_hash);
+            let proven = last_line(&api.store.proofs().await?, &incident.opened.runbook, text.as_deref());
+            IncidentView { proven, ..IncidentView::of(summary, incident, events) }
         }
         Err(error) => IncidentView::left_alone(summary, error.to_string(), events),
     })

@@ -1,8 +1,8 @@
 //! What operators and their tools ask the daemon: health, metrics, and a JSON API over the journal.
 //!
 //! Everything is read from the journal at the moment of the question; nothing is remembered here. People can
-//! pause, resume, approve, decline and begin a runbook; no request of theirs acts by itself, it only appends what they
-//! said, and the pipeline asks the guards as always.
+//! pause, resume, approve, decline and begin a runbook, and hand in what a run has proven; no request of theirs acts by itself, it only appends
+//! what they said, and the pipeline asks the guards as always.
 //!
 //! `/-/healthy`, `/-/ready` and `/metrics` need no token; everything under `/api/v1` does when one is configured.
 
@@ -13,6 +13,7 @@ mod health;
 mod incidents;
 mod people;
 mod problem;
+mod proofs;
 mod runs;
 pub mod wire;
 
@@ -26,6 +27,7 @@ use http::{Method, Uri};
 use tokio::sync::watch;
 
 use crate::clients::Secret;
+use crate::incident::proven::Demand;
 use crate::metrics::Metrics;
 use crate::probe::Eyes;
 use crate::runbook::{Mode, Runbook};
@@ -48,6 +50,8 @@ pub struct Api {
     pub runbooks: Vec<Arc<Runbook>>,
     /// The most that any runbook may do.
     pub ceiling: Mode,
+    /// What must be proven before a runbook may act on its own; none: nothing.
+    pub proof: Option<Demand>,
     /// What can be seen of the cluster; none: only what the journal has is told.
     pub eyes: Option<Eyes>,
     /// Becomes true when the daemon ends: it is no longer ready, and nobody waits for events any more.
@@ -68,6 +72,7 @@ pub fn router(api: Api) -> Router {
         .route("/pause", post(people::pause))
         .route("/resume", post(people::resume))
         .route("/runs", post(runs::begin))
+        .route("/proofs", get(proofs::list).post(proofs::keep))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_page)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

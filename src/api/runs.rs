@@ -118,6 +118,17 @@ fn key(key: &str) -> Result<&str, Problem> {
 }
 
 fn runbook<'a>(api: &'a Api, name: &str) -> Result<&'a Arc<Runbook>, Problem> {
+    let runbook = named(api, name)?;
+    if runbook.mode == Mode::Off {
+        return Err(Problem::conflict(format!(
+            "{name} is off (`mode: off`), and then nobody begins it; nothing was begun"
+        )));
+    }
+    Ok(runbook)
+}
+
+/// The loaded runbook of this name.
+pub(super) fn named<'a>(api: &'a Api, name: &str) -> Result<&'a Arc<Runbook>, Problem> {
     let all = || api.runbooks.iter().map(|runbook| runbook.name.as_str());
     let Some(runbook) = api.runbooks.iter().find(|runbook| runbook.name == name) else {
         let near = did_you_mean(name, all()).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
@@ -128,10 +139,5 @@ fn runbook<'a>(api: &'a Api, name: &str) -> Result<&'a Arc<Runbook>, Problem> {
             there.join(", ")
         )));
     };
-    if runbook.mode == Mode::Off {
-        return Err(Problem::conflict(format!(
-            "{name} is off (`mode: off`), and then nobody begins it; nothing was begun"
-        )));
-    }
     Ok(runbook)
 }

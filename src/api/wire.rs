@@ -11,6 +11,7 @@ use crate::incident::event::Leg;
 use crate::incident::ledger::Pause;
 use crate::incident::outcome::StepResult;
 use crate::incident::plan::{Plan, Target};
+use crate::incident::proof::{Level, Proof};
 use crate::incident::run::Run;
 use crate::incident::{Incident, IncidentId, Recorded, Stage};
 use crate::runbook::{Hash, Mode, Runbook};
@@ -49,6 +50,9 @@ pub struct LoadedRunbook {
     pub mode: Mode,
     /// Its version.
     pub hash: Hash,
+    /// When it was proven last, how and how fast, in one line; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<String>,
 }
 
 impl From<&Runbook> for LoadedRunbook {
@@ -58,6 +62,7 @@ impl From<&Runbook> for LoadedRunbook {
             summary: runbook.summary.clone(),
             mode: runbook.mode,
             hash: runbook.hash.clone(),
+            proven: None,
         }
     }
 }
@@ -138,6 +143,9 @@ pub struct IncidentView {
     /// Who began it by hand, if no alert did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+    /// When its runbook was proven last, in one line; none: never, or it puts something back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<String>,
     /// Its alerts as they stand.
     pub alerts: Vec<AlertView>,
     /// How many alerts it has beside those.
@@ -188,6 +196,9 @@ pub struct Asking {
     pub judged: Hash,
     /// After this moment nobody can approve.
     pub expires: Timestamp,
+    /// Why, where the runbook may act on its own otherwise: the proof that is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// `GET /api/v1/unanswered`.
@@ -251,6 +262,59 @@ pub struct RunBegun {
     pub unused: Vec<String>,
 }
 
+/// What `POST /api/v1/proofs` answers; its body is a [`Proof`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofKept {
+    /// The very same came before, and was kept then.
+    pub repeated: bool,
+    /// It is of the text that is loaded here; else it proves nothing for it.
+    pub of_this_text: bool,
+}
+
+/// `GET /api/v1/proofs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proofs {
+    /// What must be proven before a runbook may act on its own; none: nothing.
+    pub demand: Option<Demanded>,
+    /// The loaded ones in the order in which they are matched, proven or not, and then those that are not loaded any more.
+    pub runbooks: Vec<ProvenRunbook>,
+}
+
+/// `proof:` of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demanded {
+    /// This level, or a nearer one.
+    pub at: Level,
+    /// For how long a proof counts.
+    pub within_seconds: u64,
+}
+
+/// How a runbook stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvenRunbook {
+    /// Its name.
+    pub runbook: String,
+    /// Whether it is loaded.
+    pub loaded: bool,
+    /// The hash of the text that is loaded: what a proof has to be of.
+    pub text: Option<String>,
+    /// The newest at each level, passed or not; none: it was never put to the proof.
+    pub proofs: Vec<ProofView>,
+    /// What it lacks of the proof that the configuration demands, and how to get it; none: nothing. Where its mode is `act`, a person is asked as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
+/// A proof, and whether it still says something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofView {
+    /// What was kept.
+    #[serde(flatten)]
+    pub proof: Proof,
+    /// Whether the text that is loaded is the one that was put to the proof.
+    pub of_this_text: bool,
+}
+
 /// The body of `POST /api/v1/incidents/{id}/approve`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -274,9 +338,12 @@ impl IncidentView {
             LegView { target, each, figure, current, result: state.result, skipped: state.skipped }
         });
         let asking = match &incident.stage {
-            Stage::Asking { plan, judged, expires } => {
-                Some(Asking { plan: plan.clone(), judged: judged.clone(), expires: *expires })
-            }
+            Stage::Asking { plan, judged, expires, why } => Some(Asking {
+                plan: plan.clone(),
+                judged: judged.clone(),
+                expires: *expires,
+                why: why.clone(),
+            }),
             _ => None,
         };
         Self {
@@ -285,6 +352,7 @@ impl IncidentView {
             resolved,
             deadline: Some(incident.opened.deadline),
             run: incident.opened.by_hand().cloned(),
+            proven: None,
             alerts: incident
                 .alerts
                 .into_values()
@@ -312,6 +380,7 @@ impl IncidentView {
             resolved: false,
             deadline: None,
             run: None,
+            proven: None,
             alerts: Vec::new(),
             more_alerts: 0,
             legs: Vec::new(),

@@ -91,6 +91,7 @@ fn question(view: &IncidentView, asking: &Asking, now: Timestamp, paint: Paint) 
         ("scope", timeline::scope(&summary.scope)),
     ];
     rows.extend(timeline::plan(&asking.plan));
+    rows.extend(asking.why.iter().map(|why| ("asked", harmless(why))));
     let left = clock::between(now, asking.expires);
     let expires =
         if left.is_zero() { "expired".to_owned() } else { format!("in {} ({})", span(left), asking.expires) };

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::api::wire;
 use crate::clients::http_client;
 use crate::incident::IncidentId;
+use crate::incident::proof::Proof;
 
 /// A request that does not wait for an event has its answer within this time.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -94,6 +95,16 @@ impl Client {
     pub(super) async fn changes<T: DeserializeOwned>(&self) -> Result<T, Failed> {
         // The cluster is looked at for each of them.
         self.send(self.get("/changes").timeout(WAIT_WITHIN)).await
+    }
+
+    pub(super) async fn proofs<T: DeserializeOwned>(&self) -> Result<T, Failed> {
+        self.send(self.get("/proofs").timeout(WITHIN)).await
+    }
+
+    /// Hands in what a run has shown of a runbook. It is kept once for each run and runbook, and said again when the answer is lost.
+    #[expect(dead_code, reason = "`runbookd inject` hands its proofs in with it as soon as it makes any")]
+    pub(super) async fn keep_proof(&self, proof: &Proof) -> Result<wire::ProofKept, Failed> {
+        self.say_once("/proofs", proof).await
     }
 
     pub(super) async fn incidents<T: DeserializeOwned>(&self, open: bool, limit: u32) -> Result<T, Failed> {

@@ -182,6 +182,7 @@ pub(super) fn head(view: &IncidentView, now: Timestamp, paint: Paint) -> Vec<Str
         }
         None => all.push(row("alerts", alerts(view))),
     }
+    all.extend(view.proven.iter().map(|proven| row("proven", harmless(proven))));
     for leg in &view.legs {
         let how = match (&leg.result, &leg.skipped) {
             (_, Some(why)) => format!(": skipped, {}", harmless(why)),

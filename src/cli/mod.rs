@@ -14,6 +14,7 @@ pub mod load;
 mod output;
 pub mod paint;
 pub mod pause;
+pub mod proofs;
 pub mod report;
 pub mod resume;
 pub mod run;
@@ -72,6 +73,8 @@ pub enum Command {
     Incidents(incidents::IncidentsArgs),
     /// Show what is changed for a while: until when, and who touched it since
     Changes(changes::ChangesArgs),
+    /// Show when each runbook was last proven, how near to the real failure, and how fast
+    Proofs(proofs::ProofsArgs),
     /// Begin a runbook by hand, through the same guards
     Run(run::RunArgs),
     /// Stop all effects, durably
@@ -140,6 +143,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Changes(args) => changes::run(args).await,
+        Command::Proofs(args) => proofs::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Pause(args) => pause::run(args).await,
         Command::Resume(args) => resume::run(args).await,

@@ -29,6 +29,7 @@ use crate::clients::terraform::Terraform;
 use crate::config::Config;
 use crate::guard::Policy;
 use crate::incident::Incident;
+use crate::incident::proven::Demand;
 use crate::incident::refusal::Guard;
 use crate::listen;
 use crate::metrics::Metrics;
@@ -42,6 +43,7 @@ use crate::runbook::{Mode, Rate, Runbook, load};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 use crate::telemetry;
+use crate::text::span;
 
 /// Runs the daemon: takes alerts in, and runs their runbooks.
 #[derive(Debug, Args)]
@@ -121,6 +123,7 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
         token: config.api.token,
         runbooks: runbooks.clone(),
         ceiling: policy.ceiling,
+        proof: policy.proof,
         eyes: Some(eyes.clone()),
         shutdown: shutdown.clone(),
     }))
@@ -248,6 +251,9 @@ fn announce(runbooks: &[Arc<Runbook>], policy: &Policy, listen: &str, server: &s
     for runbook in runbooks {
         let mode = runbook.mode.min(policy.ceiling);
         info!(runbook = runbook.name, %mode, "Runbook {} is loaded", runbook.name);
+    }
+    if let Some(Demand { at, within }) = policy.proof {
+        info!("A runbook acts on its own only when it was proven at {at} within {}", span(within));
     }
     if policy.ceiling <= Mode::Shadow {
         info!("The ceiling is {}: nothing will be changed", policy.ceiling);

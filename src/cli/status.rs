@@ -75,5 +75,13 @@ pub fn shown(status: &Status, paint: Paint) -> Vec<String> {
         ]
     });
     all.extend(table(["RUNBOOK", "MODE", "SUMMARY"], runbooks.collect(), paint));
+    // Below the table: it is longer than a column.
+    if status.runbooks.iter().any(|runbook| runbook.proven.is_some()) {
+        all.push(String::new());
+        all.extend(status.runbooks.iter().map(|runbook| {
+            let proven = runbook.proven.as_deref().unwrap_or("never proven");
+            format!("{}: {}", harmless(&runbook.name), harmless(proven))
+        }));
+    }
     all
 }

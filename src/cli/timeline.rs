@@ -245,8 +245,9 @@ impl Told {
                 };
                 Self::new(Tone::Wait, "refused", text).with(refusals.iter().map(refusal))
             }
-            Event::ApprovalAsked { expires, .. } => {
-                Self::new(Tone::Wait, "asking", format!("a person must approve before {}", clock(*expires)))
+            Event::ApprovalAsked { expires, why, .. } => {
+                let text = format!("a person must approve before {}", clock(*expires));
+                Self::new(Tone::Wait, "asking", text).with(why.iter().cloned().map(detail))
             }
             Event::Approved { by, .. } => Self::new(Tone::Good, "approved", format!("by {by}")),
             Event::Declined { by, reason } => Self::new(Tone::Bad, "declined", format!("by {by}: {reason}")),

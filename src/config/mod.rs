@@ -39,7 +39,7 @@ pub struct Config {
     pub journal: PathBuf,
     /// Files and folders of runbooks, made relative to the configuration file's folder.
     pub rules: Vec<PathBuf>,
-    /// What may be done: `ceiling:`, `namespaces:` and `limits:` of the file.
+    /// What may be done: `ceiling:`, `namespaces:`, `limits:` and `proof:` of the file.
     pub policy: Policy,
     /// For how long a person may approve a plan.
     pub approval_within: Duration,
@@ -168,6 +168,7 @@ impl Default for Config {
                 namespaces: BTreeMap::new(),
                 nodes: Mode::Shadow,
                 rate: Rate { count: 10, per: Duration::from_hours(1) },
+                proof: None,
             },
             approval_within: Duration::from_mins(30),
             kubernetes: kubernetes::Settings::default(),

@@ -14,6 +14,8 @@ use super::secrets::{Found, Secrets};
 use super::terraform;
 use super::{Alertmanager, Api, Config, Log, Purpose, Slack, Webhook};
 use crate::clients::{Secret, alertmanager, kubernetes, loki, slack};
+use crate::incident::proof::Level;
+use crate::incident::proven::Demand;
 use crate::runbook::{Mode, Rate};
 use crate::telemetry::Format;
 use crate::yaml::{Faults, Field, Fields, Node, Place, Value};
@@ -29,6 +31,9 @@ const RECONCILED: Duration = Duration::from_hours(1);
 
 /// The ledger, which the limits are counted in, keeps this much.
 const LEDGER: Duration = Duration::from_hours(7 * 24);
+
+/// A cluster is another one after a year.
+const PROOF: Duration = Duration::from_hours(366 * 24);
 
 /// Reads the whole file. What is wrong keeps its default, so that reading goes on.
 pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) -> Option<Config> {
@@ -56,6 +61,7 @@ pub(super) fn config(root: &Node, secrets: &Secrets<'_>, faults: &mut Faults) ->
         });
         limits.end(faults);
     }
+    config.policy.proof = proof(fields.get("proof"), faults);
     set(&mut config.approval_within, fields.get("approval_within"), faults, |field, faults| {
         field.duration_up_to(LEDGER, "a plan that nobody looks at for a week is out of date", faults)
     });
@@ -217,6 +223,16 @@ fn is_namespace(name: &str) -> bool {
         && name.bytes().all(is_inner)
         && !name.starts_with('-')
         && !name.ends_with('-')
+}
+
+fn proof(field: Option<Field<'_>>, faults: &mut Faults) -> Option<Demand> {
+    let mut fields = section(field, "`proof`", faults)?;
+    let at = fields.need("at", "at: fault").and_then(|field| field.word(&Level::ALL, Level::as_str, faults));
+    let within = fields.need("within", "within: 90d").and_then(|field| {
+        field.duration_up_to(PROOF, "what was proven so long ago says nothing of today", faults)
+    });
+    fields.end(faults);
+    Some(Demand { at: at?, within: within? })
 }
 
 fn kubernetes(

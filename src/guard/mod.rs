@@ -23,6 +23,7 @@ use crate::clock::after;
 use crate::incident::Event;
 use crate::incident::ledger::Ledger;
 use crate::incident::permit::{Asked, Permit, Wanted};
+use crate::incident::proven::Demand;
 use crate::incident::refusal::{Answer, Guard, Refusal};
 use crate::runbook::{Mode, Rate, Runbook};
 
@@ -37,6 +38,8 @@ pub struct Policy {
     pub nodes: Mode,
     /// At most this many attempts of all runbooks together.
     pub rate: Rate,
+    /// What must be proven of a runbook before it may act on its own; none: nothing. Without it a person is asked.
+    pub proof: Option<Demand>,
 }
 
 /// One question to all guards. Owns what it looks at, because it is asked under the ledger's lock.
@@ -65,7 +68,7 @@ pub fn ask(question: &Question, ledger: &Ledger) -> Asked {
             return allow(guard, "counted already", "asked at the first permit of this operation");
         }
         match guard {
-            Guard::Mode => mode::ask(question),
+            Guard::Mode => mode::ask(question, ledger),
             Guard::Namespace => namespace::ask(question),
             Guard::Pause => pause::ask(ledger),
             Guard::Freshness => freshness::ask(question, ledger.now),
@@ -87,10 +90,17 @@ pub fn grant(question: &Question, ledger: &Ledger) -> Result<(Event, Permit), As
     ask(question, ledger).grant(question.wanted.clone(), after(ledger.now, PERMIT))
 }
 
-/// The mode that counts: the lowest of the ceiling, the namespace's, the runbook's and the step's.
+/// The mode that is set: the lowest of the ceiling, the namespace's, the runbook's and the step's. Where it is `act`, the guard may still lower it to
+/// `ask`, because a proof is missing in the ledger: see [`waits_for_a_person`].
 #[must_use]
 pub fn effective_mode(question: &Question) -> Mode {
-    mode::effective(question).0
+    mode::set(question).0
+}
+
+/// Whether this refusal ends with a person's yes to the plan.
+#[must_use]
+pub fn waits_for_a_person(refusal: &Refusal) -> bool {
+    refusal.guard == Guard::Mode && refusal.saw == Mode::Ask.as_str()
 }
 
 /// What is meant for a while must not become permanent because something was lowered or used up since.

@@ -1,11 +1,15 @@
-//! Autonomy is earned: the lowest of four modes counts, and `ask` needs a person's yes to exactly this plan.
+//! Autonomy is earned: the lowest of four modes counts, and `ask` needs a person's yes to exactly this plan. What is not proven as the configuration
+//! demands is asked, too.
 
 use super::{Question, allow, refuse};
+use crate::incident::ledger::Ledger;
+use crate::incident::proof::Proof;
+use crate::incident::proven::day;
 use crate::incident::refusal::{Answer, Guard, Refusal};
 use crate::runbook::Mode;
 
-/// The lowest mode, and whose it is.
-pub(super) fn effective(question: &Question) -> (Mode, &'static str) {
+/// The lowest mode that is set, and by whom.
+pub(super) fn set(question: &Question) -> (Mode, &'static str) {
     if question.wanted.plan.action.restores() {
         return (Mode::Act, "the runbook that made the change");
     }
@@ -25,17 +29,37 @@ pub(super) fn effective(question: &Question) -> (Mode, &'static str) {
     .unwrap_or((Mode::Off, "nothing"))
 }
 
-pub(super) fn ask(question: &Question) -> (Answer, Option<Refusal>) {
-    let (mode, whose) = effective(question);
-    let limit = format!("set by {whose}");
+/// The mode that counts, and why: what is set, and `ask` where it would be `act` and the proof that is demanded is missing. Never more than is set.
+fn effective(question: &Question, ledger: &Ledger) -> (Mode, String) {
+    let (mode, whose) = set(question);
+    let set_by = format!("set by {whose}");
+    let Some(demand) = question.policy.proof.filter(|_| mode == Mode::Act) else { return (mode, set_by) };
+    let of_this = |proof: &&Proof| proof.runbook == question.runbook.name;
+    let proofs: Vec<Proof> = ledger.proofs.iter().filter(of_this).cloned().collect();
+    // The text that is about to be used, which is the one that the incident began with.
+    let text = question.runbook.text_hash();
+    match demand.met(text.as_deref(), &proofs, ledger.now) {
+        Ok(proof) => {
+            let Proof { at, scenario, .. } = proof;
+            (mode, format!("proven on {} at {at}, by scenario {scenario}", day(proof.proven_at)))
+        }
+        Err(why) => (Mode::Ask, why),
+    }
+}
+
+pub(super) fn ask(question: &Question, ledger: &Ledger) -> (Answer, Option<Refusal>) {
     if question.wanted.plan.action.restores() {
         return super::restores(Guard::Mode);
     }
+    let (mode, why) = effective(question, ledger);
     match mode {
         Mode::Act => {
-            allow(Guard::Mode, "act", "the ceiling, the namespace, the runbook and the step allow it")
+            let all = "the ceiling, the namespace, the runbook and the step allow it";
+            let limit =
+                if question.policy.proof.is_some() { format!("{all}; {why}") } else { all.to_owned() };
+            allow(Guard::Mode, "act", limit)
         }
-        Mode::Ask if question.approved => allow(Guard::Mode, "ask, approved by a person", limit),
-        Mode::Ask | Mode::Shadow | Mode::Off => refuse(Guard::Mode, mode.as_str(), limit, None),
+        Mode::Ask if question.approved => allow(Guard::Mode, "ask, approved by a person", why),
+        Mode::Ask | Mode::Shadow | Mode::Off => refuse(Guard::Mode, mode.as_str(), why, None),
     }
 }

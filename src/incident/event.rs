@@ -199,6 +199,9 @@ pub enum Event {
         judged: Hash,
         /// After this moment nobody can.
         expires: Timestamp,
+        /// Why a runbook that may act on its own asks: the proof that the configuration demands is missing. None: it is set so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// A person said yes.
     Approved {

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::proof::Proof;
 use super::{IncidentId, OperationId};
 
 /// What the guards are shown, all read at one moment under the lock.
@@ -17,6 +18,8 @@ pub struct Ledger {
     pub in_flight: Vec<InFlight>,
     /// All attempts of the last [`KEPT_HOURS`] hours, failed ones included: an attempt is a risk.
     pub attempts: Vec<Attempt>,
+    /// The newest proof of each runbook at each level, failed ones included: a failure takes an older success back.
+    pub proofs: Vec<Proof>,
 }
 
 /// How far back attempts are read: no limit may look further back than this.

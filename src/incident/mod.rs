@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod permit;
 pub mod plan;
 pub mod proof;
+pub mod proven;
 pub mod refusal;
 pub mod restore;
 pub mod run;

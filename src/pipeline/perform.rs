@@ -329,19 +329,20 @@ impl Pipeline {
         (deadline, acted): (Timestamp, bool),
     ) -> Event {
         let (leg, step) = (wanted.leg, wanted.step);
-        // A person is asked last, when nothing else stands against it.
-        let others: Vec<Refusal> = asked
-            .refusals()
-            .iter()
-            .filter(|refusal| !(refusal.guard == Guard::Mode && mode == Mode::Ask))
-            .cloned()
-            .collect();
+        // A person is asked last, when nothing else stands against it; and not about what was begun already: that ends here.
+        let (by_mode, mut others): (Vec<Refusal>, Vec<Refusal>) =
+            asked.refusals().iter().cloned().partition(guard::waits_for_a_person);
+        if wanted.again {
+            others.extend(by_mode.iter().cloned());
+        }
         if others.is_empty() {
             let expires = clock::after(clock::now(), self.approval_within);
             // Nothing is begun after the deadline.
             let expires = if acted { expires } else { expires.min(deadline) };
-            info!(runbook = runbook.name, "A person must approve: {}", wanted.plan.says);
-            return Event::ApprovalAsked { leg, step, judged, expires };
+            // It may act as far as its mode goes: people are told what is missing.
+            let why = by_mode.into_iter().next().filter(|_| mode == Mode::Act).map(|refusal| refusal.limit);
+            info!(runbook = runbook.name, why, "A person must approve: {}", wanted.plan.says);
+            return Event::ApprovalAsked { leg, step, judged, expires, why };
         }
         let until = others.iter().map(|refusal| refusal.until).max().flatten();
         Event::Refused { leg, step, refusals: others, until }

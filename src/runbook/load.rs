@@ -340,6 +340,15 @@ fn version(
     (draft, names.believed)
 }
 
+/// The hash of the texts in a runbook's [`source`](Runbook::source): see [`Runbook::text_hash`].
+#[must_use]
+pub fn text_hash(source: &str) -> Option<String> {
+    let Source { document, verifications, diagnoses, .. } = serde_json::from_str(source).ok()?;
+    // As JSON, so that no text can end where another begins.
+    let texts = serde_json::to_string(&(document, verifications, diagnoses)).ok()?;
+    Some(hex(&Sha256::digest(texts.as_bytes())))
+}
+
 fn hash(source: &str) -> Hash {
     Hash(hex(&Sha256::digest(source.as_bytes())))
 }

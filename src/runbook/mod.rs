@@ -155,6 +155,14 @@ impl Runbook {
         duration / self.time_scale.max(1)
     }
 
+    /// SHA-256 of what its author wrote, in hexadecimal: the text of its document in `rules/`, as it stands there, and the texts of the verifications
+    /// that it asks and the diagnoses that it attaches. Unlike `hash` it does not cover the variables and the time scale: they belong to an
+    /// installation, and what was proven in one is the same text in another. None: it was not read from a document.
+    #[must_use]
+    pub fn text_hash(&self) -> Option<String> {
+        load::text_hash(&self.source)
+    }
+
     /// Whether the alert with these labels is answered by this runbook.
     #[must_use]
     pub fn answers(&self, labels: &Labels) -> bool {

@@ -36,6 +36,7 @@ use crate::incident::changes::Entry;
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::permit::{Asked, Permit};
+use crate::incident::proof::Proof;
 use crate::incident::{Event, IncidentId, Outcome, Recorded};
 use crate::runbook::Hash;
 
@@ -183,6 +184,17 @@ pub enum Begun {
     Busy(IncidentId),
 }
 
+/// What became of a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptProof {
+    /// It is on disk.
+    New,
+    /// The very same came before.
+    Known,
+    /// Nothing was written: its run has said something else of that runbook before.
+    Another,
+}
+
 /// How far a reader of the journal has come with one incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behind {
@@ -290,6 +302,12 @@ pub trait Store: Send + Sync + 'static {
     /// Opens the incident of a run ([`Opened::run`]), when none of the same runbook and scope is open, whoever began that. The same `key` again opens
     /// nothing, for ever. It is not joined: an alert of the same scope opens an incident of its own.
     async fn open_run(&self, key: &str, opened: Opened) -> Result<Begun, StoreError>;
+
+    /// Keeps what a run has shown of a runbook, once for each run and runbook. From the commit on every [`Ledger`] has it where it is the newest of its
+    /// runbook at its level, whether it has passed or failed.
+    async fn keep_proof(&self, proof: Proof) -> Result<KeptProof, StoreError>;
+    /// The newest proof of each runbook at each level, by name and level, failed ones included; of two at the same moment the one that failed.
+    async fn proofs(&self) -> Result<Vec<Proof>, StoreError>;
 
     /// The ledger as the guards would see it now; for shadow and for people.
     async fn ledger(&self) -> Result<Ledger, StoreError>;

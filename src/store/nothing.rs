@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Store, StoreError, Summary,
+    Unanswered,
 };
 use crate::incident::changes::Entry;
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
+use crate::incident::proof::Proof;
 use crate::incident::{Event, IncidentId, Recorded};
 use crate::runbook::Hash;
 
@@ -90,6 +92,14 @@ impl Store for Nothing {
 
     async fn open_run(&self, _key: &str, _opened: Opened) -> Result<Begun, StoreError> {
         nothing()
+    }
+
+    async fn keep_proof(&self, _proof: Proof) -> Result<KeptProof, StoreError> {
+        nothing()
+    }
+
+    async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::alert::{Alert, Fingerprint, Labels, Status};
 use crate::incident::Event;
+use crate::incident::proof::Proof;
 use crate::runbook::Hash;
 
 use super::{ALERTS_PER_EVENT, AnsweredBy, Intake, StoreError, Suppressed, Unanswered, chain};
@@ -223,6 +224,18 @@ pub(super) fn written(event: &Event) -> Result<(String, Event), StoreError> {
     let body = serde_json::to_string(event).map_err(unwritable)?;
     let event = serde_json::from_str(&body).map_err(unwritable)?;
     Ok((body, event))
+}
+
+/// A proof as it is read back: whole microseconds, and times as they are written.
+pub(super) fn kept_proof(proof: Proof) -> Result<Proof, StoreError> {
+    let bad = |why: String| StoreError::NotThisWay(format!("a proof that can not be read back ({why})"));
+    let proven_at = jiff::Timestamp::from_microsecond(proof.proven_at.as_microsecond());
+    let times = serde_json::to_string(&proof.times).and_then(|text| serde_json::from_str(&text));
+    Ok(Proof {
+        proven_at: proven_at.map_err(|error| bad(error.to_string()))?,
+        times: times.map_err(|error| bad(error.to_string()))?,
+        ..proof
+    })
 }
 
 #[cfg(test)]

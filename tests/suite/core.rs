@@ -19,7 +19,9 @@ use runbookd::incident::ledger::{Attempt, InFlight, Ledger, Pause};
 use runbookd::incident::outcome::StepResult;
 use runbookd::incident::permit::Wanted;
 use runbookd::incident::plan::{Change, Circumstances, Kind, Plan, Target};
-use runbookd::incident::refusal::{Guard, Refusal};
+use runbookd::incident::proof::{Level, Proof, Times};
+use runbookd::incident::proven::Demand;
+use runbookd::incident::refusal::Refusal;
 use runbookd::incident::restore::{self, CHANGE_AGAIN, RESTORE};
 use runbookd::incident::run::Run;
 use runbookd::incident::{
@@ -70,7 +72,8 @@ fn runbook(name: &str, mode: Mode, steps: usize, expects: bool) -> Runbook {
     Runbook {
         name: name.to_owned(),
         hash: Hash(name.to_owned()),
-        source: String::new(),
+        // As much as the hash of its text needs.
+        source: format!(r#"{{"document":"{name}","vars":{{}},"time_scale":1}}"#),
         summary: String::new(),
         mode,
         alerts: Vec::new(),
@@ -154,6 +157,7 @@ struct World<'a> {
     pause: Option<Pause>,
     attempts: Vec<Attempt>,
     in_flight: Vec<InFlight>,
+    proofs: Vec<Proof>,
     writes: Vec<Write>,
     cases: Vec<Case>,
 }
@@ -197,6 +201,7 @@ impl World<'_> {
             pause: self.pause.clone(),
             in_flight: self.in_flight.clone(),
             attempts: self.attempts.clone(),
+            proofs: self.proofs.clone(),
         }
     }
 
@@ -404,6 +409,7 @@ impl World<'_> {
             approved: approved || wanted.again && incident.effect().is_some_and(|effect| effect.approved),
         };
         let (leg, step) = (wanted.leg, wanted.step);
+        self.put_to_the_proof(runbook);
         let mode = guard::effective_mode(&question);
         if mode == Mode::Shadow && !wanted.again {
             return self.append(index, Event::WouldAct { leg, step, asked: Vec::new() });
@@ -447,18 +453,43 @@ impl World<'_> {
                 let others: Vec<Refusal> = asked
                     .refusals()
                     .iter()
-                    .filter(|refusal| !(refusal.guard == Guard::Mode && mode == Mode::Ask))
+                    .filter(|refusal| wanted.again || !guard::waits_for_a_person(refusal))
                     .cloned()
                     .collect();
                 if others.is_empty() {
                     let expires = after(self.now, Duration::from_secs(1_800));
-                    self.append(index, Event::ApprovalAsked { leg, step, judged, expires });
+                    self.append(index, Event::ApprovalAsked { leg, step, judged, expires, why: None });
                 } else {
                     let until = others.iter().map(|refusal| refusal.until).max().flatten();
                     self.append(index, Event::Refused { leg, step, refusals: others, until });
                 }
             }
         }
+    }
+
+    /// Where proofs are demanded, one comes in before some effects: passed, failed, or of another text.
+    fn put_to_the_proof(&mut self, runbook: &Runbook) {
+        if self.policy.proof.is_none() {
+            return;
+        }
+        let (passed, of_this_text) = match self.choices.of(5) {
+            0 | 1 => (true, true),
+            2 => (false, true),
+            3 => (true, false),
+            _ => return,
+        };
+        self.proofs.retain(|proof| proof.runbook != runbook.name);
+        self.proofs.push(Proof {
+            run: "run".to_owned(),
+            scenario: "pool".to_owned(),
+            at: Level::Fault,
+            runbook: runbook.name.clone(),
+            text: if of_this_text { runbook.text_hash().unwrap() } else { "another".to_owned() },
+            passed,
+            proven_at: self.now,
+            times: Times::default(),
+            version: "1".to_owned(),
+        });
     }
 
     fn write(&mut self, op: &OperationId, took_effect: bool) {
@@ -517,6 +548,19 @@ impl World<'_> {
             assert!(
                 incident.approved.as_ref().is_some_and(|(hash, _)| *hash == judged),
                 "nobody approved this"
+            );
+        }
+        if let Some(demand) = self.policy.proof.filter(|_| !wanted.again && !restores) {
+            let judged = wanted.plan.judged(&runbook.hash, wanted.step);
+            let newest = self.proofs.iter().find(|proof| proof.runbook == runbook.name);
+            let is_proven = newest.is_some_and(|proof| {
+                proof.passed
+                    && runbook.text_hash().is_some_and(|text| text == proof.text)
+                    && after(proof.proven_at, demand.within) >= self.now
+            });
+            assert!(
+                is_proven || incident.approved.as_ref().is_some_and(|(hash, _)| *hash == judged),
+                "not proven, and nobody approved this"
             );
         }
         let journal = &self.cases.iter().find(|case| case.id == incident.id).unwrap().journal;
@@ -822,8 +866,10 @@ fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool) {
     } else {
         BTreeMap::from([(NAMESPACE.to_owned(), Mode::Act)])
     };
+    let demand = Demand { at: Level::Alert, within: Duration::from_secs(1_800) };
+    let proof = (choices.of(3) == 2).then_some(demand);
     let rate = Rate { count: 4, per: Duration::from_secs(3_600) };
-    let policy = Arc::new(Policy { ceiling, namespaces: allowed, nodes: Mode::Off, rate });
+    let policy = Arc::new(Policy { ceiling, namespaces: allowed, nodes: Mode::Off, rate, proof });
     let runbooks =
         [Arc::new(runbook("pool", modes[0], 2, expects)), Arc::new(runbook("memory", modes[1], 1, false))];
     let begin = Timestamp::from_second(1_795_377_000).unwrap();
@@ -834,6 +880,7 @@ fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool) {
         pause: None,
         attempts: Vec::new(),
         in_flight: Vec::new(),
+        proofs: Vec::new(),
         writes: Vec::new(),
         cases: Vec::new(),
     };

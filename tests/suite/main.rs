@@ -16,6 +16,8 @@ mod crash;
 #[cfg(feature = "crash-points")]
 mod crash_actions;
 #[cfg(feature = "crash-points")]
+mod crash_proofs;
+#[cfg(feature = "crash-points")]
 mod crash_runs;
 mod daemon;
 mod docs;
@@ -28,6 +30,7 @@ mod invariants;
 mod listen;
 mod load;
 mod notify;
+mod proofs;
 mod real_alertmanager;
 mod real_aws;
 mod real_prometheus;

@@ -174,9 +174,9 @@ impl Incident {
                 };
                 Stage::Refused { until, then }
             }
-            (Stage::Planned(plan), Event::ApprovalAsked { judged, expires, .. }) => {
+            (Stage::Planned(plan), Event::ApprovalAsked { judged, expires, why, .. }) => {
                 self.approved = None;
-                Stage::Asking { plan, judged, expires }
+                Stage::Asking { plan, judged, expires, why }
             }
             (Stage::Asking { judged, .. }, Event::Approved { by, judged: approved })
                 if judged == approved =>

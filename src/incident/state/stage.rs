@@ -90,6 +90,8 @@ pub enum Stage {
         judged: Hash,
         /// Until when.
         expires: Timestamp,
+        /// Why, where the runbook may act on its own otherwise.
+        why: Option<String>,
     },
     /// A person said no.
     Declined {

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::markup::{Draft, brief, code, link, plain, time, took, until};
-use super::words::{answers, came, change, count_of, done, next, object, plan_of, standing, touches};
+use super::words::{
+    answers, asked_because, came, change, count_of, done, next, object, plan_of, standing, touches,
+};
 use super::{by_hand, lasting};
 use crate::clients::slack::Message;
 use crate::incident::event::Found;
@@ -184,11 +186,12 @@ fn now(incident: &Incident, history: &[Recorded]) -> Vec<String> {
     let at = incident.touched_at;
     let id = &incident.id;
     match &incident.stage {
-        Stage::Asking { plan, expires, .. } => {
+        Stage::Asking { plan, expires, why, .. } => {
             let mut lines =
                 vec![format!("*{}?* Please decide by {}.", sentence(&plan.says), until(*expires, at))];
             lines.push(change(plan));
             lines.extend(touches(plan));
+            lines.extend(why.as_deref().map(asked_because));
             lines.push(format!("Yes: {}", code(&format!("runbookd approve {id}"))));
             lines.push(format!("No: {}", code(&format!("runbookd decline {id} --reason \"...\""))));
             lines

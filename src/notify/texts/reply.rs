@@ -4,8 +4,8 @@
 use super::lasting;
 use super::markup::{Draft, brief, clock_time, code, line, long_code, plain, time, took, until};
 use super::words::{
-    answers, change, circumstances, count_of, doing, done, guards, next, noun, object, outcome, plan_of,
-    refusal, timeline, touches, why as why_of,
+    answers, asked_because, change, circumstances, count_of, doing, done, guards, next, noun, object,
+    outcome, plan_of, refusal, timeline, touches, why as why_of,
 };
 use crate::clients::slack::Message;
 use crate::incident::event::{EffectResult, Found, Leg, Observation};
@@ -86,7 +86,9 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
         Event::PlanFailed { leg, why, for_good, .. } => thread.plan_failed(*leg, why, *for_good),
         Event::WouldAct { leg, asked, .. } => Some(thread.would_act(*leg, asked)),
         Event::Refused { leg, .. } => thread.refused(*leg),
-        Event::ApprovalAsked { leg, expires, .. } => thread.approval_asked(*leg, *expires),
+        Event::ApprovalAsked { leg, expires, why, .. } => {
+            thread.approval_asked(*leg, *expires, why.as_deref())
+        }
         Event::Approved { by, .. } => Some(thread.note(
             "👍",
             &format!("*Approved* by {}. Everything is checked once more before anything is done.", plain(by)),
@@ -288,7 +290,7 @@ impl Thread<'_> {
         Some(Draft::new(&title.replace(['*', '`'], "")).section(&lines).message())
     }
 
-    fn approval_asked(&self, leg: usize, expires: jiff::Timestamp) -> Option<Message> {
+    fn approval_asked(&self, leg: usize, expires: jiff::Timestamp, why: Option<&str>) -> Option<Message> {
         let plan = self.plan(leg)?;
         let id = &self.incident.id;
         let at = self.recorded.at;
@@ -297,6 +299,7 @@ impl Thread<'_> {
         let mut lines = vec![title.clone(), change(plan)];
         lines.extend(touches(plan));
         lines.push(format!("• Now: {}", circumstances(plan)));
+        lines.extend(why.map(asked_because));
         let decide = [
             format!("Yes: {}", code(&format!("runbookd approve {id}"))),
             format!("No: {}", code(&format!("runbookd decline {id} --reason \"...\""))),

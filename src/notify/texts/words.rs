@@ -170,6 +170,11 @@ pub(super) fn guards(asked: &[Answer]) -> Vec<String> {
     said(false, "✗").chain(said(true, "✓")).collect()
 }
 
+/// Why a person is asked about what the runbook may do on its own otherwise.
+pub(super) fn asked_because(why: &str) -> String {
+    format!("• You are asked because it is {}", plain(why))
+}
+
 /// Who said no, what it saw, what it holds that against, and until when.
 pub(super) fn refusal(refusal: &Refusal, now: Timestamp) -> String {
     let until = match refusal.until {

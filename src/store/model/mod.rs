@@ -11,15 +11,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::prepared::{Prepared, written};
+use super::prepared::{Prepared, kept_proof, written};
 use super::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, SINKS, Store, StoreError, Summary,
-    Unanswered, rules,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, SINKS, Store, StoreError,
+    Summary, Unanswered, rules,
 };
 use crate::clock;
 use crate::incident::changes::{Entries, Entry};
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Attempt, InFlight, KEPT_HOURS, Ledger, Pause};
+use crate::incident::proof::{Level, Proof};
 use crate::incident::{Event, IncidentId, OperationId, Recorded};
 use crate::runbook::Hash;
 
@@ -77,6 +78,8 @@ struct State {
     changes: Vec<Entry>,
     /// By the key of the request.
     runs: BTreeMap<String, IncidentId>,
+    /// By run and runbook.
+    proofs: BTreeMap<(String, String), Proof>,
     unanswered: BTreeMap<String, Unanswered>,
     runbooks: BTreeMap<Hash, String>,
     pause: Option<Pause>,
@@ -191,7 +194,20 @@ impl State {
             pause: self.pause.clone(),
             in_flight: in_flight.collect(),
             attempts: attempts.collect(),
+            proofs: self.newest_proofs(),
         }
+    }
+
+    fn newest_proofs(&self) -> Vec<Proof> {
+        let mut newest: BTreeMap<(&str, Level), &Proof> = BTreeMap::new();
+        let age = |proof: &Proof| (proof.proven_at, !proof.passed, proof.run.clone());
+        for proof in self.proofs.values() {
+            let there = newest.entry((&proof.runbook, proof.at)).or_insert(proof);
+            if age(proof) > age(there) {
+                *there = proof;
+            }
+        }
+        newest.into_values().cloned().collect()
     }
 
     fn commit(
@@ -337,6 +353,24 @@ impl Store for Model {
             self.changed();
         }
         Ok(begun)
+    }
+
+    async fn keep_proof(&self, proof: Proof) -> Result<KeptProof, StoreError> {
+        let proof = kept_proof(proof)?;
+        let mut state = self.enter().await?;
+        let key = (proof.run.clone(), proof.runbook.clone());
+        Ok(match state.proofs.get(&key) {
+            Some(there) if *there == proof => KeptProof::Known,
+            Some(_) => KeptProof::Another,
+            None => {
+                state.proofs.insert(key, proof);
+                KeptProof::New
+            }
+        })
+    }
+
+    async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
+        Ok(self.enter().await?.newest_proofs())
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

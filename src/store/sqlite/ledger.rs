@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::super::StoreError;
-use super::{id, sql, time};
+use super::{id, proofs, sql, time};
 use crate::clock::before;
 use crate::incident::OperationId;
 use crate::incident::ledger::{Attempt, InFlight, KEPT_HOURS, Ledger, Pause};
@@ -20,7 +20,8 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> Result<Ledger, St
     let since = before(now, Duration::from_secs(KEPT_HOURS * 3600)).as_microsecond();
     let rows: Vec<(String, String, String, String, i64, Option<i64>)> =
         sql::all(connection, EFFECTS, &[&since])?;
-    let mut ledger = Ledger { now, pause, in_flight: Vec::new(), attempts: Vec::new() };
+    let proofs = proofs::newest(connection)?;
+    let mut ledger = Ledger { now, pause, in_flight: Vec::new(), attempts: Vec::new(), proofs };
     for (op, incident, runbook, target, at, ended_at) in rows {
         let op: OperationId =
             serde_json::from_value(op.into()).map_err(|error| StoreError::Unavailable(error.to_string()))?;

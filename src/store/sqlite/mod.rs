@@ -13,6 +13,7 @@ mod known;
 mod ledger;
 mod lock;
 mod open;
+mod proofs;
 mod readers;
 mod reads;
 mod runs;
@@ -31,13 +32,14 @@ use tokio::sync::{oneshot, watch};
 
 use super::prepared::{Prepared, written};
 use super::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
-    rules,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Store, StoreError, Summary,
+    Unanswered, rules,
 };
 use crate::clock;
 use crate::incident::changes::Entry;
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
+use crate::incident::proof::Proof;
 use crate::incident::{Event, IncidentId, Recorded};
 use crate::runbook::Hash;
 use append::{Place, Wake};
@@ -251,6 +253,14 @@ impl Store for Sqlite {
         let key = key.to_owned();
         let opens = |begun: &Begun| matches!(begun, Begun::New(_));
         self.write(opens, move |turn| runs::open(turn, &key, opened)).await
+    }
+
+    async fn keep_proof(&self, proof: Proof) -> Result<KeptProof, StoreError> {
+        self.write(quiet, move |turn| proofs::keep(turn, proof)).await
+    }
+
+    async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
+        self.readers.read(|connection| proofs::newest(connection)).await
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../migrations/1_journal.sql")),
     M::up(include_str!("../migrations/2_changes.sql")),
     M::up(include_str!("../migrations/3_runs.sql")),
+    M::up(include_str!("../migrations/4_proofs.sql")),
 ];
 
 /// Why the journal could not be opened.

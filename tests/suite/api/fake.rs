@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use runbookd::incident::changes::Entry;
 use runbookd::incident::event::Opened;
 use runbookd::incident::ledger::{Ledger, Pause};
+use runbookd::incident::proof::Proof;
 use runbookd::incident::{Event, Incident, IncidentId, Recorded};
 use runbookd::runbook::Hash;
 use runbookd::store::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Store, StoreError, Summary,
+    Unanswered,
 };
 use tokio::sync::watch;
 
@@ -24,6 +26,8 @@ struct Journal {
     broken: Option<StoreError>,
     hangs: bool,
     runs: BTreeMap<String, IncidentId>,
+    proofs: Vec<Proof>,
+    texts: Vec<String>,
     first: VecDeque<Event>,
     said: usize,
 }
@@ -61,6 +65,11 @@ impl Fake {
     /// How often something that a person said was appended.
     pub(super) fn said(&self) -> usize {
         self.journal().said
+    }
+
+    /// The one runbook of the journal.
+    pub(super) fn keep_text(&self, source: &str) {
+        self.journal().texts.push(source.to_owned());
     }
 
     pub(super) fn keep_unanswered(&self, alert: Unanswered) {
@@ -239,6 +248,21 @@ impl Store for Fake {
         not_here()
     }
 
+    async fn keep_proof(&self, proof: Proof) -> Result<KeptProof, StoreError> {
+        let mut journal = self.ask()?;
+        let same_run = |kept: &&Proof| (&kept.run, &kept.runbook) == (&proof.run, &proof.runbook);
+        match journal.proofs.iter().find(same_run) {
+            Some(kept) if *kept == proof => return Ok(KeptProof::Known),
+            Some(_) => return Ok(KeptProof::Another),
+            None => journal.proofs.push(proof),
+        }
+        Ok(KeptProof::New)
+    }
+
+    async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
+        Ok(self.ask()?.proofs.clone())
+    }
+
     async fn ledger(&self) -> Result<Ledger, StoreError> {
         not_here()
     }
@@ -246,7 +270,7 @@ impl Store for Fake {
         not_here()
     }
     async fn runbook(&self, _: &Hash) -> Result<Option<String>, StoreError> {
-        not_here()
+        Ok(self.ask()?.texts.first().cloned())
     }
     async fn behind(&self, _: &str, _: u32) -> Result<Vec<Behind>, StoreError> {
         not_here()

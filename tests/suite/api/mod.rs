@@ -4,6 +4,7 @@ mod commands;
 mod doors;
 mod fake;
 mod people;
+mod proofs;
 mod questions;
 mod runs;
 mod story;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use runbookd::api::{Api, router};
 use runbookd::clients::Secret;
 use runbookd::incident::Event;
+use runbookd::incident::proven::Demand;
 use runbookd::metrics::Metrics;
 use runbookd::runbook::load::read_text;
 use runbookd::runbook::{Hash, Mode, Runbook};
@@ -43,6 +45,12 @@ struct World {
     store: Arc<Fake>,
     router: Router,
     shutdown: watch::Sender<bool>,
+}
+
+/// The runbooks that are loaded, by their numbers.
+fn runbook(number: usize) -> Runbook {
+    let text = RUNBOOK.replace("NAME", &format!("runbook-{number}"));
+    read_text(&text, None, 1).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 /// What came back.
@@ -71,11 +79,14 @@ impl World {
     }
 
     fn with(token: Option<&str>, runbooks: usize) -> Self {
+        Self::demanding(token, runbooks, None)
+    }
+
+    fn demanding(token: Option<&str>, runbooks: usize, proof: Option<Demand>) -> Self {
         let store = Arc::new(Fake::new());
         let (shutdown, going_down) = watch::channel(false);
         let loaded = |number| {
-            let text = RUNBOOK.replace("NAME", &format!("runbook-{number}"));
-            let runbook = read_text(&text, None, 1).unwrap_or_else(|faults| panic!("{faults}"));
+            let runbook = runbook(number);
             Arc::new(Runbook { hash: Hash("a".repeat(64)), ..runbook })
         };
         let router = router(Api {
@@ -84,6 +95,7 @@ impl World {
             token: token.map(Secret::new),
             runbooks: (1..=runbooks).map(loaded).collect(),
             ceiling: Mode::Ask,
+            proof,
             eyes: None,
             shutdown: going_down,
         });

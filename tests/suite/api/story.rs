@@ -116,7 +116,7 @@ pub(super) fn planned() -> Vec<(f64, Event)> {
 /// From the alert to the question, which expires then.
 pub(super) fn asking(expires: Timestamp) -> Vec<(f64, Event)> {
     let mut events = planned();
-    events.push((2.1, Event::ApprovalAsked { leg: 0, step: 0, judged: judged(), expires }));
+    events.push((2.1, Event::ApprovalAsked { leg: 0, step: 0, judged: judged(), expires, why: None }));
     events
 }
 
@@ -165,7 +165,7 @@ pub(super) fn whole() -> Vec<(f64, Event)> {
         ),
         (60.4, again()),
         (60.5, Event::Planned { leg: 0, step: 0, plan: plan(), answers: Vec::new() }),
-        (60.6, Event::ApprovalAsked { leg: 0, step: 0, judged: judged(), expires: at(1_860.0) }),
+        (60.6, Event::ApprovalAsked { leg: 0, step: 0, judged: judged(), expires: at(1_860.0), why: None }),
         (90.0, joined()),
         (125.0, Event::Approved { by: "alice@laptop".to_owned(), judged: judged() }),
         (126.0, again()),

@@ -13,6 +13,7 @@ mod outcomes;
 mod owners;
 mod pod_crash;
 mod pods;
+mod proofs;
 mod restores;
 mod runs;
 mod terraform;

@@ -13,10 +13,12 @@ use jiff::Timestamp;
 use runbookd::incident::changes::Entry;
 use runbookd::incident::event::Opened;
 use runbookd::incident::ledger::{Ledger, Pause};
+use runbookd::incident::proof::Proof;
 use runbookd::incident::{Event, IncidentId, Recorded};
 use runbookd::runbook::Hash;
 use runbookd::store::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, Receipt, Store, StoreError, Summary, Unanswered,
+    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Store, StoreError, Summary,
+    Unanswered,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -266,6 +268,12 @@ impl Store for Journal {
         not_here()
     }
 
+    async fn keep_proof(&self, _: Proof) -> Result<KeptProof, StoreError> {
+        not_here()
+    }
+    async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
+        not_here()
+    }
     async fn ledger(&self) -> Result<Ledger, StoreError> {
         not_here()
     }

@@ -335,7 +335,7 @@ pub(super) fn shadow() -> Story {
 
 pub(super) fn asking() -> Story {
     let judged = plan("chat-api", 1.6).judged(&Hash("5f2c".to_owned()), 0);
-    until_planned().and(2.0, Event::ApprovalAsked { leg: 0, step: 0, judged, expires: at(1802.0) })
+    until_planned().and(2.0, Event::ApprovalAsked { leg: 0, step: 0, judged, expires: at(1802.0), why: None })
 }
 
 pub(super) fn approved() -> Story {

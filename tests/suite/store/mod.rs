@@ -6,6 +6,7 @@ mod episodes;
 mod file;
 mod incidents;
 mod permits;
+mod proofs;
 mod replay;
 mod runs;
 mod sinks;
