@@ -102,7 +102,6 @@ impl Client {
     }
 
     /// Hands in what a run has shown of a runbook. It is kept once for each run and runbook, and said again when the answer is lost.
-    #[expect(dead_code, reason = "`runbookd inject` hands its proofs in with it as soon as it makes any")]
     pub(super) async fn keep_proof(&self, proof: &Proof) -> Result<wire::ProofKept, Failed> {
         self.say_once("/proofs", proof).await
     }

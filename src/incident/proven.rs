@@ -21,11 +21,12 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// The proof that meets the demand. `proofs` are the newest of this runbook, one for each level, failed ones included; `text` is the hash of
+    /// The proof that meets the demand. `proofs` are the newest of this runbook, one for each level and scenario, failed ones included; `text` is the hash of
     /// the text that is about to be used, and none is proven by nothing.
     ///
-    /// A passed proof counts until a newer one at its level or a nearer one has failed, whatever the text of that one was: to ask once too often
-    /// does no harm.
+    /// A passed proof counts until a newer run of its scenario at its level or a nearer one has failed, and only as long as no other scenario's newest
+    /// run there has: what another scenario has shown is not mended by this one. The text of the one that failed does not matter: to ask once too
+    /// often does no harm.
     ///
     /// # Errors
     /// Why none does, and what a person can do about it.
@@ -37,8 +38,11 @@ impl Demand {
     ) -> Result<&'p Proof, String> {
         let near: Vec<&Proof> = proofs.iter().filter(|proof| proof.at >= self.at).collect();
         let is_taken_back = |proof: &Proof| {
-            near.iter()
-                .any(|other| !other.passed && other.at >= proof.at && other.proven_at >= proof.proven_at)
+            near.iter().any(|other| {
+                let is_newer = other.scenario != proof.scenario || other.proven_at >= proof.proven_at;
+                let is_young = between(other.proven_at, now) <= self.within;
+                !other.passed && other.at >= proof.at && is_newer && is_young
+            })
         };
         let counts = |proof: &Proof| {
             proof.passed
@@ -53,7 +57,10 @@ impl Demand {
 
     fn unmet(&self, text: Option<&str>, near: &[&Proof], all: &[Proof], now: Timestamp) -> String {
         let Self { at, within } = *self;
-        let why = match (last(near.iter().copied()), last(all)) {
+        let failed = last(
+            near.iter().copied().filter(|proof| !proof.passed && between(proof.proven_at, now) <= within),
+        );
+        let why = match (failed.or_else(|| last(near.iter().copied())), last(all)) {
             (None, None) => "it was never put to the proof".to_owned(),
             (None, Some(farther)) => format!("so far only {}", run_of(farther)),
             (Some(newest), _) if !newest.passed => format!("the last proof failed, {}", run_of(newest)),
@@ -65,7 +72,7 @@ impl Demand {
             }
             (Some(newest), _) => format!("last proven {}", run_of(newest)),
         };
-        let scenario = last(all).map_or("SCENARIO", |proof| proof.scenario.as_str());
+        let scenario = failed.or_else(|| last(all)).map_or("SCENARIO", |proof| proof.scenario.as_str());
         format!(
             "not proven at {at} within {}: {why}; prove it with `runbookd inject {scenario} --at {at}`",
             span(within)
@@ -174,6 +181,19 @@ mod tests {
         assert!(!with(other_text), "to ask once too often does no harm");
         // A nearer success is not touched by a failure farther away.
         assert!(is_met(&[proof(Level::Fault, 5, true), proof(Level::Alert, 4, false)]));
+    }
+
+    #[test]
+    fn what_one_scenario_has_shown_is_not_mended_by_another() {
+        let other = |days_ago, passed| Proof {
+            scenario: "large-model".to_owned(),
+            ..proof(Level::Fault, days_ago, passed)
+        };
+        let passed = proof(Level::Fault, 1, true);
+        assert!(is_met(&[passed.clone(), other(2, true)]));
+        assert!(!is_met(&[passed.clone(), other(2, false)]), "although it is older");
+        assert!(met(&[passed.clone(), other(2, false)]).unwrap_err().contains("large-model"));
+        assert!(is_met(&[passed, other(91, false)]), "nobody plays that one any more");
     }
 
     #[test]

@@ -25,7 +25,11 @@ async fn passes_at(scenario: &str, time_scale: &str) -> String {
     let text = String::from_utf8(output.stdout).unwrap();
     let wrong = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{text}\n{wrong}");
-    assert!(text.contains(&format!("\n{scenario}: passed\n")) || text.contains(&format!("\n{scenario}: ✓ passed\n")), "{text}");
+    assert!(
+        text.contains(&format!("\n{scenario}: passed\n"))
+            || text.contains(&format!("\n{scenario}: ✓ passed\n")),
+        "{text}"
+    );
     text
 }
 
@@ -139,7 +143,10 @@ fn every_shipped_scenario_is_played() {
     let here = include_str!("inject.rs");
     for (file, _) in SCENARIOS {
         let name = file.trim_end_matches(".yaml");
-        assert!(here.contains(&format!("passes(\"{name}\")")) || here.contains(&format!("passes_at(\"{name}\"")), "{name}");
+        assert!(
+            here.contains(&format!("passes(\"{name}\")")) || here.contains(&format!("passes_at(\"{name}\"")),
+            "{name}"
+        );
     }
     let shipped: Vec<String> = SCENARIOS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let mut lying: Vec<String> = std::fs::read_dir("rules/scenarios")
@@ -215,7 +222,8 @@ impl Sabotaged {
             expected.contains(wanted.0) && found.contains(wanted.1)
         };
         assert!(
-            failed.len() == reasons.len() && failed.iter().zip(reasons).all(|(failed, wanted)| fits(*failed, wanted)),
+            failed.len() == reasons.len()
+                && failed.iter().zip(reasons).all(|(failed, wanted)| fits(*failed, wanted)),
             "{failed:#?}"
         );
         report
@@ -316,7 +324,10 @@ async fn nothing_is_broken_where_it_is_not_well_before() {
     assert_eq!(code, Some(1));
     let why = report.aborted.as_deref().unwrap_or_default();
     assert!(why.starts_with("nothing was broken, because the steady state does not hold: nobody: "), "{why}");
-    assert!(report.broke.is_empty() && report.checks.is_empty() && report.incidents.is_empty(), "{report:#?}");
+    assert!(
+        report.broke.is_empty() && report.checks.is_empty() && report.incidents.is_empty(),
+        "{report:#?}"
+    );
     assert!(report.moments.iter().all(|moment| moment.word != "broken"), "{report:#?}");
 }
 
@@ -353,4 +364,65 @@ fn every_fault_of_a_scenario_has_its_message() {
             Err(faults) => faults.to_string(),
         }
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_proven_is_kept_and_a_failure_takes_it_back() {
+    use runbookd::api::wire::Proofs;
+
+    use super::daemon::Daemon;
+    let mut daemon = Daemon::new(25).await;
+    daemon.start().await;
+    let (url, token) = (daemon.stage.url(), daemon.stage.api_token_file());
+    let keeper = ["--record", "--url", &url, "--token-file", token.to_str().unwrap()];
+    let output = inject(&[&["alert-without-evidence"][..], &keeper].concat()).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && said.contains("database-pool-exhaustion is proven at sandbox"),
+        "{said}"
+    );
+    let newest = async || {
+        let mut all: Proofs = daemon.get("/proofs").await;
+        all.runbooks.retain(|runbook| runbook.runbook == "database-pool-exhaustion");
+        all.runbooks.remove(0).proofs.remove(0)
+    };
+    let kept = newest().await;
+    assert!(kept.proof.passed && kept.of_this_text, "{kept:#?}");
+    assert!(kept.proof.times.detect.is_some() && kept.proof.times.act.is_none(), "{kept:#?}");
+
+    // The same scenario, with a runbook that is not the one that is loaded there.
+    let other = Sabotaged::new("alert-without-evidence");
+    other.edit("database-pool.yaml", "within: 5m", "within: 6m");
+    other.edit("scenarios/alert-without-evidence.yaml", "outcome: not_confirmed", "outcome: recovered");
+    let rules = ["alert-without-evidence", "--rules", other.path().to_str().unwrap()];
+    let output = inject(&[&rules[..], &keeper].concat()).await;
+    assert_eq!(output.status.code(), Some(1));
+    let kept = newest().await;
+    assert!(!kept.proof.passed && !kept.of_this_text, "{kept:#?}");
+}
+
+#[tokio::test]
+async fn whoever_can_not_record_learns_it_before_anything_is_broken() {
+    let output = inject(&["pod-kill", "--record", "--url", "http://127.0.0.1:1"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("runbookd: no runbookd answers at http://127.0.0.1:1; "), "{said}");
+    assert!(output.stdout.is_empty(), "nothing was begun");
+}
+
+/// The page for the game day, and what is pasted into a ticket.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_has_the_verdict_and_the_way_is_told_beside_it() {
+    for (form, begins, holds) in [
+        ("html", "<!doctype html>", "default-src 'none'"),
+        ("markdown", "#", "alert-without-evidence"),
+        ("json", "{", "\"passed\": true"),
+    ] {
+        let output = inject(&["alert-without-evidence", "--output", form, "--time-scale", "100"]).await;
+        let (text, beside) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success(), "{text}\n{beside}");
+        assert!(text.to_lowercase().starts_with(begins) && text.contains(holds), "{form}: {text}");
+        assert!(beside.contains("broken") && beside.contains("not_confirmed"), "{beside}");
+    }
 }

@@ -9,15 +9,18 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::client::{Client, Connection};
 use super::load::{self, Load};
 use super::output::lines;
 use super::paint::{Paint, Tone, harmless};
 use super::table::{Cell, table};
 use super::teller::{Folder, Teller};
+use crate::api::wire::Proofs;
 use crate::chaos::report::{Report, html, json, markdown, words};
 use crate::chaos::scenario::{Scenario, load as scenarios};
 use crate::chaos::shipped;
 use crate::chaos::stage::{SHIPPED, Setting, Stage};
+use crate::incident::proof::Proof;
 use crate::runbook;
 use crate::text::span;
 
@@ -41,6 +44,11 @@ pub struct Inject {
     /// How the report is written; with another form than text what happens meanwhile is told on standard error
     #[arg(long, short, value_enum, default_value_t = Form::Text)]
     output: Form,
+    /// Hand in what it proves to the daemon at --url, which then shows it with each runbook (`runbookd proofs`)
+    #[arg(long)]
+    record: bool,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 const AFTER_HELP: &str = "\
@@ -213,8 +221,17 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
         Form::Json | Form::Markdown | Form::Html => Teller::aside(),
     };
     let mut reports = Vec::new();
+    // Asked before anything is broken: who has no token learns it now.
+    let keeper = args.record.then(|| Client::new(&args.connection)).transpose()?;
+    if let Some(keeper) = &keeper {
+        let _: Proofs = keeper.proofs().await?;
+    }
     for name in &names {
-        reports.push(one(args, name, &teller).await?);
+        let (report, proofs) = one(args, name, &teller).await?;
+        if let Some(keeper) = &keeper {
+            record(keeper, &proofs, &teller).await?;
+        }
+        reports.push(report);
     }
     let written = match (args.output, reports.as_slice()) {
         (Form::Text, [_]) => None,
@@ -231,7 +248,7 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
 }
 
 /// Plays one scenario before a daemon and a sandbox of its own.
-async fn one(args: &Inject, name: &str, teller: &Teller) -> anyhow::Result<Report> {
+async fn one(args: &Inject, name: &str, teller: &Teller) -> anyhow::Result<(Report, Vec<Proof>)> {
     let folder = Folder::new()?;
     let mut setting = Setting::acting(&std::env::current_exe()?, &folder.path, args.time_scale);
     setting.rules = args.rules.texts()?;
@@ -250,6 +267,7 @@ async fn one(args: &Inject, name: &str, teller: &Teller) -> anyhow::Result<Repor
     if !report.incidents.is_empty() {
         play.slack().await?;
     }
+    let texts = play.texts().await?;
     drop(play);
     let status = stage.terminate().await?;
     if !status.success() {
@@ -257,5 +275,45 @@ async fn one(args: &Inject, name: &str, teller: &Teller) -> anyhow::Result<Repor
             Some(format!("the daemon did not end gracefully ({status}): {}", stage.last_words()));
     }
     teller.out([String::new(), super::report::one(&report, teller.paint)])?;
-    Ok(report)
+    let proofs = proofs(scenario, &report, &texts);
+    Ok((report, proofs))
+}
+
+/// What the run says of each runbook that it puts to the proof. Where nothing was broken, it says nothing.
+fn proofs(scenario: &Scenario, report: &Report, texts: &BTreeMap<String, String>) -> Vec<Proof> {
+    if !report.was_broken() {
+        return Vec::new();
+    }
+    let of = |runbook: &str| {
+        Some(Proof {
+            run: report.run.clone(),
+            scenario: report.scenario.clone(),
+            at: report.at,
+            runbook: runbook.to_owned(),
+            text: texts.get(runbook)?.clone(),
+            passed: report.passed(),
+            proven_at: report.ended_at,
+            times: report.times,
+            version: report.version.clone(),
+        })
+    };
+    scenario.runbooks().filter_map(of).collect()
+}
+
+/// Hands them in, and says what that is worth there.
+async fn record(keeper: &Client, proofs: &[Proof], teller: &Teller) -> anyhow::Result<()> {
+    for proof in proofs {
+        let kept = keeper.keep_proof(proof).await?;
+        let Proof { runbook, at, .. } = proof;
+        let text = match (proof.passed, kept.of_this_text) {
+            (true, true) => format!("{runbook} is proven at {at}"),
+            (true, false) => {
+                format!("{runbook} was proven at {at} with another text than the one that is loaded there")
+            }
+            (false, _) => format!("{runbook} has failed at {at}"),
+        };
+        let tone = if proof.passed && kept.of_this_text { Tone::Good } else { Tone::Bad };
+        teller.say(tone, "recorded", &harmless(&text))?;
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use crate::api::wire::{IncidentView, Incidents};
+use crate::api::wire::{IncidentView, Incidents, Proofs};
 use crate::chaos::breaking;
 use crate::chaos::report::{Answered, Doer, FORMAT, Moment, News, Report};
 use crate::chaos::scenario::{Afterwards, ExpectedIncident, Lasts, PutBack, Scenario, Seen, SeenIncident};
@@ -460,6 +460,12 @@ impl<'p> Play<'p> {
         };
         self.world.until(TOLD, |world| untold(world).is_empty()).await;
         untold(&self.world)
+    }
+
+    /// The hash of each runbook's text, as the daemon that was played with has it.
+    pub(super) async fn texts(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let known: Proofs = self.client.proofs().await?;
+        Ok(known.runbooks.into_iter().filter_map(|runbook| Some((runbook.runbook, runbook.text?))).collect())
     }
 
     /// What people read in Slack.
