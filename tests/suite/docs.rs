@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The documents whose code spans and links are looked at.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
     "docs/architecture.md",
@@ -12,6 +12,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/development.md",
     "docs/operations.md",
     "docs/runbooks.md",
+    "docs/scenarios.md",
     "docs/security.md",
 ];
 

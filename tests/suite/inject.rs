@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use runbookd::chaos::report::Report;
+use runbookd::chaos::scenario::load;
 use runbookd::chaos::shipped::SCENARIOS;
 use runbookd::chaos::stage::SHIPPED;
 use runbookd::incident::Outcome;
@@ -355,11 +356,10 @@ async fn the_scenarios_are_listed_and_shown() {
 
 #[test]
 fn every_fault_of_a_scenario_has_its_message() {
-    use runbookd::chaos::scenario::load::load;
     let vars = [("namespace".to_owned(), "samosachaat-prod".to_owned())].into();
     let runbooks = ["pod-crash".to_owned()].into();
     crate::check::expect_messages("tests/data/bad/scenarios", 12, |path| {
-        match load(&[path.to_path_buf()], Some(&vars), Some(&runbooks), 1) {
+        match load::load(&[path.to_path_buf()], Some(&vars), Some(&runbooks), 1) {
             Ok(_) => String::new(),
             Err(faults) => faults.to_string(),
         }
@@ -424,5 +424,23 @@ async fn every_form_has_the_verdict_and_the_way_is_told_beside_it() {
         assert!(output.status.success(), "{text}\n{beside}");
         assert!(text.to_lowercase().starts_with(begins) && text.contains(holds), "{form}: {text}");
         assert!(beside.contains("broken") && beside.contains("not_confirmed"), "{beside}");
+    }
+}
+
+/// What can be written is what is documented, and the example is a scenario.
+#[test]
+fn every_field_of_a_scenario_is_documented() {
+    let page = include_str!("../../docs/scenarios.md");
+    let said = include_str!("../data/bad/scenarios/fault-unknown.txt");
+    let words = said.split_once("expected one of ").unwrap().1.lines().next().unwrap();
+    for word in words.split(", ") {
+        assert!(page.contains(&format!("`{word}: ")) || page.contains(&format!("    {word}: ")), "{word}");
+    }
+    let example = page.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let vars = [("namespace".to_owned(), "shop".to_owned())].into();
+    let read = load::load_texts(&[("docs/scenarios.md", example)], Some(&vars), None, 1);
+    assert_eq!(read.unwrap_or_else(|faults| panic!("{faults}")).len(), 1);
+    for (file, _) in SCENARIOS {
+        assert!(page.contains(&format!("`{}`", file.trim_end_matches(".yaml"))), "{file}");
     }
 }
