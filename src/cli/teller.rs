@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 
 use super::client::{Client, Connection};
 use super::output::{lines, note};
@@ -21,18 +22,24 @@ use crate::text::count;
 pub(super) struct Teller {
     pub(super) paint: Paint,
     begun: Instant,
+    began: Timestamp,
     /// On standard error: the answer is something else.
     aside: bool,
 }
 
 impl Teller {
     pub(super) fn new() -> Self {
-        Self { paint: Paint::of_stdout(), begun: Instant::now(), aside: false }
+        Self { paint: Paint::of_stdout(), begun: Instant::now(), began: clock::now(), aside: false }
     }
 
     /// On standard error, where the answer itself goes to standard output.
     pub(super) fn aside() -> Self {
-        Self { paint: Paint::of_stderr(), begun: Instant::now(), aside: true }
+        Self { paint: Paint::of_stderr(), begun: Instant::now(), began: clock::now(), aside: true }
+    }
+
+    /// When the first line was told.
+    pub(super) const fn began(&self) -> Timestamp {
+        self.began
     }
 
     pub(super) fn out(&self, text: impl IntoIterator<Item = String>) -> anyhow::Result<()> {

@@ -124,6 +124,16 @@ pub async fn run(mut args: Inject) -> anyhow::Result<ExitCode> {
     }
 }
 
+impl Inject {
+    /// Each scenario's time begins anew.
+    fn teller(&self) -> Teller {
+        match self.output {
+            Form::Text => Teller::new(),
+            Form::Json | Form::Markdown | Form::Html => Teller::aside(),
+        }
+    }
+}
+
 impl Rules {
     /// The scenarios; with the variables of a configuration, or with every name believed.
     fn scenarios(&self, played: Option<(&BTreeMap<String, String>, u32)>) -> anyhow::Result<Vec<Scenario>> {
@@ -216,10 +226,6 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
         "all" => all.iter().map(|scenario| scenario.name.clone()).collect(),
         name => vec![named(&all, name)?.name.clone()],
     };
-    let teller = match args.output {
-        Form::Text => Teller::new(),
-        Form::Json | Form::Markdown | Form::Html => Teller::aside(),
-    };
     let mut reports = Vec::new();
     // Asked before anything is broken: who has no token learns it now.
     let keeper = args.record.then(|| Client::new(&args.connection)).transpose()?;
@@ -227,6 +233,7 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
         let _: Proofs = keeper.proofs().await?;
     }
     for name in &names {
+        let teller = args.teller();
         let (report, proofs) = one(args, name, &teller).await?;
         if let Some(keeper) = &keeper {
             record(keeper, &proofs, &teller).await?;
@@ -235,7 +242,7 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
     }
     let written = match (args.output, reports.as_slice()) {
         (Form::Text, [_]) => None,
-        (Form::Text, several) => Some(super::report::all(several, teller.paint)),
+        (Form::Text, several) => Some(super::report::all(several, Paint::of_stdout())),
         (Form::Json, [one]) => Some(json::one(one)?),
         (Form::Json, several) => Some(json::all(several)?),
         (Form::Markdown, [one]) => Some(markdown::one(one)),

@@ -51,6 +51,8 @@ pub(super) struct Play<'p> {
     moments: RefCell<Vec<Moment>>,
     followed: RefCell<BTreeMap<IncidentId, Followed>>,
     change: RefCell<Option<u64>>,
+    /// What the lines on the terminal count from.
+    began: Timestamp,
 }
 
 /// An incident, as far as it was read.
@@ -94,6 +96,7 @@ impl<'p> Play<'p> {
             moments: RefCell::default(),
             followed: RefCell::default(),
             change: RefCell::default(),
+            began: teller.began(),
         })
     }
 
@@ -383,7 +386,7 @@ impl<'p> Play<'p> {
                 };
                 let text = format!("{}: {text}", summary.runbook);
                 self.note(recorded.at, Doer::Runbookd, tone, word, &text);
-                self.teller.out(timeline::line(recorded, summary.opened_at, self.teller.paint))?;
+                self.teller.out(timeline::line(recorded, self.began, self.teller.paint))?;
             }
             followed.last = Some(recorded.event.clone());
         }
