@@ -132,8 +132,19 @@ fn proven(name: &str, proofs: Vec<Proof>, text: Option<String>) -> wire::ProvenR
         let of_this_text = text.as_deref() == Some(proof.text.as_str());
         wire::ProofView { proof, of_this_text }
     };
-    let proofs = proofs.into_iter().map(view).collect();
+    let proofs = newest(proofs).into_iter().map(view).collect();
     wire::ProvenRunbook { runbook: name.to_owned(), loaded: false, text, proofs, missing: None }
+}
+
+/// Of each level and scenario the newest, whatever its text: of two at the same moment the one that failed.
+fn newest(proofs: Vec<Proof>) -> Vec<Proof> {
+    let age = |proof: &Proof| (proof.proven_at, !proof.passed);
+    let is_newest = |proof: &&Proof| {
+        !proofs
+            .iter()
+            .any(|other| other.at == proof.at && other.scenario == proof.scenario && age(other) > age(proof))
+    };
+    proofs.iter().filter(is_newest).cloned().collect()
 }
 
 /// One line about the newest proof of a runbook; none: there is none.

@@ -298,7 +298,7 @@ pub struct ProvenRunbook {
     pub loaded: bool,
     /// The hash of the text that is loaded: what a proof has to be of.
     pub text: Option<String>,
-    /// The newest at each level by each scenario, passed or not; none: it was never put to the proof.
+    /// The newest at each level by each scenario, whatever its text, passed or not; none: it was never put to the proof.
     pub proofs: Vec<ProofView>,
     /// What it lacks of the proof that the configuration demands, and how to get it; none: nothing. Where its mode is `act`, a person is asked as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]

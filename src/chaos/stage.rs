@@ -43,6 +43,8 @@ pub struct Setting {
     pub more: String,
     /// The runbooks: file name and text.
     pub rules: Vec<(String, String)>,
+    /// Whether what the shipped runbooks attach is there, too, whatever runbooks are played.
+    pub attached: bool,
     /// Environment variables of the daemon.
     pub environment: Vec<(String, String)>,
 }
@@ -60,6 +62,7 @@ impl Setting {
             namespaces: format!("{{{NAMESPACE}: act}}"),
             more: String::new(),
             rules,
+            attached: true,
             environment: Vec::new(),
         }
     }
@@ -168,9 +171,11 @@ impl Stage {
             .arg("serve")
             .arg("--config")
             .arg(self.config())
+            // It sees its end when this process is killed, too.
+            .arg("--until-stdin-ends")
             .env("NO_COLOR", "1")
             .envs(self.setting.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true);
@@ -270,8 +275,7 @@ impl Stage {
             std::fs::remove_dir_all(&rules)?;
         }
         std::fs::create_dir_all(&rules)?;
-        // Whatever runbooks are played, what they attach is there.
-        let attached = SHIPPED.iter().filter(|(name, _)| *name == QUICK_REFERENCE);
+        let attached = SHIPPED.iter().filter(|(name, _)| self.setting.attached && *name == QUICK_REFERENCE);
         for (name, text) in attached {
             std::fs::write(rules.join(name), text)?;
         }

@@ -70,7 +70,9 @@ impl Check {
         let known: BTreeSet<String> = loaded.runbooks.iter().map(|runbook| runbook.name.clone()).collect();
         // Where the runbooks can not be read, nobody knows which there are.
         let known = Some(&known).filter(|known| !known.is_empty());
-        let scenarios = match scenarios::load(&scenarios::beside(&paths), vars, known, time_scale) {
+        let scenarios = match scenarios::beside(&paths)
+            .and_then(|files| scenarios::load(&files, vars, known, time_scale))
+        {
             Ok(scenarios) => scenarios,
             Err(of_scenarios) => {
                 faults.append(of_scenarios);

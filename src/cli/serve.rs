@@ -57,6 +57,9 @@ pub struct Serve {
     /// The configuration file; without one everything has its default.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Stop when standard input ends: whoever holds the other end is gone. A sandbox's daemon does not outlive it.
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 }
 
 /// Runs until it is told to stop.
@@ -73,14 +76,27 @@ pub async fn run(args: Serve) -> anyhow::Result<ExitCode> {
     for warning in loaded.warnings.iter() {
         warn!("{warning}");
     }
-    serve(config, loaded.runbooks).await?;
+    serve(config, loaded.runbooks, args.until_stdin_ends).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Comes when standard input ends, if that is asked for. A thread of its own waits for it, as the runtime would wait for the thread.
+async fn stdin_ended(asked: bool) {
+    if !asked {
+        return std::future::pending().await;
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        tell.send(())
+    });
+    let _ = told.await;
 }
 
 /// How long the journal may take to write its WAL file back.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()> {
+async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>, until_stdin_ends: bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("can not listen on {}; is another runbookd running?", config.listen))?;
@@ -130,7 +146,14 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>) -> anyhow::Result<()
     .layer(tower_http::catch_panic::CatchPanicLayer::new());
 
     // Before the first answer, so that whatever has begun is always ended properly.
-    let told_to_stop = super::stopped()?;
+    let signalled = super::stopped()?;
+    let left_alone = stdin_ended(until_stdin_ends);
+    let told_to_stop = async move {
+        tokio::select! {
+            () = signalled => {}
+            () = left_alone => {}
+        }
+    };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(listen::serve(listener, router, shutdown.clone()));
     if let Some(slack) = config.slack {

@@ -1,6 +1,6 @@
 //! What `demo` and `inject` share: the folder of the daemon's files, what people read while it happens, and the way of an incident.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::client::{Client, Connection};
 use super::output::{lines, note};
-use super::paint::{Paint, Tone};
+use super::paint::{Paint, Tone, harmless};
 use super::timeline;
 use crate::api::wire::IncidentView;
 use crate::chaos::stage::Stage;
@@ -53,11 +53,15 @@ impl Teller {
     pub(super) fn say(&self, tone: Tone, word: &str, text: &str) -> anyhow::Result<()> {
         let at = timeline::offset(self.begun.elapsed());
         let word = self.paint.mark(tone, &format!("{word:<10}"));
-        self.out([format!("{}  {word} {text}", self.paint.mark(Tone::Faint, &format!("{at:>8}")))])
+        self.out([format!(
+            "{}  {word} {}",
+            self.paint.mark(Tone::Faint, &format!("{at:>8}")),
+            harmless(text)
+        )])
     }
 
     pub(super) fn title(&self, text: &str) -> anyhow::Result<()> {
-        self.out([String::new(), self.paint.mark(Tone::Strong, text)])
+        self.out([String::new(), self.paint.mark(Tone::Strong, &harmless(text))])
     }
 
     fn event(&self, recorded: &Recorded, view: &IncidentView) -> anyhow::Result<()> {
@@ -88,15 +92,19 @@ impl Teller {
     }
 }
 
-/// Whether the thread is of this incident, and its end stands in it.
-pub(super) fn tells_the_end(thread: &Thread, id: &IncidentId, outcome: Outcome) -> bool {
+/// Whether the thread is of this incident, and its end stands in it. Where nothing was `said` on the way, the first message alone may tell it; else somebody
+/// has to be notified, and an edit notifies nobody.
+pub(super) fn tells_the_end(thread: &Thread, id: &IncidentId, outcome: Outcome, said: bool) -> bool {
     let mut messages = std::iter::once(&thread.head).chain(&thread.replies);
     let named = |message: &crate::sandbox::Message| {
         message.text.contains(id.as_str()) || message.blocks.to_string().contains(id.as_str())
     };
     messages.any(named)
         && texts::tells_the_end(&thread.head.text, outcome)
-        && thread.replies.last().is_none_or(|reply| texts::tells_the_end(&reply.text, outcome))
+        && match thread.replies.last() {
+            Some(reply) => texts::tells_the_end(&reply.text, outcome),
+            None => !said,
+        }
 }
 
 fn is_last(text: &str) -> bool {
@@ -147,10 +155,33 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn new() -> anyhow::Result<Self> {
+        sweep(&std::env::temp_dir());
         let name = format!("runbookd-{}-{}", std::process::id(), clock::now().as_microsecond());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).with_context(|| format!("{} can not be made", path.display()))?;
         Ok(Self { path })
+    }
+}
+
+/// Removes what runs have left that were killed: `runbookd-PID-TIME` of a process that is not there any more.
+fn sweep(folder: &Path) {
+    // Only where it can be known who is there.
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let mut parts = name.split('-');
+        let numbers: Vec<u64> = parts.by_ref().skip(1).filter_map(|part| part.parse().ok()).collect();
+        let (true, [pid, _]) =
+            (name.starts_with("runbookd-") && name.matches('-').count() == 2, &numbers[..])
+        else {
+            continue;
+        };
+        if !Path::new(&format!("/proc/{pid}")).exists() {
+            // Somebody else's is not ours to remove, and stays.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

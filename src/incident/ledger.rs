@@ -18,7 +18,7 @@ pub struct Ledger {
     pub in_flight: Vec<InFlight>,
     /// All attempts of the last [`KEPT_HOURS`] hours, failed ones included: an attempt is a risk.
     pub attempts: Vec<Attempt>,
-    /// The newest proof of each runbook at each level by each scenario, failed ones included: a failure takes an older success back.
+    /// The newest proof of each runbook at each level by each scenario of each text, failed ones included: a failure takes an older success back.
     pub proofs: Vec<Proof>,
 }
 

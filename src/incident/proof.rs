@@ -51,7 +51,7 @@ pub struct Times {
     /// Until the first change was asked for.
     #[serde(rename = "act_seconds", with = "seconds", default)]
     pub act: Option<Duration>,
-    /// Until the runbook's incident was closed as it should be.
+    /// Until the runbook's incident was closed as recovered, or as healed by itself.
     #[serde(rename = "recover_seconds", with = "seconds", default)]
     pub recover: Option<Duration>,
 }
@@ -99,4 +99,12 @@ pub struct Proof {
     pub times: Times,
     /// The version of runbookd that was put to the proof.
     pub version: String,
+}
+
+impl Proof {
+    /// Whether the runbook acted, and it ended well. A scenario in which nothing must be done, or nothing helps, proves that it stops.
+    #[must_use]
+    pub const fn shows_a_cure(&self) -> bool {
+        self.passed && self.times.act.is_some() && self.times.recover.is_some()
+    }
 }

@@ -24,9 +24,8 @@ impl Demand {
     /// The proof that meets the demand. `proofs` are the newest of this runbook, one for each level and scenario, failed ones included; `text` is the hash of
     /// the text that is about to be used, and none is proven by nothing.
     ///
-    /// A passed proof counts until a newer run of its scenario at its level or a nearer one has failed, and only as long as no other scenario's newest
-    /// run there has: what another scenario has shown is not mended by this one. The text of the one that failed does not matter: to ask once too
-    /// often does no harm.
+    /// What lets a runbook act is a run in which it acted, and that ended well. It counts as long as no scenario has failed since, or before, at its level
+    /// or a nearer one: a failure stands until the same scenario has passed as near with the text that is about to be used.
     ///
     /// # Errors
     /// Why none does, and what a person can do about it.
@@ -37,29 +36,41 @@ impl Demand {
         now: Timestamp,
     ) -> Result<&'p Proof, String> {
         let near: Vec<&Proof> = proofs.iter().filter(|proof| proof.at >= self.at).collect();
-        let is_taken_back = |proof: &Proof| {
-            near.iter().any(|other| {
-                let is_newer = other.scenario != proof.scenario || other.proven_at >= proof.proven_at;
-                let is_young = between(other.proven_at, now) <= self.within;
-                !other.passed && other.at >= proof.at && is_newer && is_young
+        let is_young = |proof: &Proof| between(proof.proven_at, now) <= self.within;
+        let is_mended = |failed: &Proof| {
+            proofs.iter().any(|since| {
+                since.passed
+                    && since.scenario == failed.scenario
+                    && text == Some(since.text.as_str())
+                    && since.at >= failed.at
+                    && since.proven_at > failed.proven_at
             })
         };
+        let failed: Vec<&Proof> = near
+            .iter()
+            .copied()
+            .filter(|proof| !proof.passed && is_young(proof) && !is_mended(proof))
+            .collect();
+        let is_taken_back = |proof: &Proof| failed.iter().any(|failed| failed.at >= proof.at);
         let counts = |proof: &Proof| {
-            proof.passed
+            proof.shows_a_cure()
                 && text == Some(proof.text.as_str())
                 && proof.proven_at <= after(now, CLOCKS_DIFFER)
-                && between(proof.proven_at, now) <= self.within
+                && is_young(proof)
                 && !is_taken_back(proof)
         };
         let best = near.iter().copied().filter(|proof| counts(proof)).max_by_key(|proof| proof.proven_at);
-        best.ok_or_else(|| self.unmet(text, &near, proofs, now))
+        best.ok_or_else(|| self.unmet(text, &near, proofs, (last(failed.iter().copied()), now)))
     }
 
-    fn unmet(&self, text: Option<&str>, near: &[&Proof], all: &[Proof], now: Timestamp) -> String {
+    fn unmet(
+        &self,
+        text: Option<&str>,
+        near: &[&Proof],
+        all: &[Proof],
+        (failed, now): (Option<&Proof>, Timestamp),
+    ) -> String {
         let Self { at, within } = *self;
-        let failed = last(
-            near.iter().copied().filter(|proof| !proof.passed && between(proof.proven_at, now) <= within),
-        );
         let why = match (failed.or_else(|| last(near.iter().copied())), last(all)) {
             (None, None) => "it was never put to the proof".to_owned(),
             (None, Some(farther)) => format!("so far only {}", run_of(farther)),
@@ -69,6 +80,9 @@ impl Demand {
             }
             (Some(newest), _) if newest.proven_at > after(now, CLOCKS_DIFFER) => {
                 format!("the last proof is dated in the future, {}", run_of(newest))
+            }
+            (Some(newest), _) if !newest.shows_a_cure() => {
+                format!("it passed without having to act and cure, {}", run_of(newest))
             }
             (Some(newest), _) => format!("last proven {}", run_of(newest)),
         };
@@ -133,6 +147,7 @@ mod tests {
             proven_at: Timestamp::from_second(NOW - days_ago * DAY).unwrap(),
             times: Times {
                 detect: Some(Duration::from_secs(42)),
+                act: Some(Duration::from_secs(50)),
                 recover: Some(Duration::from_secs(95)),
                 ..Times::default()
             },
@@ -174,7 +189,8 @@ mod tests {
         let with = |other| is_met(&[passed.clone(), other]);
         assert!(!with(proof(Level::Fault, 4, false)));
         assert!(!with(proof(Level::Fault, 5, false)), "of two at the same moment the failed one counts");
-        assert!(with(proof(Level::Fault, 6, false)));
+        assert!(!with(proof(Level::Fault, 6, false)), "what failed nearer is not mended from farther away");
+        assert!(with(proof(Level::Alert, 6, false)), "it has passed since");
         assert!(with(proof(Level::Sandbox, 4, false)), "a model of the world says less than the world");
         let mut other_text = proof(Level::Fault, 4, false);
         other_text.text = "b".repeat(64);
@@ -193,7 +209,19 @@ mod tests {
         assert!(is_met(&[passed.clone(), other(2, true)]));
         assert!(!is_met(&[passed.clone(), other(2, false)]), "although it is older");
         assert!(met(&[passed.clone(), other(2, false)]).unwrap_err().contains("large-model"));
-        assert!(is_met(&[passed, other(91, false)]), "nobody plays that one any more");
+        assert!(is_met(&[passed.clone(), other(91, false)]), "nobody plays that one any more");
+        let with_the_other_text = Proof { text: "b".repeat(64), ..other(1, true) };
+        assert!(!is_met(&[passed, other(2, false), with_the_other_text]), "this text has failed there");
+    }
+
+    #[test]
+    fn what_passed_without_acting_lets_nothing_act() {
+        let mut idle = proof(Level::Fault, 1, true);
+        idle.times.act = None;
+        assert!(met(&[idle]).unwrap_err().contains("without having to act"));
+        let mut hopeless = proof(Level::Fault, 1, true);
+        hopeless.times.recover = None;
+        assert!(!is_met(&[hopeless]));
     }
 
     #[test]

@@ -471,7 +471,11 @@ fn files(paths: &[PathBuf], faults: &mut Faults) -> Vec<PathBuf> {
     files
 }
 
-fn in_folder(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The files `*.yaml` and `*.yml` in a folder, by their names.
+///
+/// # Errors
+/// When it can not be read.
+pub fn in_folder(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

@@ -306,7 +306,7 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps what a run has shown of a runbook, once for each run and runbook. From the commit on every [`Ledger`] has it where it is the newest of its
     /// runbook at its level, whether it has passed or failed.
     async fn keep_proof(&self, proof: Proof) -> Result<KeptProof, StoreError>;
-    /// The newest proof of each runbook at each level by each scenario, in that order, failed ones included; of two at the same moment the one that failed.
+    /// The newest proof of each runbook at each level by each scenario of each text, in that order, failed ones included; of two at the same moment the one that failed.
     async fn proofs(&self) -> Result<Vec<Proof>, StoreError>;
 
     /// The ledger as the guards would see it now; for shadow and for people.

@@ -133,7 +133,7 @@ fn what_is_good_is_listed_and_what_nobody_knows_is_said_once() {
         ),
         ("credentials", "[default]\naws_access_key_id = A\naws_secret_access_key = b\n"),
         ("rules/database-pool.yaml", SHIPPED),
-        ("rules/scenarios/not-a-runbook.yaml", "kind: Scenario\n"),
+        ("rules/tests/not-a-runbook.yaml", "kind: Scenario\n"),
         ("rules/notes.txt", "no YAML"),
         ("extra.yaml", WEB),
     ];

@@ -487,7 +487,11 @@ impl World<'_> {
             text: if of_this_text { runbook.text_hash().unwrap() } else { "another".to_owned() },
             passed,
             proven_at: self.now,
-            times: Times::default(),
+            times: Times {
+                act: Some(Duration::from_secs(50)),
+                recover: Some(Duration::from_secs(95)),
+                ..Times::default()
+            },
             version: "1".to_owned(),
         });
     }

@@ -36,7 +36,11 @@ async fn play() {
         text: text.clone(),
         passed,
         proven_at: clock::now(),
-        times: Times::default(),
+        times: Times {
+            act: Some(Duration::from_secs(50)),
+            recover: Some(Duration::from_secs(95)),
+            ..Times::default()
+        },
         version: "0.1.0".to_owned(),
     };
     let http = http_client(Duration::from_secs(10)).unwrap();

@@ -200,6 +200,12 @@ impl Sabotaged {
         self.edit(&format!("scenarios/{}.yaml", self.scenario), "within: 1h", "within: 6m");
     }
 
+    /// What is not cured is told of again and again, before the run is over or after it.
+    fn again_and_again(&self) {
+        let file = format!("scenarios/{}.yaml", self.scenario);
+        self.edit(&file, "others: [pod-crash]", "others: [pod-crash, database-pool-exhaustion]");
+    }
+
     async fn play(&self) -> (Option<i32>, Report) {
         let rules = self.path().to_str().unwrap();
         let output = inject(&[self.scenario, "--rules", rules, "--output", "json"]).await;
@@ -239,26 +245,21 @@ async fn it_fails_where_the_runbook_is_off() {
     let daemon = Sabotaged::new("alert-storm");
     daemon.impatient();
     daemon.edit("database-pool.yaml", "mode: act", "mode: \"off\"");
-    let why = [
-        (ENDS, "no such incident"),
-        ("none but of pod-crash besides", "none besides"),
-        ("people are told", "nothing has ended"),
-        ("1 change in the cluster", "0 changes"),
-        ("the steady state holds again", "pool_errors: "),
-    ];
-    let (code, report) = daemon.play().await;
-    assert_eq!(code, Some(1), "{report:#?}");
-    let failed: Vec<&str> =
-        report.checks.iter().filter(|checked| !checked.holds).map(|checked| checked.found.as_str()).collect();
-    for (_, found) in [why[0], why[2], why[3], why[4]] {
-        assert!(failed.iter().any(|failed| failed.contains(found)), "{found}: {failed:#?}");
-    }
+    let report = daemon
+        .fails_for(&[
+            (ENDS, "no such incident"),
+            ("people are told", "nothing has ended"),
+            ("1 change in the cluster", "0 changes"),
+            ("the steady state holds again", "pool_errors: "),
+        ])
+        .await;
     assert!(report.incidents.is_empty(), "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_fails_where_the_threshold_is_wrong() {
     let daemon = Sabotaged::new("alert-storm");
+    daemon.again_and_again();
     daemon.edit("database-pool.yaml", "at_least: 5", "at_least: 500000");
     let report = daemon
         .fails_for(&[
@@ -273,7 +274,29 @@ async fn it_fails_where_the_threshold_is_wrong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_fails_where_a_guard_says_no() {
+    let daemon = Sabotaged::new("database-pool");
+    daemon.again_and_again();
+    // One effect an hour: the second step is not allowed, and nobody waits for an hour.
+    daemon.edit(
+        "database-pool.yaml",
+        "limits: {cooldown: 15m, rate: 3/1h}",
+        "limits: {cooldown: 15m, rate: 1/1h}",
+    );
+    daemon.edit("database-pool.yaml", "limits:", "deadline: 15m\nlimits:");
+    daemon
+        .fails_for(&[
+            (ENDS, "blocked after"),
+            ("it does restart, then env", "restart"),
+            ("2 changes in the cluster", "1 change"),
+            ("the steady state holds again", "pool_errors: "),
+        ])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_fails_where_the_runbook_is_in_shadow() {
     let daemon = Sabotaged::new("alert-storm");
+    daemon.again_and_again();
     daemon.edit("database-pool.yaml", "mode: act", "mode: shadow");
     let report = daemon
         .fails_for(&[
@@ -298,6 +321,7 @@ async fn it_fails_where_nobody_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_fails_where_loki_is_away() {
     let daemon = Sabotaged::new("alert-storm");
+    daemon.again_and_again();
     daemon.without("loki");
     daemon.edit("database-pool.yaml", "limits:", "deadline: 5m\nlimits:");
     let report = daemon
@@ -388,7 +412,8 @@ async fn what_is_proven_is_kept_and_a_failure_takes_it_back() {
     };
     let kept = newest().await;
     assert!(kept.proof.passed && kept.of_this_text, "{kept:#?}");
-    assert!(kept.proof.times.detect.is_some() && kept.proof.times.act.is_none(), "{kept:#?}");
+    // Nothing had to be detected, and nothing was done: it proves that the runbook lets be what it should.
+    assert!(kept.proof.times.detect.is_none() && !kept.proof.shows_a_cure(), "{kept:#?}");
 
     // The same scenario, with a runbook that is not the one that is loaded there.
     let other = Sabotaged::new("alert-without-evidence");
@@ -443,4 +468,91 @@ fn every_field_of_a_scenario_is_documented() {
     for (file, _) in SCENARIOS {
         assert!(page.contains(&format!("`{}`", file.trim_end_matches(".yaml"))), "{file}");
     }
+}
+
+/// Where a killed pod is back before an alert, no runbook had to do anything, and none is proven.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_heals_without_a_runbook_proves_none() {
+    use runbookd::api::wire::Proofs;
+
+    use super::daemon::Daemon;
+    let mut daemon = Daemon::new(25).await;
+    daemon.start().await;
+    let (url, token) = (daemon.stage.url(), daemon.stage.api_token_file());
+    let output = inject(&[
+        "pod-kill",
+        "--output",
+        "json",
+        "--record",
+        "--url",
+        &url,
+        "--token-file",
+        token.to_str().unwrap(),
+    ])
+    .await;
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report.passed(), "{report:#?}");
+    let all: Proofs = daemon.get("/proofs").await;
+    let proven = all.runbooks.iter().filter(|runbook| !runbook.proofs.is_empty()).count();
+    assert_eq!(proven, report.incidents.len(), "{report:#?}");
+}
+
+/// The processes that work in a folder, by their command lines.
+fn at_work_in(folder: &Path) -> Vec<String> {
+    let folder = folder.to_str().unwrap();
+    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains(folder)).collect()
+}
+
+/// Killed or told to stop, whatever it is at: no daemon stays behind, and no folder after the next run.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_run_that_is_killed() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    for (phase, signal) in
+        [("broken", "-TERM"), ("What happens", "-KILL"), ("broken", "-KILL"), ("confirm", "-KILL")]
+    {
+        #[expect(clippy::disallowed_methods, reason = "the binary itself is what is looked at")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runbookd"));
+        command.args(["inject", "alert-storm"]).env("TMPDIR", folder.path()).env("NO_COLOR", "1");
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains(phase) {
+                break;
+            }
+        }
+        assert!(!at_work_in(folder.path()).is_empty(), "{phase}: the daemon is at work");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "std has no call for SIGTERM; kill(1) is on every system"
+        )]
+        Command::new("kill").args([signal, &child.id().unwrap().to_string()]).status().await.unwrap();
+        let mut rest = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            rest += &line;
+        }
+        let status = child.wait().await.unwrap();
+        assert_eq!(status.code(), (signal == "-TERM").then_some(1), "{phase} {signal}");
+        assert_eq!(
+            rest.contains("interrupted; the sandbox and its daemon are gone"),
+            signal == "-TERM",
+            "{rest}"
+        );
+        let gone =
+            super::daemon::until(super::daemon::LIMIT, async || at_work_in(folder.path()).is_empty()).await;
+        assert!(gone, "{phase} {signal}: {:?}", at_work_in(folder.path()));
+    }
+    // What a run that is killed has left is swept away by the next one.
+    let left = || std::fs::read_dir(folder.path()).unwrap().count();
+    assert!(left() >= 1, "a folder of a run that was killed");
+    #[expect(clippy::disallowed_methods, reason = "the binary itself is what is looked at")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runbookd"));
+    command.args(["inject", "alert-without-evidence", "--time-scale", "100"]).env("TMPDIR", folder.path());
+    assert!(command.output().await.unwrap().status.success());
+    assert_eq!(left(), 0);
 }

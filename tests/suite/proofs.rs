@@ -50,7 +50,11 @@ fn proof(runbook: &Runbook, days_ago: u64, passed: bool) -> Proof {
         text: runbook.text_hash().unwrap(),
         passed,
         proven_at: runbookd::clock::before(now(), Duration::from_hours(24 * days_ago)),
-        times: Times::default(),
+        times: Times {
+            act: Some(Duration::from_secs(50)),
+            recover: Some(Duration::from_secs(95)),
+            ..Times::default()
+        },
         version: "0.1.0".to_owned(),
     }
 }

@@ -153,7 +153,11 @@ impl Load {
                 biased;
                 () = &mut stop => break Ended::Interrupted,
                 () = sleep_until(begun + duration) => break Ended::Duration,
-                _ = ticks.tick() => tell(&all.tally().moment(begun.elapsed())),
+                _ = ticks.tick() => {
+                    // The clients count on while it is told.
+                    let moment = all.tally().moment(begun.elapsed());
+                    tell(&moment);
+                }
                 done = at_work.join_next() => if done.is_none() {
                     break Ended::Requests;
                 },

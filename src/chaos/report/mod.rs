@@ -121,6 +121,9 @@ pub struct Answered {
     pub runbook: String,
     /// How it ended; none: not yet.
     pub outcome: Option<Outcome>,
+    /// How long everything took.
+    #[serde(flatten)]
+    pub times: Times,
 }
 
 /// One expectation.

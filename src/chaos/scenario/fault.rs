@@ -167,6 +167,14 @@ impl Record {
     }
 }
 
+impl Fault {
+    /// Whether whoever made it can end it: anything else stays until it is mended.
+    #[must_use]
+    pub const fn can_end(&self) -> bool {
+        matches!(self, Self::Flood { .. } | Self::Alerts { .. } | Self::Away { .. })
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

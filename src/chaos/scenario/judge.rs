@@ -23,10 +23,36 @@ pub struct Seen {
     pub put_back: Option<PutBack>,
     /// How many changes the cluster saw.
     pub changes: usize,
-    /// Why it is not well in the end; none: it is.
-    pub unwell: Option<String>,
+    /// How it is in the end.
+    pub health: Health,
+    /// The faults that were not made, because the run ended before.
+    pub not_made: Vec<String>,
+    /// So much longer than expected everything may take: the machine is busy.
+    pub grace: Duration,
     /// The incidents whose end people were not told of.
     pub untold: Vec<IncidentId>,
+}
+
+/// What the checks of the steady state say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// All hold.
+    Well,
+    /// Some do not.
+    Unwell(String),
+    /// None fails, and some could not be answered.
+    Unknown(String),
+}
+
+impl Health {
+    /// What does not hold, or is not known.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Well => None,
+            Self::Unwell(why) | Self::Unknown(why) => Some(why),
+        }
+    }
 }
 
 /// An incident that was seen.
@@ -76,7 +102,7 @@ impl SeenIncident {
 /// Something that was put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutBack {
-    /// How long after the incident's beginning it was begun.
+    /// How long after the first change it was begun.
     pub after: Duration,
     /// How that ended.
     pub outcome: Option<Outcome>,
@@ -88,9 +114,9 @@ impl Scenario {
     pub fn judge(&self, seen: &Seen) -> Vec<Checked> {
         let mut all = Vec::new();
         all.extend(self.alert(seen));
-        if !seen.healed_first {
-            self.incidents(seen, &mut all);
-            self.told(seen, &mut all);
+        self.incidents(seen, &mut all);
+        if !seen.healed_first || !seen.incidents.is_empty() {
+            told(seen, &mut all);
         }
         all.extend(self.put_back(seen));
         if let Some(changes) = self.expect.changes {
@@ -101,21 +127,25 @@ impl Scenario {
                 found: words(seen.changes),
             });
         }
-        let well = seen.unwell.is_none();
-        let found = || seen.unwell.clone().unwrap_or_else(|| "all of it holds".to_owned());
-        match self.expect.afterwards {
-            Afterwards::Steady => all.push(Checked {
-                holds: well,
-                expected: "the steady state holds again".to_owned(),
-                found: found(),
-            }),
-            Afterwards::Broken => all.push(Checked {
-                holds: !well,
-                expected: "it is not well: that is a person's".to_owned(),
-                found: found(),
-            }),
-            Afterwards::Either => {}
-        }
+        let (holds, expected) = match self.expect.afterwards {
+            Afterwards::Steady => (seen.health == Health::Well, "the steady state holds again"),
+            // What nobody can say is neither.
+            Afterwards::Broken => {
+                (matches!(seen.health, Health::Unwell(_)), "it is not well: that is a person's")
+            }
+            Afterwards::Either => (true, "it may be well or not"),
+        };
+        let found = match &seen.health {
+            Health::Well => "all of it holds".to_owned(),
+            Health::Unwell(why) => why.clone(),
+            Health::Unknown(why) => format!("nobody can say: {why}"),
+        };
+        all.push(Checked { holds, expected: expected.to_owned(), found });
+        all.extend(seen.not_made.iter().map(|fault| Checked {
+            holds: false,
+            expected: fault.clone(),
+            found: "the run ended before that was broken".to_owned(),
+        }));
         all
     }
 
@@ -128,7 +158,9 @@ impl Scenario {
             incidents: Vec::new(),
             put_back: None,
             changes: 0,
-            unwell: None,
+            health: Health::Well,
+            not_made: Vec::new(),
+            grace: Duration::ZERO,
             untold: Vec::new(),
         };
         let mut all: Vec<String> = self.judge(&nothing).into_iter().map(|checked| checked.expected).collect();
@@ -148,7 +180,7 @@ impl Scenario {
             format!("{} fires within {}{or_heals}", wanted.one_of.join(" or "), span(wanted.within));
         Some(match &seen.alert {
             Some((name, after)) => Checked {
-                holds: wanted.one_of.contains(name) && *after <= wanted.within,
+                holds: wanted.one_of.contains(name) && *after <= wanted.within + seen.grace,
                 expected,
                 found: format!("{name} after {}", span(*after)),
             },
@@ -161,19 +193,21 @@ impl Scenario {
         })
     }
 
-    /// Each that is expected is held against the first of its runbook that nothing else was held against.
+    /// Each that is expected is held against the first of its runbook that nothing else was held against. Where nobody was needed, one that is
+    /// expected may be missing, and whatever is there must be as expected all the same.
     fn incidents(&self, seen: &Seen, all: &mut Vec<Checked>) {
         let mut left: Vec<&SeenIncident> = seen.incidents.iter().collect();
         for wanted in &self.expect.incidents {
             let at = left
                 .iter()
-                .position(|incident| incident.runbook == wanted.runbook && one(wanted, incident).holds)
+                .position(|incident| one(wanted, incident, seen.grace).holds)
                 .or_else(|| left.iter().position(|incident| incident.runbook == wanted.runbook));
             match at.map(|at| left.remove(at)) {
                 Some(incident) => {
-                    all.push(one(wanted, incident));
+                    all.push(one(wanted, incident, seen.grace));
                     all.extend(deeds(wanted, incident));
                 }
+                None if seen.healed_first => {}
                 None => all.push(Checked {
                     holds: false,
                     expected: expected_end(wanted),
@@ -199,20 +233,6 @@ impl Scenario {
         });
     }
 
-    fn told(&self, seen: &Seen, all: &mut Vec<Checked>) {
-        let closed = seen.incidents.iter().filter(|incident| incident.outcome.is_some()).count();
-        let untold: Vec<&str> = seen.untold.iter().map(IncidentId::as_str).collect();
-        all.push(Checked {
-            holds: untold.is_empty() && closed > 0,
-            expected: "people are told of every end in Slack".to_owned(),
-            found: match (closed, untold.as_slice()) {
-                (0, _) => "nothing has ended".to_owned(),
-                (_, []) => "all were told".to_owned(),
-                (_, untold) => format!("not of {}", untold.join(", ")),
-            },
-        });
-    }
-
     fn put_back(&self, seen: &Seen) -> Option<Checked> {
         let stays = self.expect.put_back_after?;
         let found = match &seen.put_back {
@@ -230,13 +250,29 @@ impl Scenario {
     }
 }
 
-fn expected_end(wanted: &ExpectedIncident) -> String {
-    format!("{} ends as {} within {}", wanted.runbook, wanted.outcome, span(wanted.within))
+fn told(seen: &Seen, all: &mut Vec<Checked>) {
+    let closed = seen.incidents.iter().filter(|incident| incident.outcome.is_some()).count();
+    let untold: Vec<&str> = seen.untold.iter().map(IncidentId::as_str).collect();
+    all.push(Checked {
+        holds: untold.is_empty() && closed > 0,
+        expected: "people are told of every end in Slack".to_owned(),
+        found: match (closed, untold.as_slice()) {
+            (0, _) => "nothing has ended".to_owned(),
+            (_, []) => "all were told".to_owned(),
+            (_, untold) => format!("not of {}", untold.join(", ")),
+        },
+    });
 }
 
-fn one(wanted: &ExpectedIncident, incident: &SeenIncident) -> Checked {
-    let in_time = incident.closed.is_some_and(|closed| closed <= wanted.within);
-    let why = incident.why.as_deref().filter(|_| incident.outcome != Some(wanted.outcome));
+fn expected_end(wanted: &ExpectedIncident) -> String {
+    let outcomes: Vec<&str> = wanted.outcomes.iter().map(|outcome| outcome.as_str()).collect();
+    format!("{} ends as {} within {}", wanted.runbook, outcomes.join(" or "), span(wanted.within))
+}
+
+fn one(wanted: &ExpectedIncident, incident: &SeenIncident, grace: Duration) -> Checked {
+    let in_time = incident.closed.is_some_and(|closed| closed <= wanted.within + grace);
+    let ends_so = incident.outcome.is_some_and(|outcome| wanted.outcomes.contains(&outcome));
+    let why = incident.why.as_deref().filter(|_| !ends_so);
     let found = match (incident.outcome, incident.closed) {
         (Some(outcome), Some(closed)) => {
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
@@ -244,11 +280,8 @@ fn one(wanted: &ExpectedIncident, incident: &SeenIncident) -> Checked {
         }
         _ => "no end".to_owned(),
     };
-    Checked {
-        holds: incident.outcome == Some(wanted.outcome) && in_time,
-        expected: expected_end(wanted),
-        found,
-    }
+    let holds = incident.runbook == wanted.runbook && ends_so && in_time;
+    Checked { holds, expected: expected_end(wanted), found }
 }
 
 fn deeds(wanted: &ExpectedIncident, incident: &SeenIncident) -> Vec<Checked> {

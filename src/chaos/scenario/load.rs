@@ -9,9 +9,10 @@ use super::{
 };
 use crate::incident::Outcome;
 use crate::incident::refusal::Guard;
+use crate::runbook::load::in_folder;
 use crate::runbook::others::Reader;
 use crate::runbook::{Action, Quantity};
-use crate::yaml::{Document, Faults, Field, Fields, parse, read_file};
+use crate::yaml::{Document, Faults, Field, Fields, Value, parse, read_file};
 
 /// The kind of document that holds a scenario.
 pub const KIND: &str = "Scenario";
@@ -26,17 +27,22 @@ const WHY_LONGEST: &str = "somebody waits for it";
 const MOST_ALERTS: u64 = 5_000;
 
 /// The files with scenarios that belong to these paths of runbooks: those in the folder `scenarios` of each folder.
-#[must_use]
-pub fn beside(rules: &[PathBuf]) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for folder in rules.iter().map(|path| path.join(FOLDER)).filter(|folder| folder.is_dir()) {
-        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        files.extend(
-            entries.filter(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")),
-        );
+///
+/// # Errors
+/// A folder that can not be read.
+pub fn beside(rules: &[PathBuf]) -> Result<Vec<PathBuf>, Faults> {
+    let mut faults = Faults::new();
+    let mut all = Vec::new();
+    for folder in rules.iter().map(|path| path.join(FOLDER)).filter(|folder| folder.exists()) {
+        match in_folder(&folder) {
+            Ok(found) => all.extend(found),
+            Err(error) => {
+                let message = format!("the folder can not be read: {error}; expected scenarios in it");
+                faults.whole(Some(&folder), message, None);
+            }
+        }
     }
-    files.sort();
-    files
+    if faults.any() { Err(faults) } else { Ok(all) }
 }
 
 /// Reads files with scenarios. `vars` is as for runbooks; `runbooks` are the names that can be expected, where they are known. `scale` divides
@@ -171,10 +177,7 @@ fn within(fields: &mut Fields<'_>, or: Duration, faults: &mut Faults) -> Option<
 }
 
 fn broken(field: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> Vec<Broken> {
-    let items = field.list("fault: [{delete_pods: {deployment: web, count: 1}}]", faults).unwrap_or_default();
-    if items.is_empty() && field.node.found().contains("empty") {
-        field.wrong("expected at least one fault", Some("without one nothing is proven".to_owned()), faults);
-    }
+    let items = not_empty(field, "fault: [{delete_pods: {deployment: web, count: 1}}]", faults);
     items.into_iter().filter_map(|item| one_broken(item, reader, faults)).collect()
 }
 
@@ -198,7 +201,9 @@ fn one_broken(item: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> 
     let lasts = fields
         .get("lasts")
         .map_or(Some(Lasts::UntilMended), |field| field.word(&Lasts::ALL, Lasts::as_str, faults));
-    let wait = fields.get("wait").map_or(Some(Duration::ZERO), |field| field.duration(faults));
+    let wait = fields
+        .get("wait")
+        .map_or(Some(Duration::ZERO), |field| field.duration_up_to(LONGEST, WHY_LONGEST, faults));
     let named: Vec<Field<'_>> = WORDS.iter().filter_map(|word| fields.get(word)).collect();
     if named.len() != 1 && !fields.has_almost(&WORDS) {
         let message = match named.len() {
@@ -217,6 +222,13 @@ fn one_broken(item: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> 
         return None;
     };
     let fault = fault(*field, reader, faults);
+    let ends = fields.get("lasts");
+    if let (Some(said), Some(fault), Some(Lasts::UntilClosed)) = (ends, &fault, lasts)
+        && !fault.can_end()
+    {
+        let hint = "what somebody has changed stays so until it is mended";
+        said.wrong("expected it at `flood`, `alerts` or `away` only", Some(hint.to_owned()), faults);
+    }
     fields.end(faults);
     Some(Broken { wait: wait?, fault: fault?, lasts: lasts? })
 }
@@ -350,7 +362,9 @@ fn alerts(fields: &mut Fields<'_>, reader: &mut Reader<'_>, faults: &mut Faults)
     }
     let copies = fields.get("copies").map_or(Some(1), |field| number(field, 1, MOST_ALERTS, faults));
     let times = fields.get("times").map_or(Some(1), |field| number(field, 1, 100, faults));
-    let every = fields.get("every").map_or(Some(Duration::from_mins(2)), |field| field.duration(faults));
+    let every = fields
+        .get("every")
+        .map_or(Some(Duration::from_mins(2)), |field| field.duration_up_to(LONGEST, WHY_LONGEST, faults));
     Some(Fault::Alerts { labels, copies: copies?, times: times?, every: every? })
 }
 
@@ -358,7 +372,7 @@ fn expect(field: Field<'_>, runbooks: Option<&BTreeSet<String>>, faults: &mut Fa
     let mut fields = Fields::of(field.node, "`expect`", faults)?;
     let alert = fields.get("alert").map(|field| expected_alert(field, faults));
     let example = "incidents: [{runbook: pod-crash, outcome: self_healed}]";
-    let incidents = fields.need("incidents", example).and_then(|field| field.list(example, faults));
+    let incidents = fields.need("incidents", example).map(|field| not_empty(field, example, faults));
     let incidents: Vec<_> = incidents
         .unwrap_or_default()
         .into_iter()
@@ -400,7 +414,7 @@ fn expected_alert(field: Field<'_>, faults: &mut Faults) -> Option<ExpectedAlert
     let example = "one_of: [High5xxRate]";
     let mut one_of = Vec::new();
     if let Some(field) = fields.need("one_of", example) {
-        let items = field.list(example, faults).unwrap_or_default();
+        let items = not_empty(field, example, faults);
         one_of.extend(items.iter().filter_map(|item| item.string(faults)));
     }
     let within = within(&mut fields, Duration::from_mins(10), faults);
@@ -426,6 +440,24 @@ fn runbook(field: Field<'_>, runbooks: Option<&BTreeSet<String>>, faults: &mut F
     Some(name)
 }
 
+/// One, or a list of which one must be.
+fn outcomes(field: Field<'_>, faults: &mut Faults) -> Vec<Outcome> {
+    let items = match &field.node.value {
+        Value::List(_) => not_empty(field, "[recovered, self_healed]", faults),
+        Value::Scalar(_) | Value::Map(_) => vec![field],
+    };
+    items.iter().filter_map(|item| item.word(&Outcome::ALL, Outcome::as_str, faults)).collect()
+}
+
+/// The items of a list that must have some.
+fn not_empty<'n>(field: Field<'n>, example: &str, faults: &mut Faults) -> Vec<Field<'n>> {
+    let items = field.list(example, faults);
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        field.wrong("expected at least one", Some(format!("such as `{example}`")), faults);
+    }
+    items.unwrap_or_default()
+}
+
 fn words<'n>(field: Option<Field<'n>>, faults: &mut Faults) -> Vec<Field<'n>> {
     field.and_then(|field| field.list("[restart]", faults)).unwrap_or_default()
 }
@@ -438,9 +470,7 @@ fn expected_incident(
     let mut fields = Fields::of(item.node, "the incident", faults)?;
     let name =
         fields.need("runbook", "runbook: pod-crash").and_then(|field| runbook(field, runbooks, faults));
-    let outcome = fields
-        .need("outcome", "outcome: recovered")
-        .and_then(|field| field.word(&Outcome::ALL, Outcome::as_str, faults));
+    let outcomes = fields.need("outcome", "outcome: recovered").map(|field| outcomes(field, faults));
     let within = within(&mut fields, Duration::from_hours(1), faults);
     let actions = words(fields.get("actions"), faults);
     let actions = actions.iter().filter_map(|item| item.word(&Action::ALL, Action::as_str, faults)).collect();
@@ -450,7 +480,7 @@ fn expected_incident(
     fields.end(faults);
     Some(ExpectedIncident {
         runbook: name?,
-        outcome: outcome?,
+        outcomes: outcomes?,
         within: within?,
         actions,
         refused_by,

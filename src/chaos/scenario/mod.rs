@@ -13,7 +13,7 @@ use crate::incident::refusal::Guard;
 use crate::runbook::{Action, Verification};
 
 pub use fault::{Away, Fault, Need, Record};
-pub use judge::{PutBack, Seen, SeenIncident};
+pub use judge::{Health, PutBack, Seen, SeenIncident};
 
 /// A fault, and what it must lead to.
 #[derive(Debug, Clone)]
@@ -98,8 +98,8 @@ pub struct ExpectedAlert {
 pub struct ExpectedIncident {
     /// The runbook that must answer.
     pub runbook: String,
-    /// How it must end.
-    pub outcome: Outcome,
+    /// How it must end: one of these.
+    pub outcomes: Vec<Outcome>,
     /// Within this time of the fault.
     pub within: Duration,
     /// What must be done, in this order; empty: nothing.
@@ -141,7 +141,19 @@ impl Scenario {
         all.join(", and ")
     }
 
-    /// The runbooks that it proves.
+    /// How long it takes until everything is broken.
+    #[must_use]
+    pub fn making(&self) -> Duration {
+        let takes = |broken: &Broken| match &broken.fault {
+            Fault::Alerts { times, every, .. } => {
+                broken.wait + every.saturating_mul(2 * times.saturating_sub(1))
+            }
+            _ => broken.wait,
+        };
+        self.faults.iter().map(takes).sum()
+    }
+
+    /// The runbooks that it puts to the proof.
     pub fn runbooks(&self) -> impl Iterator<Item = &str> {
         let mut names: Vec<&str> =
             self.expect.incidents.iter().map(|incident| incident.runbook.as_str()).collect();

@@ -1,5 +1,6 @@
 //! `runbookd inject`: makes a fault, watches whether everything that must follow comes true, and says so. The exit code is the verdict.
 
+mod follow;
 mod play;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,16 +12,16 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::client::{Client, Connection};
 use super::load::{self, Load};
-use super::output::lines;
+use super::output::{finish, lines};
 use super::paint::{Paint, Tone, harmless};
 use super::table::{Cell, table};
 use super::teller::{Folder, Teller};
 use crate::api::wire::Proofs;
-use crate::chaos::report::{Report, html, json, markdown, words};
+use crate::chaos::report::{FORMAT, Report, html, json, markdown, words};
 use crate::chaos::scenario::{Scenario, load as scenarios};
 use crate::chaos::shipped;
 use crate::chaos::stage::{SHIPPED, Setting, Stage};
-use crate::incident::proof::Proof;
+use crate::incident::proof::{Level, Proof, Times};
 use crate::runbook;
 use crate::text::span;
 
@@ -114,10 +115,10 @@ enum Form {
 /// When there is no such scenario, or the sandbox or the daemon can not be started or followed.
 pub async fn run(mut args: Inject) -> anyhow::Result<ExitCode> {
     match args.what.take() {
-        Some(What::List(rules)) => list(&rules.scenarios(None)?).map(|()| ExitCode::SUCCESS),
+        Some(What::List(rules)) => finish(list(&rules.scenarios(None)?).map(|()| ExitCode::SUCCESS)),
         Some(What::Show { scenario, rules }) => {
             let all = rules.scenarios(None)?;
-            show(named(&all, &scenario)?).map(|()| ExitCode::SUCCESS)
+            finish(show(named(&all, &scenario)?).map(|()| ExitCode::SUCCESS))
         }
         Some(What::Load(load)) => load::run(*load).await,
         None => play(&args).await,
@@ -143,7 +144,7 @@ impl Rules {
             let known = names_of(&texts);
             scenarios::load_texts(&shipped::SCENARIOS, vars, Some(&known), scale)
         } else {
-            let files = scenarios::beside(&self.rules);
+            let files = scenarios::beside(&self.rules).map_err(|faults| anyhow!("{faults}"))?;
             if files.is_empty() {
                 bail!(
                     "there is no scenario beside {}; expected *.yaml files in a folder `{}` in it",
@@ -165,7 +166,13 @@ impl Rules {
             return Ok(SHIPPED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect());
         }
         let files = runbook::load::rule_files(&self.rules).map_err(|faults| anyhow!("{faults}"))?;
-        files.iter().map(|file| Ok((file_name(file), std::fs::read_to_string(file)?))).collect()
+        // Two folders may hold files of the same name, and the order of all counts.
+        let text = |(number, file): (usize, &PathBuf)| {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("{} can not be read", file.display()))?;
+            Ok((format!("{number:03}-{}", file_name(file)), text))
+        };
+        files.iter().enumerate().map(text).collect()
     }
 }
 
@@ -232,13 +239,35 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
     if let Some(keeper) = &keeper {
         let _: Proofs = keeper.proofs().await?;
     }
+    let mut stopped = std::pin::pin!(super::stopped()?);
+    let mut unrecorded = false;
     for name in &names {
         let teller = args.teller();
-        let (report, proofs) = one(args, name, &teller).await?;
-        if let Some(keeper) = &keeper {
-            record(keeper, &proofs, &teller).await?;
+        let mut report = blank(named(&all, name)?, args.time_scale);
+        let mut texts = BTreeMap::new();
+        let played = tokio::select! {
+            played = one(args, &mut report, &mut texts, &teller) => Some(played),
+            // Dropped, and with it the daemon and its folder.
+            () = &mut stopped => None,
+        };
+        let is_stopped = played.is_none();
+        match played {
+            Some(Ok(())) => {}
+            Some(Err(error)) => report.aborted = Some(format!("{error:#}")),
+            None => report.aborted = Some("interrupted; the sandbox and its daemon are gone".to_owned()),
+        }
+        report.ended_at = crate::clock::now();
+        teller.out([String::new(), super::report::one(&report, teller.paint)])?;
+        if let Some(keeper) = &keeper
+            && let Err(error) = record(keeper, &proofs(named(&all, name)?, &report, &texts), &teller).await
+        {
+            unrecorded = true;
+            super::output::note(&format!("not recorded: {}", harmless(&format!("{error:#}"))));
         }
         reports.push(report);
+        if is_stopped {
+            break;
+        }
     }
     let written = match (args.output, reports.as_slice()) {
         (Form::Text, [_]) => None,
@@ -250,48 +279,80 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
         (Form::Html, [one]) => Some(html::one(one)),
         (Form::Html, several) => Some(html::all(several)),
     };
-    lines(written)?;
-    Ok(if words::all_passed(&reports) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let passed = words::all_passed(&reports) && reports.len() == names.len() && !unrecorded;
+    // That nobody reads any more changes no verdict.
+    finish(lines(written).map(|()| ExitCode::SUCCESS).map_err(Into::into))?;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Plays one scenario before a daemon and a sandbox of its own.
-async fn one(args: &Inject, name: &str, teller: &Teller) -> anyhow::Result<(Report, Vec<Proof>)> {
+/// A report of which nothing is known yet.
+fn blank(scenario: &Scenario, time_scale: u32) -> Report {
+    let now = crate::clock::now();
+    Report {
+        format: FORMAT,
+        run: format!("{}-{}", scenario.name, now.as_millisecond()),
+        scenario: scenario.name.clone(),
+        summary: scenario.summary.clone(),
+        at: Level::Sandbox,
+        place: "a sandbox on this machine".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        time_scale,
+        began_at: now,
+        ended_at: now,
+        broke: String::new(),
+        times: Times::default(),
+        moments: Vec::new(),
+        incidents: Vec::new(),
+        checks: Vec::new(),
+        aborted: None,
+        left_behind: Vec::new(),
+    }
+}
+
+/// Plays one scenario before a daemon and a sandbox of its own. What it learns stands in `report` and `texts`, also when it breaks off.
+async fn one(
+    args: &Inject,
+    report: &mut Report,
+    texts: &mut BTreeMap<String, String>,
+    teller: &Teller,
+) -> anyhow::Result<()> {
+    teller.title(&format!("{}: {}", report.scenario, report.summary))?;
+    teller.out([format!("  In a sandbox; every duration is divided by time_scale {}", args.time_scale)])?;
     let folder = Folder::new()?;
     let mut setting = Setting::acting(&std::env::current_exe()?, &folder.path, args.time_scale);
     setting.rules = args.rules.texts()?;
+    // One's own runbooks are played as they are.
+    setting.attached = args.rules.rules.is_empty();
     let mut stage = Stage::new(setting).await.context("the sandbox can not be started")?;
     stage.world().load_alert_rules();
     stage.start().await?;
     let config = crate::config::Config::load(Some(&stage.config())).map_err(|faults| anyhow!("{faults}"))?;
     let all = args.rules.scenarios(Some((&config.vars, config.time_scale)))?;
-    let scenario = named(&all, name)?;
-    teller.title(&format!("{}: {}", scenario.name, scenario.summary))?;
-    teller.out([format!("  In a sandbox; every duration is divided by time_scale {}", args.time_scale)])?;
+    let scenario = named(&all, &report.scenario)?;
     teller.title("What happens")?;
     let play = play::Play::new(scenario, &stage, args.time_scale, teller).await?;
-    let run = format!("{}-{}", scenario.name, crate::clock::now().as_millisecond());
-    let mut report = play.context(play.report(&run).await)?;
-    if !report.incidents.is_empty() {
-        play.slack().await?;
-    }
-    let texts = play.texts().await?;
+    *texts = play.texts().await?;
+    let played = play.fill(report).await;
     drop(play);
+    played.with_context(|| format!("the daemon's last words: {}", stage.last_words()))?;
     let status = stage.terminate().await?;
     if !status.success() {
-        report.aborted =
-            Some(format!("the daemon did not end gracefully ({status}): {}", stage.last_words()));
+        bail!("the daemon did not end gracefully ({status}): {}", stage.last_words());
     }
-    teller.out([String::new(), super::report::one(&report, teller.paint)])?;
-    let proofs = proofs(scenario, &report, &texts);
-    Ok((report, proofs))
+    Ok(())
 }
 
-/// What the run says of each runbook that it puts to the proof. Where nothing was broken, it says nothing.
+/// What the run says of each runbook that it puts to the proof. Where nothing was broken, it says nothing; and where all went well without a runbook, it says
+/// nothing of that one.
 fn proofs(scenario: &Scenario, report: &Report, texts: &BTreeMap<String, String>) -> Vec<Proof> {
     if !report.was_broken() {
         return Vec::new();
     }
     let of = |runbook: &str| {
+        let answered = report.incidents.iter().find(|incident| incident.runbook == runbook);
+        if report.passed() && answered.is_none() {
+            return None;
+        }
         Some(Proof {
             run: report.run.clone(),
             scenario: report.scenario.clone(),
@@ -300,7 +361,7 @@ fn proofs(scenario: &Scenario, report: &Report, texts: &BTreeMap<String, String>
             text: texts.get(runbook)?.clone(),
             passed: report.passed(),
             proven_at: report.ended_at,
-            times: report.times,
+            times: answered.map(|incident| incident.times).unwrap_or_default(),
             version: report.version.clone(),
         })
     };
@@ -320,7 +381,7 @@ async fn record(keeper: &Client, proofs: &[Proof], teller: &Teller) -> anyhow::R
             (false, _) => format!("{runbook} has failed at {at}"),
         };
         let tone = if proof.passed && kept.of_this_text { Tone::Good } else { Tone::Bad };
-        teller.say(tone, "recorded", &harmless(&text))?;
+        teller.say(tone, "recorded", &text)?;
     }
     Ok(())
 }

@@ -14,14 +14,15 @@ CREATE TABLE proofs (
     PRIMARY KEY (run, runbook)
 ) STRICT, WITHOUT ROWID;
 
--- The newest of each runbook, level and scenario, failed ones included: it is read before every effect, however many runs there were.
+-- The newest of each runbook, level, scenario and text, failed ones included: it is read before every effect, however many runs there were.
 CREATE TABLE newest_proofs (
     runbook   TEXT    NOT NULL,
     level     TEXT    NOT NULL,
     scenario  TEXT    NOT NULL,
+    text      TEXT    NOT NULL,
     run       TEXT    NOT NULL,
     failed    INTEGER NOT NULL,
     proven_at INTEGER NOT NULL,
-    PRIMARY KEY (runbook, level, scenario),
+    PRIMARY KEY (runbook, level, scenario, text),
     FOREIGN KEY (run, runbook) REFERENCES proofs (run, runbook)
 ) STRICT, WITHOUT ROWID;

@@ -199,10 +199,11 @@ impl State {
     }
 
     fn newest_proofs(&self) -> Vec<Proof> {
-        let mut newest: BTreeMap<(&str, Level, &str), &Proof> = BTreeMap::new();
+        let mut newest: BTreeMap<(&str, Level, &str, &str), &Proof> = BTreeMap::new();
         let age = |proof: &Proof| (proof.proven_at, !proof.passed, proof.run.clone());
         for proof in self.proofs.values() {
-            let there = newest.entry((&proof.runbook, proof.at, &proof.scenario)).or_insert(proof);
+            let there =
+                newest.entry((&proof.runbook, proof.at, &proof.scenario, &proof.text)).or_insert(proof);
             if age(proof) > age(there) {
                 *there = proof;
             }

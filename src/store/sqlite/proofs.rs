@@ -1,4 +1,4 @@
-//! What runs of scenarios have shown of runbooks. All are kept; the newest of each runbook, level and scenario stands in a table of its own, so that what is
+//! What runs of scenarios have shown of runbooks. All are kept; the newest of each runbook, level, scenario and text stands in a table of its own, so that what is
 //! read before an effect does not grow with them.
 
 use jiff::Timestamp;
@@ -16,9 +16,9 @@ const KEEP: &str = "INSERT INTO proofs
      ON CONFLICT (run, runbook) DO NOTHING";
 
 /// Of two at the same moment the one that failed is the newer one; the run only decides so that every order of arrival ends the same.
-const NEWEST: &str = "INSERT INTO newest_proofs (runbook, level, scenario, run, failed, proven_at)
-     VALUES ($1, $2, $3, $4, $5, $6)
-     ON CONFLICT (runbook, level, scenario) DO UPDATE SET
+const NEWEST: &str = "INSERT INTO newest_proofs (runbook, level, scenario, text, run, failed, proven_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (runbook, level, scenario, text) DO UPDATE SET
         run = excluded.run, failed = excluded.failed, proven_at = excluded.proven_at
      WHERE (excluded.proven_at, excluded.failed, excluded.run)
          > (newest_proofs.proven_at, newest_proofs.failed, newest_proofs.run)";
@@ -26,7 +26,7 @@ const NEWEST: &str = "INSERT INTO newest_proofs (runbook, level, scenario, run, 
 const ALL: &str =
     "SELECT p.run, p.scenario, p.level, p.runbook, p.text, p.failed, p.proven_at, p.times, p.version
      FROM newest_proofs n JOIN proofs p ON p.run = n.run AND p.runbook = n.runbook
-     ORDER BY n.runbook, n.level, n.scenario";
+     ORDER BY n.runbook, n.level, n.scenario, n.text";
 
 const ONE: &str = "SELECT run, scenario, level, runbook, text, failed, proven_at, times, version
      FROM proofs WHERE run = $1 AND runbook = $2";
@@ -48,16 +48,15 @@ pub(super) fn keep(turn: &mut Turn<'_>, proof: Proof) -> Result<KeptProof, Store
         let is_the_same = there.map(read).transpose()?.is_some_and(|there| there == proof);
         return Ok(if is_the_same { KeptProof::Known } else { KeptProof::Another });
     }
-    sql::execute(turn.connection, NEWEST, &[runbook, &level, scenario, run, &failed, &proven_at])?;
+    sql::execute(turn.connection, NEWEST, &[runbook, &level, scenario, text, run, &failed, &proven_at])?;
     Ok(KeptProof::New)
 }
 
-/// The newest of each runbook, level and scenario.
+/// The newest of each runbook, level, scenario and text.
 pub(super) fn newest(connection: &Connection) -> Result<Vec<Proof>, StoreError> {
     let mut all = sql::all(connection, ALL, &[])?.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    all.sort_by(|one, other| {
-        (&one.runbook, one.at, &one.scenario).cmp(&(&other.runbook, other.at, &other.scenario))
-    });
+    let key = |proof: &Proof| (proof.runbook.clone(), proof.at, proof.scenario.clone(), proof.text.clone());
+    all.sort_by_cached_key(key);
     Ok(all)
 }
 

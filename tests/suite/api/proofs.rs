@@ -20,7 +20,7 @@ fn proof(run: &str) -> Value {
     json!({
         "run": run, "scenario": "stuck-web", "at": "fault", "runbook": "runbook-1",
         "text": runbook(1).text_hash().unwrap(), "passed": true, "proven_at": "2024-11-20T10:00:00Z",
-        "times": {"detect_seconds": 42.0, "recover_seconds": 95.5}, "version": "0.1.0",
+        "times": {"detect_seconds": 42.0, "act_seconds": 50.0, "recover_seconds": 95.5}, "version": "0.1.0",
     })
 }
 

@@ -28,7 +28,7 @@ impl Flow {
         let mut proof = json!({
             "run": run, "scenario": "database-pool", "at": "fault", "runbook": RUNBOOK,
             "text": self.stands().await["text"], "passed": true, "proven_at": runbookd::clock::now().to_string(),
-            "times": {"detect_seconds": 42.0, "recover_seconds": 95.0}, "version": "0.1.0",
+            "times": {"detect_seconds": 42.0, "act_seconds": 50.0, "recover_seconds": 95.0}, "version": "0.1.0",
         });
         for (field, value) in changes {
             proof[*field] = value.clone();

@@ -78,12 +78,12 @@ async fn the_newest_of_each_runbook_and_level_counts_in_whatever_order_they_come
     kept(&store, other).await;
     assert_eq!(runs(&store).await, ["other", "sandbox", "new"], "by runbook, then from far to near");
     kept(&store, Proof { text: "b".repeat(64), ..proof("changed", Level::Fault, 21, true) }).await;
-    assert_eq!(runs(&store).await, ["other", "sandbox", "changed"], "also one of another text");
+    assert_eq!(runs(&store).await, ["other", "sandbox", "new", "changed"], "each text stands for itself");
     let scenario = "another-scenario".to_owned();
     kept(&store, Proof { scenario, ..proof("beside", Level::Fault, 1, false) }).await;
     assert_eq!(
         runs(&store).await,
-        ["other", "sandbox", "beside", "changed"],
+        ["other", "sandbox", "beside", "new", "changed"],
         "each scenario stands for itself"
     );
 }

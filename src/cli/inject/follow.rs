@@ -1,0 +1,247 @@
+//! Follows every incident of a daemon by its API, tells each step while it happens, and keeps what the report needs.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::api::wire::{IncidentView, Incidents, Proofs};
+use crate::chaos::report::{Doer, Moment, News};
+use crate::chaos::scenario::{ExpectedIncident, PutBack, SeenIncident};
+use crate::cli::client::Client;
+use crate::cli::paint::Tone;
+use crate::cli::teller::{self, Teller};
+use crate::cli::timeline;
+use crate::clock;
+use crate::incident::event::{Event, Found};
+use crate::incident::restore::RESTORE;
+use crate::incident::{IncidentId, Outcome, Recorded};
+use crate::sandbox::World;
+
+/// As many incidents are followed at once.
+const MOST: u32 = 200;
+/// Slack is told behind the journal.
+const TOLD: Duration = Duration::from_secs(15);
+
+/// One run's eyes on the daemon.
+pub(super) struct Follower<'p> {
+    client: Client,
+    scale: u32,
+    teller: &'p Teller,
+    moments: RefCell<Vec<Moment>>,
+    followed: RefCell<BTreeMap<IncidentId, Followed>>,
+    change: RefCell<Option<u64>>,
+}
+
+/// An incident, as far as it was read.
+struct Followed {
+    after: u64,
+    last: Option<Event>,
+    opened_at: Timestamp,
+    seen: SeenIncident,
+}
+
+impl<'p> Follower<'p> {
+    pub(super) fn new(client: Client, scale: u32, teller: &'p Teller) -> Self {
+        Self {
+            client,
+            scale,
+            teller,
+            moments: RefCell::default(),
+            followed: RefCell::default(),
+            change: RefCell::default(),
+        }
+    }
+
+    /// A moment of the report, which people read while it happens.
+    pub(super) fn say(&self, by: Doer, tone: News, word: &str, text: &str) -> anyhow::Result<()> {
+        self.note(clock::now(), by, tone, word, text);
+        let tone = match tone {
+            News::Good => Tone::Good,
+            News::Bad => Tone::Bad,
+            News::Plain => Tone::Wait,
+        };
+        self.teller.say(tone, word, text)
+    }
+
+    fn note(&self, at: Timestamp, by: Doer, tone: News, word: &str, text: &str) {
+        let (word, text) = (word.to_owned(), text.to_owned());
+        self.moments.borrow_mut().push(Moment { at, by, tone, word, text });
+    }
+
+    /// What has happened, in its order.
+    pub(super) fn moments(&self) -> Vec<Moment> {
+        let mut moments = self.moments.take();
+        moments.sort_by_key(|moment| moment.at);
+        moments
+    }
+
+    /// How long after the fault, at the pace of reality.
+    pub(super) fn after(&self, fault_at: Timestamp, at: Timestamp) -> Duration {
+        clock::between(fault_at, at).saturating_mul(self.scale)
+    }
+
+    /// The hash of each runbook's text, as the daemon has it.
+    pub(super) async fn texts(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let known: Proofs = self.client.proofs().await?;
+        Ok(known.runbooks.into_iter().filter_map(|runbook| Some((runbook.runbook, runbook.text?))).collect())
+    }
+
+    /// Follows every incident, and tells every step, until it is enough.
+    pub(super) async fn until(&self, fault_at: Timestamp, enough: impl Fn() -> bool) -> anyhow::Result<()> {
+        loop {
+            let recent: Incidents = self.client.incidents(false, MOST).await?;
+            // The oldest first, as they happened.
+            for listed in recent.incidents.iter().rev() {
+                let (id, seq) = (&listed.summary.id, listed.summary.seq);
+                let after = self.followed.borrow().get(id).map_or(0, |followed| followed.after);
+                if seq > after {
+                    let view = self.client.events_since(id, after).await?;
+                    self.read(&view, fault_at)?;
+                }
+            }
+            if enough() {
+                return Ok(());
+            }
+            let since = *self.change.borrow();
+            let open = self.client.next_change(since).await?;
+            *self.change.borrow_mut() = Some(open.change);
+        }
+    }
+
+    /// Follows until all have ended, and for so long nothing has come after that: what is done a second time comes a little later.
+    pub(super) async fn until_quiet(&self, fault_at: Timestamp, quiet: Duration) -> anyhow::Result<()> {
+        loop {
+            let before = self.events();
+            let news = self.until(fault_at, || self.events() > before);
+            match tokio::time::timeout(quiet, news).await {
+                Ok(told) => told?,
+                Err(_) if self.all_closed() => return Ok(()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn events(&self) -> u64 {
+        self.followed.borrow().values().map(|followed| followed.after).sum()
+    }
+
+    fn all_closed(&self) -> bool {
+        self.followed.borrow().values().all(|followed| followed.seen.outcome.is_some())
+    }
+
+    /// Takes in what is new of an incident.
+    fn read(&self, view: &IncidentView, fault_at: Timestamp) -> anyhow::Result<()> {
+        let mut all = self.followed.borrow_mut();
+        let summary = &view.summary;
+        let followed = all.entry(summary.id.clone()).or_insert_with(|| Followed {
+            after: 0,
+            last: None,
+            opened_at: summary.opened_at,
+            seen: SeenIncident::new(summary.id.clone(), summary.runbook.clone()),
+        });
+        for recorded in &view.events {
+            followed.after = followed.after.max(recorded.seq);
+            self.take(followed, recorded, fault_at);
+            // An alert that joins beside the story is in the incident's own timeline, and so is every answer.
+            if matches!(recorded.event, Event::AlertsJoined { .. }) {
+                continue;
+            }
+            if !timeline::repeats(followed.last.as_ref(), &recorded.event) {
+                let (tone, word, text) = timeline::told(&recorded.event);
+                let tone = match tone {
+                    Tone::Good => News::Good,
+                    Tone::Bad => News::Bad,
+                    _ => News::Plain,
+                };
+                let text = format!("{}: {text}", summary.runbook);
+                self.note(recorded.at, Doer::Runbookd, tone, word, &text);
+                self.teller.out(timeline::line(recorded, self.teller.began(), self.teller.paint))?;
+            }
+            followed.last = Some(recorded.event.clone());
+        }
+        if let (Some(outcome), Some(at)) = (summary.outcome, summary.closed_at) {
+            followed.seen.outcome = Some(outcome);
+            followed.seen.why.clone_from(&view.why);
+            followed.seen.closed = Some(self.after(fault_at, at));
+        }
+        Ok(())
+    }
+
+    fn take(&self, followed: &mut Followed, recorded: &Recorded, fault_at: Timestamp) {
+        let after = self.after(fault_at, recorded.at);
+        let seen = &mut followed.seen;
+        match &recorded.event {
+            Event::Confirmed { found: Found::Holds, .. } => {
+                seen.confirmed.get_or_insert(after);
+            }
+            Event::EffectIntended { plan, .. } => {
+                seen.acted.get_or_insert(after);
+                seen.actions.push(plan.action);
+            }
+            Event::Refused { refusals, .. } => seen.refused_by.extend(refusals.iter().map(|no| no.guard)),
+            Event::StoodBack { runbook, .. } => {
+                seen.stood_back_behind.insert(runbook.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether every expected incident has ended.
+    pub(super) fn all_ended(&self, expected: &[ExpectedIncident]) -> bool {
+        let followed = self.followed.borrow();
+        let ended = |runbook: &str| {
+            let of_it = followed.values().filter(|followed| followed.seen.runbook == runbook);
+            of_it.filter(|followed| followed.seen.outcome.is_some()).count()
+        };
+        expected.iter().all(|wanted| {
+            let needed = expected.iter().filter(|other| other.runbook == wanted.runbook).count();
+            ended(&wanted.runbook) >= needed
+        })
+    }
+
+    /// What was put back: how long after the first change of this runbook the first of it was begun, and how it ended. Of several the one that did not end
+    /// well, or not yet, tells.
+    pub(super) fn put_back(&self, runbook: &str, fault_at: Timestamp) -> Option<PutBack> {
+        let followed = self.followed.borrow();
+        let acted = followed.values().filter(|followed| followed.seen.runbook == runbook);
+        let acted = acted.filter_map(|followed| followed.seen.acted).min()?;
+        let restores: Vec<&Followed> =
+            followed.values().filter(|followed| followed.seen.runbook == RESTORE).collect();
+        let begun = restores.iter().map(|restore| self.after(fault_at, restore.opened_at)).min()?;
+        let worst = restores.iter().find(|restore| restore.seen.outcome != Some(Outcome::Recovered));
+        let outcome = worst.map_or(Some(Outcome::Recovered), |restore| restore.seen.outcome);
+        Some(PutBack { after: begun.saturating_sub(acted), outcome })
+    }
+
+    /// The incidents in the order in which they were opened, without those that put something back.
+    pub(super) fn incidents(&self) -> Vec<SeenIncident> {
+        let followed = self.followed.borrow();
+        let mut all: Vec<&Followed> =
+            followed.values().filter(|followed| followed.seen.runbook != RESTORE).collect();
+        all.sort_by_key(|followed| followed.opened_at);
+        all.into_iter().map(|followed| followed.seen.clone()).collect()
+    }
+
+    /// The closed incidents whose end stands in no thread of Slack.
+    pub(super) async fn untold(&self, world: &World) -> Vec<IncidentId> {
+        let closed: Vec<(IncidentId, Outcome, bool)> = self
+            .followed
+            .borrow()
+            .iter()
+            .filter_map(|(id, followed)| {
+                Some((id.clone(), followed.seen.outcome?, followed.seen.confirmed.is_some()))
+            })
+            .collect();
+        let untold = |world: &World| -> Vec<IncidentId> {
+            let threads = world.slack_threads();
+            let told = |(id, outcome, said): &&(IncidentId, Outcome, bool)| {
+                threads.iter().any(|thread| teller::tells_the_end(thread, id, *outcome, *said))
+            };
+            closed.iter().filter(|one| !told(one)).map(|(id, ..)| id.clone()).collect()
+        };
+        world.until(TOLD, |world| untold(world).is_empty()).await;
+        untold(world)
+    }
+}
