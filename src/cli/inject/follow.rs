@@ -110,25 +110,17 @@ impl<'p> Follower<'p> {
         }
     }
 
-    /// Follows until all have ended, and for so long nothing has come after that: what is done a second time comes a little later.
+    /// Follows for so long, as what is done a second time comes a little later, and then until all that were opened by then have ended: trouble that lasts is
+    /// told of again and again, and nobody waits for the end of that.
     pub(super) async fn until_quiet(&self, fault_at: Timestamp, quiet: Duration) -> anyhow::Result<()> {
-        loop {
-            let before = self.events();
-            let news = self.until(fault_at, || self.events() > before);
-            match tokio::time::timeout(quiet, news).await {
-                Ok(told) => told?,
-                Err(_) if self.all_closed() => return Ok(()),
-                Err(_) => {}
-            }
+        if let Ok(broken) = tokio::time::timeout(quiet, self.until(fault_at, || false)).await {
+            broken?;
         }
-    }
-
-    fn events(&self) -> u64 {
-        self.followed.borrow().values().map(|followed| followed.after).sum()
-    }
-
-    fn all_closed(&self) -> bool {
-        self.followed.borrow().values().all(|followed| followed.seen.outcome.is_some())
+        let known: Vec<IncidentId> = self.followed.borrow().keys().cloned().collect();
+        let has_ended = |id: &IncidentId| {
+            self.followed.borrow().get(id).is_some_and(|followed| followed.seen.outcome.is_some())
+        };
+        self.until(fault_at, || known.iter().all(has_ended)).await
     }
 
     /// Takes in what is new of an incident.
