@@ -123,11 +123,15 @@ async fn load(args: Load) -> anyhow::Result<ExitCode> {
     note(&format!("{what}: {}; Ctrl-C ends it", meant(load.wanted())));
     let every = if io::stderr().is_terminal() { EVERY } else { EVERY_IN_A_LOG };
     let mut begins = true;
+    // A terminal that does not read holds nothing up: what it does not take in time is left out, and Ctrl-C is heard.
+    let (telling, told_there) = std::sync::mpsc::sync_channel::<String>(1);
+    std::thread::spawn(move || told_there.iter().for_each(|text| note(&text)));
     let tell = |moment: &Moment| {
-        if std::mem::take(&mut begins) {
-            note(&format!("\n{}  (of the last {})", heading(), span(every)));
-        }
-        note(&line(moment));
+        let heading = match std::mem::take(&mut begins) {
+            true => format!("\n{}  (of the last {})\n", heading(), span(every)),
+            false => String::new(),
+        };
+        let _ = telling.try_send(format!("{heading}{}", line(moment)));
     };
     let summary = load.play(stop, every, tell).await?;
     match args.output {

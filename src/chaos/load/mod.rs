@@ -137,6 +137,7 @@ impl Load {
         let all = Arc::new(All {
             caller,
             begun,
+            until: begun + duration,
             rate,
             most: requests.unwrap_or(u64::MAX),
             taken: AtomicU64::new(0),
@@ -185,6 +186,8 @@ const fn due(place: u64, rate: u32) -> Duration {
 struct All {
     caller: Caller,
     begun: Instant,
+    /// Nobody asks after this, whoever is held up that should end it.
+    until: Instant,
     rate: Option<u32>,
     most: u64,
     taken: AtomicU64,
@@ -201,7 +204,7 @@ impl All {
     async fn client(self: Arc<Self>) {
         loop {
             let place = self.taken.fetch_add(1, Ordering::Relaxed);
-            if place >= self.most {
+            if place >= self.most || Instant::now() >= self.until {
                 return;
             }
             let since = match self.rate {
