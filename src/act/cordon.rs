@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use super::{
     Followed, GRACE, PlanError, Reverted, Right, another, result_of, right, unfollowed, unobserved, unread,
 };
-use crate::clients::Reason;
 use crate::clients::kubernetes::{CORDONED_AT, Kubernetes, Node};
+use crate::clients::{CallError, Reason};
 use crate::incident::event::{EffectResult, Observation};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Against, Change, Circumstances, Plan, Target};
@@ -71,20 +71,27 @@ pub(super) async fn plan(
 
 pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
     let plan = permit.plan();
-    let (name, uid) = (&plan.target.name, &plan.uid);
-    if plan.action == Action::Cordon {
-        let sent = kubernetes.cordon_node(name, uid, &plan.change.after).await;
-        return sent.map_or_else(result_of, |()| EffectResult::Applied);
-    }
-    let note = plan.change.before.as_deref().unwrap_or_default();
-    match kubernetes.uncordon_node(name, uid, note).await {
+    match send(kubernetes, plan).await {
         Ok(()) => EffectResult::Applied,
         // Sent a second time it finds its own work done.
-        Err(error) if error.reason == Reason::Conflict && is_done(kubernetes, plan).await => {
+        Err(error)
+            if plan.action == Action::Uncordon
+                && error.reason == Reason::Conflict
+                && is_done(kubernetes, plan).await =>
+        {
             EffectResult::Applied
         }
         Err(error) => result_of(error),
     }
+}
+
+/// The call, for an effect and for its rehearsal.
+pub(super) async fn send(kubernetes: &Kubernetes, plan: &Plan) -> Result<(), CallError> {
+    let (name, uid) = (&plan.target.name, &plan.uid);
+    if plan.action == Action::Cordon {
+        return kubernetes.cordon_node(name, uid, &plan.change.after).await;
+    }
+    kubernetes.uncordon_node(name, uid, plan.change.before.as_deref().unwrap_or_default()).await
 }
 
 async fn is_done(kubernetes: &Kubernetes, plan: &Plan) -> bool {

@@ -42,6 +42,11 @@ fn patch(
     object.patch(&sets)
 }
 
+/// The patch that sets them.
+pub(super) fn patch_of(object: &Object, sets: &Sets) -> Result<FieldPatch, CallError> {
+    patch(object, &sets.fields, |set| set.after.as_deref())
+}
+
 pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
     let plan = permit.plan();
     let refused = |reason: Reason, message: String| EffectResult::Refused {
@@ -62,7 +67,7 @@ pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResu
             return refused(Reason::Conflict, saw);
         }
     }
-    let patch = match patch(&object, &sets.fields, |set| set.after.as_deref()) {
+    let patch = match patch_of(&object, sets) {
         Ok(patch) => patch,
         Err(error) => return result_of(error),
     };

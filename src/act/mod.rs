@@ -16,6 +16,7 @@ mod fields;
 mod http;
 mod pod;
 mod quota;
+mod rehearse;
 mod resources;
 mod restart;
 mod restore;
@@ -40,6 +41,7 @@ use crate::clients::rds::Rds;
 use crate::clients::route53::Route53;
 use crate::clients::terraform::Terraform;
 use crate::incident::changes::Entry;
+use crate::incident::drill::Rehearsed;
 use crate::incident::event::{EffectResult, Observation, Released};
 use crate::incident::permit::Permit;
 use crate::incident::plan::{Plan, Stays, Target};
@@ -345,6 +347,11 @@ impl Hands {
                 fields::apply(&self.kubernetes, permit).await
             }
         }
+    }
+
+    /// Asks the other system what it would say to the call of a plan, and not to carry it out.
+    pub async fn rehearse(&self, plan: &Plan) -> Rehearsed {
+        rehearse::rehearse(&self.kubernetes, plan).await
     }
 
     /// What became of an effect that was intended.

@@ -59,10 +59,13 @@ pub(super) async fn plan(
 }
 
 pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
-    let plan = permit.plan();
+    send(kubernetes, permit.plan()).await.map_or_else(result_of, |()| EffectResult::Applied)
+}
+
+/// The call, for an effect and for its rehearsal.
+pub(super) async fn send(kubernetes: &Kubernetes, plan: &Plan) -> Result<(), CallError> {
     let Target { kind, namespace, name } = &plan.target;
-    let sent = kubernetes.restart(kind.as_str(), namespace, name, &plan.uid, &plan.change.after).await;
-    sent.map_or_else(result_of, |()| EffectResult::Applied)
+    kubernetes.restart(kind.as_str(), namespace, name, &plan.uid, &plan.change.after).await
 }
 
 async fn of(kubernetes: &Kubernetes, plan: &Plan) -> Result<Workload, CallError> {

@@ -102,14 +102,13 @@ pub(super) async fn plan(
 
 pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
     let plan = permit.plan();
-    let Target { namespace, name, .. } = &plan.target;
-    let before = plan.change.before.as_deref().and_then(parts);
-    let (Some((_, from)), Some(to)) = (before, parts(&plan.change.after)) else {
+    let Some((from, to)) = revisions(plan) else {
         return EffectResult::Refused {
             reason: Reason::ClientError.as_str().to_owned(),
-            message: "the plan names no revisions".to_owned(),
+            message: NO_REVISIONS.to_owned(),
         };
     };
+    let Target { namespace, name, .. } = &plan.target;
     let rollback = match kubernetes.prepare_rollback(namespace, name, &plan.uid, from, to).await {
         Ok(Some(rollback)) => rollback,
         Ok(None) => return EffectResult::Applied,
@@ -120,6 +119,14 @@ pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResu
         return late;
     }
     kubernetes.roll_back_deployment(rollback).await.map_or_else(result_of, |()| EffectResult::Applied)
+}
+
+pub(super) const NO_REVISIONS: &str = "the plan names no revisions";
+
+/// The digest of the template that the plan saw; the wanted `ReplicaSet` and its digest.
+pub(super) fn revisions(plan: &Plan) -> Option<(&str, (&str, &str))> {
+    let (_, from) = plan.change.before.as_deref().and_then(parts)?;
+    Some((from, parts(&plan.change.after)?))
 }
 
 pub(super) async fn observe(kubernetes: &Kubernetes, plan: &Plan) -> Observation {

@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 pub use matcher::Matcher;
 pub use payload::{Notification, PayloadError, Refused};
 
+/// The label of an alert, and of a line in Loki, that names a drill of `runbookd inject`. A label alone means nothing: only an id that was registered with
+/// the daemon does.
+pub const RUN_LABEL: &str = "runbookd_run";
+
 /// Label names and values; a label that is missing is the empty string, as everywhere in Prometheus.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

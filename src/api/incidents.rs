@@ -34,7 +34,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         paused: api.store.paused().await?,
         incidents_open: api.store.incidents(true, u32::MAX).await?.len(),
-        ceiling: api.ceiling,
+        ceiling: api.policy.ceiling,
         runbooks: api.runbooks.iter().map(loaded).collect(),
     }))
 }

@@ -9,6 +9,7 @@
 mod access;
 mod ask;
 mod changes;
+mod drills;
 mod health;
 mod incidents;
 mod people;
@@ -27,10 +28,10 @@ use http::{Method, Uri};
 use tokio::sync::watch;
 
 use crate::clients::Secret;
-use crate::incident::proven::Demand;
+use crate::guard::Policy;
 use crate::metrics::Metrics;
 use crate::probe::Eyes;
-use crate::runbook::{Mode, Runbook};
+use crate::runbook::Runbook;
 use crate::store::Store;
 use problem::Problem;
 
@@ -48,10 +49,10 @@ pub struct Api {
     pub token: Option<Secret>,
     /// The runbooks that are loaded; without one the daemon is not ready.
     pub runbooks: Vec<Arc<Runbook>>,
-    /// The most that any runbook may do.
-    pub ceiling: Mode,
-    /// What must be proven before a runbook may act on its own; none: nothing.
-    pub proof: Option<Demand>,
+    /// What may be done, where, and what must be proven before.
+    pub policy: Arc<Policy>,
+    /// By which what a drill has changed is put back: see [`crate::incident::drill::runbook`].
+    pub inject: Arc<Runbook>,
     /// What can be seen of the cluster; none: only what the journal has is told.
     pub eyes: Option<Eyes>,
     /// Becomes true when the daemon ends: it is no longer ready, and nobody waits for events any more.
@@ -73,6 +74,9 @@ pub fn router(api: Api) -> Router {
         .route("/resume", post(people::resume))
         .route("/runs", post(runs::begin))
         .route("/proofs", get(proofs::list).post(proofs::keep))
+        .route("/drills", get(drills::list).post(drills::begin))
+        .route("/drills/{run}/end", post(drills::end))
+        .route("/drills/{run}/faults", post(drills::fault))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_page)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

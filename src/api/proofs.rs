@@ -109,7 +109,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<wire::Proof
     let loaded = api.runbooks.iter().map(|runbook| {
         let proofs = of(&all, &runbook.name);
         let text = runbook.text_hash();
-        let missing = api.proof.and_then(|demand| demand.met(text.as_deref(), &proofs, now).err());
+        let missing = api.policy.proof.and_then(|demand| demand.met(text.as_deref(), &proofs, now).err());
         wire::ProvenRunbook { loaded: true, missing, ..proven(&runbook.name, proofs, text) }
     });
     let mut runbooks: Vec<wire::ProvenRunbook> = loaded.collect();
@@ -117,8 +117,10 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<wire::Proof
     gone.dedup();
     gone.retain(|name| !api.runbooks.iter().any(|runbook| runbook.name == *name));
     runbooks.extend(gone.into_iter().map(|name| proven(name, of(&all, name), None)));
-    let demand =
-        api.proof.map(|demand| wire::Demanded { at: demand.at, within_seconds: demand.within.as_secs() });
+    let demand = api
+        .policy
+        .proof
+        .map(|demand| wire::Demanded { at: demand.at, within_seconds: demand.within.as_secs() });
     Ok(Json(wire::Proofs { demand, runbooks }))
 }
 

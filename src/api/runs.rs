@@ -67,6 +67,7 @@ async fn try_begin(api: &Api, wanted: wire::RunWanted) -> Result<wire::RunBegun,
         truncated: 0,
         restore: None,
         run: Some(Run { by, reason, labels }),
+        drill: None,
     };
     crate::crash::here("run-before-commit");
     let begun = tokio::time::timeout(COMMIT_WITHIN, api.store.open_run(key, opened.clone())).await;

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Labels};
 use crate::incident::changes::Entry;
+use crate::incident::drill::Drill;
 use crate::incident::event::Leg;
 use crate::incident::ledger::Pause;
 use crate::incident::outcome::StepResult;
-use crate::incident::plan::{Plan, Target};
+use crate::incident::plan::{Plan, SetField, Target};
 use crate::incident::proof::{Level, Proof};
 use crate::incident::run::Run;
 use crate::incident::{Incident, IncidentId, Recorded, Stage};
@@ -260,6 +261,63 @@ pub struct RunBegun {
     /// The labels that the runbook names nowhere: they choose nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unused: Vec<String>,
+}
+
+/// The body of `POST /api/v1/drills`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrillWanted {
+    /// Names it: 32 small hexadecimal digits of chance. The same again registers nothing twice.
+    pub run: String,
+    /// Which scenario.
+    pub scenario: String,
+    /// `alert`: with alerts that are made up; `fault`: with real faults.
+    pub at: Level,
+    /// Who plays it.
+    pub by: String,
+    /// It is over after so long, whatever happens.
+    pub lasts_seconds: u64,
+}
+
+/// What `POST /api/v1/drills` and `POST /api/v1/drills/{run}/end` answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillView {
+    /// What the journal has of it.
+    #[serde(flatten)]
+    pub drill: Drill,
+    /// Whether it is still played.
+    pub on: bool,
+}
+
+/// `GET /api/v1/drills`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drills {
+    /// Newest first.
+    pub drills: Vec<DrillView>,
+}
+
+/// The body of `POST /api/v1/drills/{run}/faults`: what is about to be broken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultWanted {
+    /// What is broken, in words.
+    pub says: String,
+    /// What becomes of it in the end, in words.
+    pub undo: String,
+    /// The object.
+    pub object: Target,
+    /// The very object.
+    pub uid: String,
+    /// What is set there; empty: nothing is.
+    #[serde(default)]
+    pub fields: Vec<SetField>,
+}
+
+/// What `POST /api/v1/drills/{run}/faults` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultTold {
+    /// The incident that tells of it.
+    pub incident: IncidentId,
 }
 
 /// What `POST /api/v1/proofs` answers; its body is a [`Proof`].

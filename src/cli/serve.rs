@@ -28,9 +28,9 @@ use crate::clients::slack::Slack;
 use crate::clients::terraform::Terraform;
 use crate::config::Config;
 use crate::guard::Policy;
-use crate::incident::Incident;
 use crate::incident::proven::Demand;
 use crate::incident::refusal::Guard;
+use crate::incident::{Incident, drill};
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::notify::slack::{PACE, SlackSink};
@@ -93,6 +93,9 @@ async fn stdin_ended(asked: bool) {
     let _ = told.await;
 }
 
+/// Lines that older drills have made up lie in no window any more.
+const DRILLS: u32 = 1_000;
+
 /// How long the journal may take to write its WAL file back.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -111,13 +114,17 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>, until_stdin_ends: bo
     }
     let journal = Arc::new(Sqlite::open(&config.journal).await?);
     let store: Arc<dyn Store> = journal.clone();
-    for runbook in &runbooks {
+    let inject = Arc::new(drill::runbook(config.time_scale).map_err(|faults| anyhow!("{faults}"))?);
+    for runbook in runbooks.iter().chain([&inject]) {
         store.keep_runbook(&runbook.name, &runbook.hash, &runbook.source).await?;
     }
     let aws = aws(&config)?;
     // The same clients for those who ask and those who act: each system has one limit for all together.
     let certificates = aws.as_ref().map(certificates);
     let eyes = eyes(&config, kubernetes.clone(), certificates.clone())?;
+    for drill in store.drills(DRILLS).await? {
+        eyes.tell_of(&drill);
+    }
     let rds = aws.as_ref().map(Rds::new).transpose()?;
     let policy = Arc::new(paced(config.policy, config.time_scale));
     let metrics = metrics(&runbooks)?;
@@ -138,8 +145,8 @@ async fn serve(config: Config, runbooks: Vec<Arc<Runbook>>, until_stdin_ends: bo
         metrics: metrics.clone(),
         token: config.api.token,
         runbooks: runbooks.clone(),
-        ceiling: policy.ceiling,
-        proof: policy.proof,
+        policy: Arc::clone(&policy),
+        inject,
         eyes: Some(eyes.clone()),
         shutdown: shutdown.clone(),
     }))

@@ -226,7 +226,11 @@ impl Told {
                 Self::new(Tone::Plain, "released", format!("{number} no longer runbookd's to put back"))
                     .with(changes.iter().map(|change| detail(change.why.clone())))
             }
-            Event::WouldAct { asked, .. } => {
+            Event::FaultAnnounced { announced, .. } => {
+                Self::new(Tone::Bad, "fault", format!("in a drill: {}", announced.says))
+                    .with([detail(format!("in the end: {}", announced.undo))])
+            }
+            Event::WouldAct { asked, rehearsed, .. } => {
                 // In shadow the guard `mode` always says no; what the others say is the news.
                 let others = asked.iter().filter(|answer| answer.guard != Guard::Mode);
                 let text = match others.filter(|answer| !answer.allows).count() {
@@ -236,7 +240,9 @@ impl Told {
                         count(no as u64, "other guard", "other guards")
                     ),
                 };
-                Self::new(Tone::Plain, "would act", text).with(guards(asked))
+                Self::new(Tone::Plain, "would act", text)
+                    .with(rehearsed.iter().map(|said| detail(said.to_string())))
+                    .with(guards(asked))
             }
             Event::Refused { refusals, until, .. } => {
                 let text = match until {

@@ -55,6 +55,8 @@ pub struct Question {
     pub held_at: Option<Timestamp>,
     /// Whether a person approved exactly this plan.
     pub approved: bool,
+    /// Whether its alerts are made up, by a drill: nothing is done for those, whatever is allowed.
+    pub drill: bool,
 }
 
 /// How long a permit is good for.

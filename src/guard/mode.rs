@@ -16,7 +16,9 @@ pub(super) fn set(question: &Question) -> (Mode, &'static str) {
     let step = question.runbook.steps.get(question.wanted.step);
     let namespace = question.policy.namespaces.get(&question.wanted.plan.target.namespace);
     let nodes = question.wanted.plan.action.changes_a_node().then_some(question.policy.nodes);
+    let drill = question.drill.then_some(Mode::Shadow);
     [
+        (drill, "the drill, whose alert is made up"),
         (Some(question.policy.ceiling), "the ceiling"),
         (nodes, "`nodes:` of the configuration"),
         (namespace.copied(), "the namespace"),

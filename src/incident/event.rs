@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::drill::{Announced, Rehearsed};
 use super::evidence::Evidence;
 use super::outcome::{Outcome, StepResult};
 use super::plan::{Plan, Target};
 use super::refusal::{Answer, Refusal};
-use super::run::Run;
 use super::{IncidentId, OperationId};
-use crate::alert::{Alert, Fingerprint, Labels};
+use crate::alert::{Alert, Fingerprint};
 use crate::runbook::{Field, Hash};
+
+pub use super::opened::{Opened, Restore};
 
 /// The version of the event set that this release writes. A higher one is left alone and reported.
 pub const VERSION: u32 = 1;
@@ -177,6 +179,16 @@ pub enum Event {
         step: usize,
         /// What every guard said.
         asked: Vec<Answer>,
+        /// In a drill: what the other system said to the very call, asked not to carry it out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rehearsed: Option<Rehearsed>,
+    },
+    /// Somebody plays a drill and is about to make this fault. Written before they do, so whether they did is not known.
+    FaultAnnounced {
+        /// Names it for ever, as if it were an effect: what it sets is put back in its time.
+        op: OperationId,
+        /// What is broken.
+        announced: Announced,
     },
     /// A guard said no.
     Refused {
@@ -302,31 +314,6 @@ pub enum Event {
     },
 }
 
-/// How an incident begins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Opened {
-    /// The runbook's name.
-    pub runbook: String,
-    /// Its text, by hash: the incident keeps this version.
-    pub hash: Hash,
-    /// The label values that make it one incident.
-    pub scope: Labels,
-    /// Without a decision by then it is closed.
-    pub deadline: Timestamp,
-    /// The alerts that opened it.
-    pub alerts: Vec<Alert>,
-    /// How many more came than an incident keeps.
-    pub more: u64,
-    /// How many alerts Alertmanager cut off its notification: targets may be missing.
-    pub truncated: u64,
-    /// It puts back what an earlier incident changed for a while. Its alerts are that incident's, for its probes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restore: Option<Restore>,
-    /// A person began it, and no alert. It has no alerts then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<Run>,
-}
-
 /// An address for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
@@ -334,21 +321,6 @@ pub struct Link {
     pub title: String,
     /// Where.
     pub url: String,
-}
-
-/// What an incident puts back. Which fields those are says the ledger, at the moment at which it is asked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Restore {
-    /// The object.
-    pub object: Target,
-    /// The incident that changed it.
-    pub of: IncidentId,
-    /// That incident's runbook.
-    pub runbook: String,
-    /// On which target.
-    pub leg: Leg,
-    /// As which step: its `verify` is asked again.
-    pub step: usize,
 }
 
 /// A change that is no longer runbookd's.
@@ -477,6 +449,7 @@ impl Event {
             Self::PlanFailed { .. } => "plan_failed",
             Self::Released { .. } => "released",
             Self::WouldAct { .. } => "would_act",
+            Self::FaultAnnounced { .. } => "fault_announced",
             Self::Refused { .. } => "refused",
             Self::ApprovalAsked { .. } => "approval_asked",
             Self::Approved { .. } => "approved",

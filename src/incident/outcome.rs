@@ -34,11 +34,13 @@ pub enum Outcome {
     Ambiguous,
     /// It acted, verify did not hold, and the alert resolved or the evidence went away before the next step.
     Stopped,
+    /// Nobody's trouble: it tells that a fault was about to be made in a drill.
+    Injected,
 }
 
 impl Outcome {
     /// All outcomes, in the order of the reference.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Recovered,
         Self::SelfHealed,
         Self::NotConfirmed,
@@ -52,6 +54,7 @@ impl Outcome {
         Self::Failed,
         Self::Ambiguous,
         Self::Stopped,
+        Self::Injected,
     ];
 
     /// The word in messages, metrics and logs.
@@ -71,6 +74,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Ambiguous => "ambiguous",
             Self::Stopped => "stopped",
+            Self::Injected => "injected",
         }
     }
 
@@ -83,7 +87,8 @@ impl Outcome {
             | Self::NotConfirmed
             | Self::WouldAct
             | Self::Declined
-            | Self::Joined => false,
+            | Self::Joined
+            | Self::Injected => false,
             Self::Inconclusive
             | Self::Blocked
             | Self::Expired

@@ -41,6 +41,14 @@ impl Rendered {
         narrowed
     }
 
+    /// The same query without those of its streams whose `label` is `value`.
+    #[must_use]
+    pub fn without(&self, label: &str, value: &str) -> Self {
+        let mut narrowed = self.clone();
+        narrowed.matchers.push(format!("{}!=\"{}\"", name(label), escaped(value)));
+        narrowed
+    }
+
     /// How many lines the query finds in `range`: one number for each value of the label `by`, or one in all. No lines give no number.
     #[must_use]
     pub fn count(&self, by: Option<&str>, range: Duration) -> String {

@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::probe::Eyes;
 use crate::retry::Backoff;
 use crate::runbook::Runbook;
-use crate::store::{Claim, Store, StoreError};
+use crate::store::{Claim, Store, StoreError, Summary};
 
 /// For this long a claimed incident is nobody else's; prolonged all the time.
 const LEASE: Duration = Duration::from_secs(60);
@@ -261,7 +261,10 @@ impl Pipeline {
             return Ok(None);
         }
         let open = self.store.incidents(true, u32::MAX).await?;
-        let behind = open.into_iter().find(|other| runbook.defer_to.contains(&other.runbook));
+        // What is made up keeps nobody from what is real.
+        let counts = |other: &Summary| other.drill.is_none() || incident.opened.drill.is_some();
+        let behind =
+            open.into_iter().find(|other| counts(other) && runbook.defer_to.contains(&other.runbook));
         Ok(behind.map(|other| (other.id, other.runbook)))
     }
 
@@ -287,7 +290,10 @@ impl Pipeline {
         let runbook = incident.opened.runbook.as_str();
         match event {
             Event::Closed { outcome, why } => {
-                self.metrics.closed(runbook, *outcome);
+                // What is made up is counted nowhere.
+                if incident.opened.drill.is_none() {
+                    self.metrics.closed(runbook, *outcome);
+                }
                 info!(runbook, outcome = outcome.as_str(), "Closed as {outcome}: {why}");
             }
             Event::Refused { refusals, .. } => {

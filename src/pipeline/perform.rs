@@ -254,13 +254,18 @@ impl Pipeline {
             policy: Arc::clone(&self.policy),
             held_at: incident.held_at,
             approved: approved || by_a_person,
+            drill: incident.opened.drill.is_some(),
         };
         let mode = guard::effective_mode(&question);
         if mode == Mode::Shadow && !wanted.again {
             let asked = guard::ask(&question, &self.store.ledger().await?).answers().to_vec();
             info!(runbook = runbook.name, "In shadow: would {}", wanted.plan.says);
+            let rehearsed = match &incident.opened.drill {
+                Some(_) => Some(self.hands.rehearse(&wanted.plan).await),
+                None => None,
+            };
             self.hands.discard(&wanted.plan);
-            return Ok(Some(Event::WouldAct { leg: wanted.leg, step: wanted.step, asked }));
+            return Ok(Some(Event::WouldAct { leg: wanted.leg, step: wanted.step, asked, rehearsed }));
         }
         crate::crash::here("intent-before-commit");
         let ask = Box::new(move |ledger: &_| guard::grant(&question, ledger));

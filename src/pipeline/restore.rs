@@ -14,6 +14,7 @@ use crate::act::{PlanError, Restoring};
 use crate::alert::Labels;
 use crate::clock::{self, after};
 use crate::incident::changes::{Entry, LONGEST};
+use crate::incident::drill;
 use crate::incident::event::{Found, Leg, Opened, Restore};
 use crate::incident::evidence::{Evidence, Verdict};
 use crate::incident::plan::{Stays, Target};
@@ -55,6 +56,10 @@ fn changed_by(events: &[Recorded], entry: &Entry) -> Option<(Leg, usize)> {
     let mut chosen: &[Leg] = &[];
     for recorded in events {
         match &recorded.event {
+            Event::FaultAnnounced { op, announced } if *op == entry.now.op => {
+                let target = announced.object.clone();
+                return Some((Leg { target, each: [].into(), figure: 0.0 }, drill::step_of(announced)));
+            }
             Event::LegsChosen { legs } => chosen = legs,
             Event::EffectIntended { op, leg, step, plan, .. } if *op == entry.now.op => {
                 let leg = chosen.get(*leg).filter(|leg| leg.target == plan.target).cloned();
@@ -139,6 +144,8 @@ impl Pipeline {
             truncated: 0,
             restore: Some(Restore { object: entry.object.clone(), of, runbook, leg, step }),
             run: incident.opened.run,
+            // What a drill has broken is really put back.
+            drill: None,
         };
         if let Some(id) = self.store.open_restore(opened).await? {
             info!(incident.id = %id, object = %entry.object, "It is time to put back what was changed");

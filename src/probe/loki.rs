@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{Scope, figures, held};
+use crate::alert::RUN_LABEL;
 use crate::clients::CallError;
 use crate::clients::loki::{Line, Loki};
 use crate::clock::between;
@@ -26,13 +27,15 @@ pub(super) struct Question<'a> {
     pub(super) probe: &'a LokiProbe,
     pub(super) threshold: Threshold,
     pub(super) from: Timestamp,
+    /// The drills of which lines can be in it.
+    pub(super) made_up: Vec<String>,
 }
 
 pub(super) async fn ask(loki: &Loki, scope: &Scope<'_>, question: Question<'_>) -> Evidence {
     let Question { name, probe, from, .. } = question;
     let range = between(from, scope.now);
     let rendered = match probe.query.with(|path| scope.value_of(path)) {
-        Ok(rendered) => narrowed(rendered, probe, scope),
+        Ok(rendered) => real(narrowed(rendered, probe, scope), scope, &question.made_up),
         Err(path) => return Evidence::unknown(name, String::new(), no_value(&path)),
     };
     let asked = rendered.count(probe.count_by.as_deref(), range);
@@ -43,6 +46,14 @@ pub(super) async fn ask(loki: &Loki, scope: &Scope<'_>, question: Question<'_>) 
             ..Evidence::unknown(name, asked, format!("Loki could not be asked: {error}"))
         },
     }
+}
+
+/// What drills have made up is evidence of nothing but the drill: only its own incidents see it.
+fn real(rendered: Rendered, scope: &Scope<'_>, made_up: &[String]) -> Rendered {
+    if scope.incident.is_some_and(|incident| incident.opened.drill.is_some()) {
+        return rendered;
+    }
+    made_up.iter().fold(rendered, |rendered, run| rendered.without(RUN_LABEL, run))
 }
 
 /// About one target, only its own streams are looked at, when the label that chose it is one of the stream's.
@@ -61,7 +72,7 @@ async fn answer(
     rendered: &Rendered,
     asked: &str,
 ) -> Result<Evidence, CallError> {
-    let Question { name, probe, threshold, from } = question;
+    let Question { name, probe, threshold, from, .. } = question;
     let range = between(*from, scope.now);
     let counted = loki.instant(asked, scope.now).await?;
     let mut by = BTreeMap::new();

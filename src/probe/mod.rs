@@ -8,6 +8,7 @@ pub mod field;
 mod http;
 mod logs;
 mod loki;
+mod made_up;
 mod nodes;
 mod objects;
 mod owner;
@@ -35,6 +36,7 @@ use crate::clients::prometheus::Prometheus;
 use crate::clients::route53::Route53;
 use crate::clock;
 use crate::incident::Incident;
+use crate::incident::drill::Drill;
 use crate::incident::event::{Found, Leg};
 use crate::incident::evidence::{Evidence, Verdict, all_of, all_of_verify};
 use crate::incident::plan::{Kind, Target};
@@ -61,6 +63,8 @@ pub struct Eyes {
     certificates: Option<(Acm, Route53)>,
     /// What may be run in containers.
     exec: Arc<exec::Allowed>,
+    /// What drills have made up.
+    made_up: made_up::MadeUp,
 }
 
 /// What a question is about: the moment, and the values of the placeholders.
@@ -190,7 +194,13 @@ impl Eyes {
             alertmanager: None,
             certificates: None,
             exec: Arc::default(),
+            made_up: made_up::MadeUp::default(),
         }
+    }
+
+    /// From now on lines in Loki can be made up by this drill: only its own incidents take them for evidence. All clones of these eyes know.
+    pub fn tell_of(&self, drill: &Drill) {
+        self.made_up.by(drill);
     }
 
     /// With eyes on the services that may be asked.
@@ -326,7 +336,8 @@ impl Eyes {
         match probe {
             Probe::Loki(probe) => {
                 let (threshold, from) = (look.threshold(probe.threshold), look.from(scope, probe.window));
-                let question = loki::Question { name, probe, threshold, from };
+                let made_up = self.made_up.since(from);
+                let question = loki::Question { name, probe, threshold, from, made_up };
                 loki::ask(&self.loki, scope, question).await
             }
             Probe::Pods(probe) => {

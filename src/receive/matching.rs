@@ -44,6 +44,7 @@ fn answered_by(runbooks: &[Arc<Runbook>], alert: &Alert) -> Result<Vec<AnsweredB
             hash: runbook.hash.clone(),
             scope: runbook.scope(&alert.labels),
             deadline: runbook.deadline,
+            drill: None,
         });
         if !runbook.goes_on {
             break;

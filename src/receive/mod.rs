@@ -6,6 +6,7 @@
 //! journal, and the pipeline reads from it.
 
 mod answer;
+mod drills;
 mod matching;
 
 use std::future::poll_fn;
@@ -117,6 +118,7 @@ async fn take(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Answer, An
     match take_in(receiver.store.as_ref(), intake).await {
         Ok(receipt) => {
             crate::crash::here("intake-after-commit");
+            let unanswered = unanswered + receipt.late;
             count(&receiver.metrics, &receipt, unanswered, refused);
             Ok(Answer::Accepted { receipt, unanswered, refused })
         }
@@ -145,9 +147,12 @@ pub enum NotTaken {
 ///
 /// # Errors
 /// [`NotTaken`]; the same intake again is harmless.
-pub async fn take_in(store: &dyn Store, intake: Intake) -> Result<Receipt, NotTaken> {
-    let receipt =
-        tokio::time::timeout(COMMIT_WITHIN, store.take_in(intake)).await.map_err(|_| NotTaken::TooLate)??;
+pub async fn take_in(store: &dyn Store, mut intake: Intake) -> Result<Receipt, NotTaken> {
+    let taking = async {
+        let late = drills::mark(store, &mut intake).await?;
+        store.take_in(intake).await.map(|receipt| Receipt { late, ..receipt })
+    };
+    let receipt = tokio::time::timeout(COMMIT_WITHIN, taking).await.map_err(|_| NotTaken::TooLate)??;
     for id in &receipt.opened {
         info!(incident.id = %id, "Opened");
     }

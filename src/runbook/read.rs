@@ -34,8 +34,8 @@ pub(super) struct Draft {
     pub(super) defer_to: Vec<(String, Place)>,
 }
 
-/// What stands for a runbook where something is put back.
-const RESERVED: &str = "restore";
+/// What stands for a runbook where something is put back, and where a drill announces a fault.
+const RESERVED: [&str; 2] = ["restore", "inject"];
 
 /// Reads a document; `scale` divides its durations.
 pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut Faults) -> Draft {
@@ -49,8 +49,8 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
     }
     let name = fields.need("name", "name: database-pool-exhaustion").and_then(|field| {
         let name = own_name(&field, faults)?;
-        if name == RESERVED {
-            let hint = "the incidents that put something back are counted under it";
+        if RESERVED.contains(&name.as_str()) {
+            let hint = "runbookd's own incidents, which put something back or announce a fault, are counted under it";
             field.wrong("expected another name", Some(hint.to_owned()), faults);
             return None;
         }

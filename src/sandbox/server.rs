@@ -49,13 +49,18 @@ impl Request {
     /// Whether it could have changed the cluster: a mutating verb that is neither a dry run nor an access review.
     #[must_use]
     pub fn is_kubernetes_write(&self) -> bool {
-        self.system == System::Kubernetes && is_write(&self.method, &self.path)
+        self.system == System::Kubernetes && is_write(&self.method, &self.path, &self.body)
     }
 }
 
-fn is_write(method: &str, path: &str) -> bool {
+fn is_write(method: &str, path: &str, body: &str) -> bool {
+    // Of a deletion the options in its body tell, and nothing else.
+    let is_dry = match method {
+        "DELETE" if !body.is_empty() => body.contains("\"dryRun\":[\"All\"]"),
+        _ => path.contains("dryRun=All"),
+    };
     matches!(method, "POST" | "PUT" | "PATCH" | "DELETE")
-        && !path.contains("dryRun=All")
+        && !is_dry
         && !path.contains("/selfsubjectaccessreviews")
 }
 
@@ -199,7 +204,7 @@ async fn handle(
         return Ok(response(Answer::text(413, "request entity too large")));
     };
     let method = parts.method.as_str().to_owned();
-    let write = is_write(&method, &full_path);
+    let write = is_write(&method, &full_path, &String::from_utf8_lossy(&body));
     let received = Received { method, path, query: pairs(query), headers: parts.headers, body, pod };
     match shared.reply(system, write, full_path, &received) {
         Reply::Answer(Answer { said: Some(said), .. }) => {

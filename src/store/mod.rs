@@ -33,6 +33,7 @@ use tokio::sync::watch;
 
 use crate::alert::{Alert, Fingerprint, Labels};
 use crate::incident::changes::Entry;
+use crate::incident::drill::{Announced, Drill};
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::permit::{Asked, Permit};
@@ -97,6 +98,8 @@ pub struct AnsweredBy {
     pub scope: Labels,
     /// How long an incident that is opened now has.
     pub deadline: Duration,
+    /// The drill that made the alert up; its scope then has the drill in it, so that no incident has alerts of both kinds.
+    pub drill: Option<String>,
 }
 
 /// An alert that no runbook answered, or that could not be read.
@@ -127,6 +130,8 @@ pub struct Receipt {
     pub suppressed: usize,
     /// The alerts that opened an incident or joined one.
     pub taken: Vec<Fingerprint>,
+    /// How many alerts were made up by a drill that is over.
+    pub late: usize,
 }
 
 /// The right to work on an incident, as long as nobody else has claimed it since.
@@ -171,6 +176,9 @@ pub struct Summary {
     /// Who began it by hand; none: an alert did, or it puts something back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_by: Option<String>,
+    /// The drill that it belongs to: its alerts are made up, or it announces a fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<String>,
 }
 
 /// What became of a person's wish to begin an incident.
@@ -193,6 +201,48 @@ pub enum KeptProof {
     Known,
     /// Nothing was written: its run has said something else of that runbook before.
     Another,
+}
+
+/// What became of a drill that was to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registered {
+    /// It is on disk.
+    New(Drill),
+    /// The same request came before.
+    Known(Drill),
+    /// Nothing was written.
+    NotNow(Hindrance),
+}
+
+/// What became of a fault that was to be announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// It is on disk, with what it sets, as this incident.
+    Made(IncidentId),
+    /// Nothing was written.
+    NotNow(Hindrance),
+}
+
+/// What stands against a drill, or against a fault in one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hindrance {
+    /// A person has stopped all effects.
+    Paused(Pause),
+    /// A real incident is open.
+    Incident {
+        /// Which.
+        id: IncidentId,
+        /// Which runbook answers it.
+        runbook: String,
+    },
+    /// Another drill is played.
+    Drill(Box<Drill>),
+    /// There is no drill of this id.
+    Unknown,
+    /// This one is over.
+    Over,
+    /// This one was registered for alerts that are made up, and for no fault.
+    NoFaults,
 }
 
 /// How far a reader of the journal has come with one incident.
@@ -308,6 +358,19 @@ pub trait Store: Send + Sync + 'static {
     async fn keep_proof(&self, proof: Proof) -> Result<KeptProof, StoreError>;
     /// The newest proof of each runbook at each level by each scenario of each text, in that order, failed ones included; of two at the same moment the one that failed.
     async fn proofs(&self) -> Result<Vec<Proof>, StoreError>;
+
+    /// Registers a drill, unless effects are paused, a real incident is open, or another drill is played; the store says when it began. The same id again
+    /// registers nothing, for ever.
+    async fn register_drill(&self, drill: Drill) -> Result<Registered, StoreError>;
+    /// A drill is over; it, when there is one of this id.
+    async fn end_drill(&self, run: &str) -> Result<Option<Drill>, StoreError>;
+    /// The drill of this id, however long it has been over.
+    async fn drill(&self, run: &str) -> Result<Option<Drill>, StoreError>;
+    /// The newest drills, the newest first.
+    async fn drills(&self, most: u32) -> Result<Vec<Drill>, StoreError>;
+    /// Opens the incident of a fault that is about to be made in a drill ([`Opened::announces`]), and closes it: what the fault sets is among the
+    /// [`entries`](Store::entries) from the commit on, as a change of which nobody knows whether it happened.
+    async fn announce_fault(&self, opened: Opened, announced: Announced) -> Result<Announcement, StoreError>;
 
     /// The ledger as the guards would see it now; for shadow and for people.
     async fn ledger(&self) -> Result<Ledger, StoreError>;

@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Store, StoreError, Summary,
-    Unanswered,
+    Announcement, AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Registered, Store,
+    StoreError, Summary, Unanswered,
 };
 use crate::incident::changes::Entry;
+use crate::incident::drill::{Announced, Drill};
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::proof::Proof;
@@ -100,6 +101,30 @@ impl Store for Nothing {
 
     async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn register_drill(&self, _drill: Drill) -> Result<Registered, StoreError> {
+        nothing()
+    }
+
+    async fn end_drill(&self, _run: &str) -> Result<Option<Drill>, StoreError> {
+        nothing()
+    }
+
+    async fn drill(&self, _run: &str) -> Result<Option<Drill>, StoreError> {
+        nothing()
+    }
+
+    async fn drills(&self, _most: u32) -> Result<Vec<Drill>, StoreError> {
+        nothing()
+    }
+
+    async fn announce_fault(
+        &self,
+        _opened: Opened,
+        _announced: Announced,
+    ) -> Result<Announcement, StoreError> {
+        nothing()
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

@@ -45,6 +45,7 @@ pub(super) struct By {
     pub(super) scope_json: String,
     pub(super) scope_key: String,
     pub(super) deadline: Duration,
+    pub(super) drill: Option<String>,
 }
 
 /// A scope as JSON, and the hash of that.
@@ -62,8 +63,8 @@ pub(super) fn run_scope_of(json: &str) -> String {
 impl By {
     fn new(answered: AnsweredBy) -> Self {
         let (scope_json, scope_key) = scope_of(&answered.scope);
-        let AnsweredBy { runbook, hash, scope, deadline } = answered;
-        Self { runbook: runbook.into(), hash, scope, scope_json, scope_key, deadline }
+        let AnsweredBy { runbook, hash, scope, deadline, drill } = answered;
+        Self { runbook: runbook.into(), hash, scope, scope_json, scope_key, deadline, drill }
     }
 
     fn is(&self, answered: &AnsweredBy) -> bool {
@@ -71,6 +72,7 @@ impl By {
             && self.hash == answered.hash
             && self.scope == answered.scope
             && self.deadline == answered.deadline
+            && self.drill == answered.drill
     }
 }
 
@@ -270,6 +272,7 @@ mod tests {
                     truncated: 2,
                     restore: None,
                     run: None,
+                    drill: None,
                 })
             };
             let whole = event(vec![alert.clone(); count]);

@@ -2,19 +2,24 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{AskGuards, StoreError};
+use jiff::Timestamp;
+
+use super::{AskGuards, Hindrance, StoreError};
+use crate::incident::drill::Drill;
 use crate::incident::event::Opened;
-use crate::incident::ledger::Ledger;
+use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::permit::{Asked, Permit};
+use crate::incident::proof::Level;
 use crate::incident::run::Run;
-use crate::incident::{Event, IncidentId};
+use crate::incident::{Event, IncidentId, Outcome};
 
 /// Not [`Event::Opened`], which has ways of its own, and not an intent, which needs the guards.
 pub(super) fn may_append(event: &Event) -> Result<(), StoreError> {
     match event {
-        Event::Opened(_) | Event::EffectIntended { .. } | Event::EffectRegranted { .. } => {
-            Err(StoreError::NotThisWay(format!("`{}`", event.name())))
-        }
+        Event::Opened(_)
+        | Event::EffectIntended { .. }
+        | Event::EffectRegranted { .. }
+        | Event::FaultAnnounced { .. } => Err(StoreError::NotThisWay(format!("`{}`", event.name()))),
         _ => Ok(()),
     }
 }
@@ -61,4 +66,30 @@ pub(super) fn no_restore() -> StoreError {
 pub(super) fn run_of(opened: &Opened) -> Result<&Run, StoreError> {
     let alone = opened.by_hand().filter(|_| opened.alerts.is_empty() && opened.more == 0);
     alone.ok_or_else(|| StoreError::NotThisWay("an incident that nobody began by hand".to_owned()))
+}
+
+/// The drill of an incident that announces a fault, and who plays it.
+pub(super) fn announced_by(opened: &Opened) -> Result<(&str, &str), StoreError> {
+    let fault = opened.drill.as_deref().zip(opened.run.as_ref()).filter(|_| opened.announces());
+    let fault = fault.map(|(drill, run)| (drill, run.by.as_str()));
+    fault.ok_or_else(|| StoreError::NotThisWay("an incident that announces no fault".to_owned()))
+}
+
+/// What stands against a fault of this drill now.
+pub(super) fn may_announce(drill: Option<&Drill>, pause: Option<Pause>, now: Timestamp) -> Option<Hindrance> {
+    match (drill, pause) {
+        (None, _) => Some(Hindrance::Unknown),
+        (Some(drill), _) if !drill.is_on(now) => Some(Hindrance::Over),
+        (Some(drill), _) if drill.at != Level::Fault => Some(Hindrance::NoFaults),
+        (_, Some(pause)) => Some(Hindrance::Paused(pause)),
+        _ => None,
+    }
+}
+
+/// The end of an incident that announces a fault.
+pub(super) fn announced() -> Event {
+    Event::Closed {
+        outcome: Outcome::Injected,
+        why: "a fault of a drill; what it leads to is an incident of its own".to_owned(),
+    }
 }

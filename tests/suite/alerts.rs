@@ -103,6 +103,7 @@ fn incident(runbook: &Runbook, labels: &[(&str, &str); 3]) -> Incident {
         truncated: 0,
         restore: None,
         run: None,
+        drill: None,
     };
     let target =
         Target { kind: Kind::Deployment, namespace: NAMESPACE.to_owned(), name: "chat-api".to_owned() };

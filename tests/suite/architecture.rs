@@ -170,6 +170,7 @@ const WORDS: &[(&str, &[&str], &str)] = &[
 /// The methods of the Kubernetes client that change nothing.
 const KUBERNETES_READS: &[&str] = &[
     "connect",
+    "rehearsing",
     "server",
     "is_loopback",
     "workload",

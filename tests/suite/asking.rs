@@ -104,6 +104,7 @@ fn incident(name: &str, hash: &runbookd::runbook::Hash) -> Incident {
         truncated: 0,
         restore: None,
         run: None,
+        drill: None,
     };
     let target = Target { kind: Kind::Deployment, namespace: "shop".to_owned(), name: "web".to_owned() };
     let legs = vec![Leg { target, each: BTreeMap::new(), figure: 1.0 }];

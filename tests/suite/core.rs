@@ -407,12 +407,13 @@ impl World<'_> {
             policy: Arc::clone(&self.policy),
             held_at: incident.held_at,
             approved: approved || wanted.again && incident.effect().is_some_and(|effect| effect.approved),
+            drill: incident.opened.drill.is_some(),
         };
         let (leg, step) = (wanted.leg, wanted.step);
         self.put_to_the_proof(runbook);
         let mode = guard::effective_mode(&question);
         if mode == Mode::Shadow && !wanted.again {
-            return self.append(index, Event::WouldAct { leg, step, asked: Vec::new() });
+            return self.append(index, Event::WouldAct { leg, step, asked: Vec::new(), rehearsed: None });
         }
         match guard::grant(&question, &self.ledger()) {
             Ok((event, permit)) => {
@@ -535,6 +536,7 @@ impl World<'_> {
     fn check_intent(&self, incident: &Incident, runbook: &Runbook, wanted: &Wanted) {
         let target = wanted.plan.target.key();
         assert!(self.pause.is_none(), "an effect while paused");
+        assert!(incident.opened.drill.is_none(), "an effect for an alert that a drill made up");
         let ahead = self.cases.iter().any(|case| {
             let open = !matches!(case.journal.last().map(|last| &last.event), Some(Event::Closed { .. }));
             open && runbook.defer_to.contains(&case.runbook.name)
@@ -730,6 +732,7 @@ fn check_the_end(world: &World<'_>, case: &Case) {
             assert!(asked > intended, "{} with an intent after the question", closed.outcome);
         }
         Outcome::SelfHealed => assert!(happened.is_empty(), "self_healed with an effect"),
+        Outcome::Injected => panic!("no drill has announced a fault"),
         Outcome::Recovered => {
             assert!(!happened.is_empty(), "recovered by nothing");
             // What was only waited for, and did not come, says nothing of what was done elsewhere.
@@ -853,10 +856,10 @@ fn check_the_end_of_a_restore(world: &World<'_>, case: &Case, incident: &Inciden
 }
 
 fn history(bytes: &[u8], expects: bool) {
-    history_with(bytes, expects, false, false);
+    history_with(bytes, expects, false, false, false);
 }
 
-fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool) {
+fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool, drills: bool) {
     let mut choices = Choices(bytes.iter());
     let mode = |byte: u8| match byte {
         0..=3 => Mode::Act,
@@ -901,6 +904,7 @@ fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool) {
             truncated: 0,
             restore: None,
             run: begun(number),
+            drill: (drills && number % 2 == 1).then(|| "d".repeat(32)),
         };
         let journal = vec![Recorded { seq: 1, at: world.now, event: Event::Opened(opened) }];
         world.cases.push(Case {
@@ -927,6 +931,7 @@ fn history_with(bytes: &[u8], expects: bool, restores: bool, by_hand: bool) {
             truncated: 0,
             restore: Some(Restore { object: restored(), of, runbook: original.name.clone(), leg, step }),
             run: by_hand.then(run),
+            drill: None,
         };
         let journal = vec![Recorded { seq: 1, at: world.now, event: Event::Opened(opened) }];
         let runbook = Arc::new(restore::runbook(original, step).unwrap());
@@ -975,9 +980,9 @@ fn every_history_keeps_the_promises() {
     };
     let run = || {
         let flag = any::<bool>;
-        let bytes = (prop::collection::vec(any::<u8>(), 0..600), flag(), flag(), flag());
-        TestRunner::new(config.clone()).run(&bytes, |(bytes, expects, restores, by_hand)| {
-            history_with(&bytes, expects, restores, by_hand);
+        let bytes = (prop::collection::vec(any::<u8>(), 0..600), flag(), flag(), flag(), flag());
+        TestRunner::new(config.clone()).run(&bytes, |(bytes, expects, restores, by_hand, drills)| {
+            history_with(&bytes, expects, restores, by_hand, drills);
             Ok(())
         })
     };
@@ -996,8 +1001,8 @@ fn every_history_keeps_the_promises() {
 fn a_kind_world_recovers_on_the_first_step() {
     history(&[], false);
     history(&[], true);
-    history_with(&[], false, true, false);
-    history_with(&[], true, true, true);
+    history_with(&[], false, true, false, false);
+    history_with(&[], true, true, true, true);
 }
 
 /// An answer that took long is as old as what was looked at, not as young as its arrival.
@@ -1015,6 +1020,7 @@ fn evidence_is_as_old_as_the_window_that_was_looked_at() {
         truncated: 0,
         restore: None,
         run: None,
+        drill: None,
     };
     let window = Some((before(asked, Duration::from_secs(300)), asked));
     let evidence = Evidence {

@@ -104,6 +104,7 @@ impl Set {
             truncated: 0,
             restore: None,
             run: None,
+            drill: None,
         };
         let each = BTreeMap::from([("app".to_owned(), "chat-api".to_owned())]);
         let legs = vec![Leg { target: target(), each, figure: 40.0 }];

@@ -38,7 +38,7 @@ use kube::core::Resource as _;
 use kube::core::params::{GetParams, ListParams, Patch, PatchParams};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Questions, Reason, error};
@@ -89,7 +89,16 @@ pub struct Settings {
 
 /// A cluster.
 #[derive(Clone)]
-pub struct Kubernetes(Arc<Inner>);
+pub struct Kubernetes(Arc<Inner>, Writes);
+
+/// What becomes of what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    /// It is carried out.
+    Made,
+    /// The server says what it would say, and carries nothing out: `dryRun=All`.
+    Rehearsed,
+}
 
 struct Inner {
     client: kube::Client,
@@ -118,16 +127,26 @@ impl Kubernetes {
     /// When there is no usable kubeconfig and no service account; the text names the file and the context, and says what to do.
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         let (client, server) = connect::client(settings).await?;
-        Ok(Self(Arc::new(Inner {
-            client,
-            server,
-            timeout: DEFAULT_TIMEOUT,
-            slots: Semaphore::new(AT_ONCE),
-            workloads: Questions::new(AT_ONCE),
-            pods: Questions::new(AT_ONCE),
-            nodes: Questions::new(AT_ONCE),
-            writes: AtomicU64::new(0),
-        })))
+        Ok(Self(
+            Arc::new(Inner {
+                client,
+                server,
+                timeout: DEFAULT_TIMEOUT,
+                slots: Semaphore::new(AT_ONCE),
+                workloads: Questions::new(AT_ONCE),
+                pods: Questions::new(AT_ONCE),
+                nodes: Questions::new(AT_ONCE),
+                writes: AtomicU64::new(0),
+            }),
+            Writes::Made,
+        ))
+    }
+
+    /// The same cluster, where nothing that is written is carried out: the server looks at it in full (rights, admission, quotas, conflicts) and says what it
+    /// would have said. Source: <https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>.
+    #[must_use]
+    pub fn rehearsing(&self) -> Self {
+        Self(Arc::clone(&self.0), Writes::Rehearsed)
     }
 
     /// The API server's URL.
@@ -235,6 +254,12 @@ impl Kubernetes {
 
     /// Sends what may change something, once. No answer to a question from before it is shared with one from after it.
     async fn change(&self, call: &str, request: Request<Vec<u8>>) -> Result<(), CallError> {
+        let request = match self.1 {
+            Writes::Made => request,
+            Writes::Rehearsed => {
+                rehearsed(request).ok_or_else(|| CallError::unsent(call, "it can not be rehearsed"))?
+            }
+        };
         self.0.writes.fetch_add(1, Ordering::SeqCst);
         let done = self.send(call, request).await;
         self.0.writes.fetch_add(1, Ordering::SeqCst);
@@ -270,6 +295,21 @@ impl Kubernetes {
         }
         Err(refused(call, head.status, &head.headers, &body))
     }
+}
+
+/// The same request, carried out by nobody; none when it can not be said in it. A deletion that has options in its body takes them from there alone: said in
+/// the address, the server would not hear it, and delete.
+fn rehearsed(request: Request<Vec<u8>>) -> Option<Request<Vec<u8>>> {
+    let (mut head, mut body) = request.into_parts();
+    if head.method == http::Method::DELETE {
+        let mut options: serde_json::Map<String, Value> = serde_json::from_slice(&body).ok()?;
+        options.insert("dryRun".to_owned(), json!(["All"]));
+        body = serde_json::to_vec(&options).ok()?;
+    } else {
+        let sign = if head.uri.query().is_some() { '&' } else { '?' };
+        head.uri = format!("{}{sign}dryRun=All", head.uri).parse().ok()?;
+    }
+    Some(Request::from_parts(head, body))
 }
 
 /// A `test` of a JSON patch compares texts, and the server's side is written by Go, which escapes these: so must ours be. They stand in strings

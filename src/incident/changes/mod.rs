@@ -166,6 +166,7 @@ impl Entries {
         matches!(
             event,
             Event::EffectIntended { .. }
+                | Event::FaultAnnounced { .. }
                 | Event::EffectAnswered { .. }
                 | Event::EffectObserved { .. }
                 | Event::StepEnded { .. }
@@ -183,6 +184,15 @@ impl Entries {
                         self.intended(op, &plan.target, sets, set, at);
                     }
                 }
+            }
+            // Whoever makes it says no more of it: it may have happened, and may still.
+            Event::FaultAnnounced { op, announced } => {
+                if let Some(sets) = &announced.sets {
+                    for set in &sets.fields {
+                        self.intended(op, &announced.object, sets, set, at);
+                    }
+                }
+                self.doubt(op);
             }
             Event::EffectAnswered { op, result: EffectResult::Applied | EffectResult::Begun { .. } }
             | Event::EffectObserved { op, found: Observation::Done } => self.happened(op, at),

@@ -159,6 +159,8 @@ impl Incident {
                     Stage::Begin { failed: Some((tries, at, why)) }
                 }
             }
+            // It is about nothing but that, and waits for nothing.
+            (stage @ Stage::Confirm { .. }, Event::FaultAnnounced { .. }) if self.opened.announces() => stage,
             (Stage::Planned(_), Event::WouldAct { leg, .. }) if leg == self.leg => {
                 self.legs[leg].result = Some(StepResult::WouldAct);
                 Stage::StepEnded { result: Some(StepResult::WouldAct), why: String::new() }

@@ -6,7 +6,7 @@ use super::markup::{Draft, brief, code, link, plain, time, took, until};
 use super::words::{
     answers, asked_because, came, change, count_of, done, next, object, plan_of, standing, touches,
 };
-use super::{by_hand, lasting};
+use super::{by_hand, drill, lasting};
 use crate::clients::slack::Message;
 use crate::incident::event::Found;
 use crate::incident::evidence::Evidence;
@@ -19,13 +19,22 @@ const SHOWN: usize = 8;
 /// The head as it is after `history`, which is everything that has happened to `incident`.
 #[must_use]
 pub fn head(incident: &Incident, history: &[Recorded]) -> Message {
+    if let Some(fault) = drill::fault(incident, history) {
+        return fault;
+    }
     let (sign, word) = standing(incident);
     let restore = incident.opened.restore.as_ref();
     let runbook = brief(&incident.opened.runbook);
+    // Nobody should read of a made-up alert as if it were a real one.
+    let sign = match &incident.opened.drill {
+        Some(_) => format!("{}: {sign}", drill::MARK),
+        None => sign.to_owned(),
+    };
     let scope = restore.map_or_else(|| scope(incident), |restore| object(&restore.object));
     let about = match (restore, &incident.opened.run) {
         (Some(restore), _) => lasting::restores(restore),
         (None, Some(run)) => by_hand::begun(run),
+        (None, None) if incident.opened.drill.is_some() => format!("*Alert, made up*\n{}", alerts(incident)),
         (None, None) => format!("*Alert*\n{}", alerts(incident)),
     };
     let mut draft = Draft::new(&format!("{sign} {word}: {runbook} ({scope})").replace('`', ""))

@@ -69,7 +69,7 @@ pub(super) fn next(incident: &Incident, restore: &Restore, outcome: Outcome) -> 
         Outcome::Blocked if !incident.left_alone.is_empty() => {
             "Nothing more will be done there: it stays as somebody else wants it.".to_owned()
         }
-        Outcome::Recovered | Outcome::SelfHealed | Outcome::NotConfirmed => {
+        Outcome::Recovered | Outcome::SelfHealed | Outcome::NotConfirmed | Outcome::Injected => {
             "Nothing for you to do.".to_owned()
         }
         Outcome::NotRecovered => format!(

@@ -6,6 +6,7 @@
 //! Labels, names, log lines and the words of other systems are hostile: all of them pass through `markup`.
 
 mod by_hand;
+mod drill;
 mod head;
 mod lasting;
 mod markup;

@@ -1,13 +1,14 @@
 //! The lines of an incident's thread, one for each event that tells an on-call person something new. What only repeats is left out, so
 //! that the thread can be read from top to bottom in half a minute.
 
-use super::lasting;
 use super::markup::{Draft, brief, clock_time, code, line, long_code, plain, time, took, until};
 use super::words::{
     answers, asked_because, change, circumstances, count_of, doing, done, guards, next, noun, object,
     outcome, plan_of, refusal, timeline, touches, why as why_of,
 };
+use super::{drill, lasting};
 use crate::clients::slack::Message;
+use crate::incident::drill::Rehearsed;
 use crate::incident::event::{EffectResult, Found, Leg, Observation};
 use crate::incident::evidence::Evidence;
 use crate::incident::outcome::StepResult;
@@ -84,7 +85,11 @@ fn line_of(incident: &Incident, recorded: &Recorded, history: &[Recorded]) -> Op
             Some(thread.note("⚪", &format!("Step {} was left out: {}.", step + 1, plain(why))))
         }
         Event::PlanFailed { leg, why, for_good, .. } => thread.plan_failed(*leg, why, *for_good),
-        Event::WouldAct { leg, asked, .. } => Some(thread.would_act(*leg, asked)),
+        Event::WouldAct { leg, asked, rehearsed, .. } => {
+            Some(thread.would_act(*leg, asked, rehearsed.as_ref()))
+        }
+        // The head says it.
+        Event::FaultAnnounced { .. } => None,
         Event::Refused { leg, .. } => thread.refused(*leg),
         Event::ApprovalAsked { leg, expires, why, .. } => {
             thread.approval_asked(*leg, *expires, why.as_deref())
@@ -234,7 +239,7 @@ impl Thread<'_> {
         Some(self.note(if for_good { "🔴" } else { "❓" }, &text))
     }
 
-    fn would_act(&self, leg: usize, asked: &[Answer]) -> Message {
+    fn would_act(&self, leg: usize, asked: &[Answer], rehearsed: Option<&Rehearsed>) -> Message {
         let verb = self.plan(leg).map_or("changed", |plan| done(plan));
         let target = self.target(leg);
         let mode = asked.iter().find(|answer| answer.guard == Guard::Mode);
@@ -246,6 +251,7 @@ impl Thread<'_> {
         if let Some(plan) = self.plan(leg) {
             lines.extend(touches(plan));
         }
+        lines.extend(rehearsed.map(drill::rehearsed));
         let others: Vec<Answer> =
             asked.iter().filter(|answer| answer.guard != Guard::Mode).cloned().collect();
         let against = others.iter().filter(|answer| !answer.allows).count();

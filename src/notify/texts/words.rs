@@ -53,6 +53,7 @@ pub(super) const fn outcome(outcome: Outcome, acted: bool) -> (&'static str, &'s
         Outcome::Failed => ("🔴", "The action failed"),
         Outcome::Ambiguous => ("🔴", "Unclear what was done"),
         Outcome::Stopped => ("🟠", "Stopped before the next step"),
+        Outcome::Injected => ("🎭", "A fault of a drill"),
     }
 }
 
@@ -243,7 +244,12 @@ pub(super) fn next(incident: &Incident, outcome: Outcome, history: &[Recorded]) 
         Outcome::Recovered if !incident.resolved() => {
             "Nothing for you to do: the alert itself ends when its rule has caught up.".to_owned()
         }
-        Outcome::Recovered | Outcome::SelfHealed | Outcome::Joined => "Nothing for you to do.".to_owned(),
+        _ if incident.opened.drill.is_some() => {
+            "Nothing for you to do: this was a drill, and nothing was changed.".to_owned()
+        }
+        Outcome::Recovered | Outcome::SelfHealed | Outcome::Joined | Outcome::Injected => {
+            "Nothing for you to do.".to_owned()
+        }
         Outcome::NotConfirmed => {
             "Nothing was changed. If the alert keeps firing, its rule and the runbook's check disagree."
                 .to_owned()

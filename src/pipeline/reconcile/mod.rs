@@ -143,7 +143,8 @@ impl Reconciler {
         let mut open = BTreeMap::new();
         for summary in self.store.incidents(true, u32::MAX).await? {
             // A restore carries the alerts of the incident that made the change; it is not about them.
-            if summary.runbook == RESTORE {
+            // What a drill made up the webhook may have brought alone.
+            if summary.runbook == RESTORE || summary.drill.is_some() {
                 continue;
             }
             let known = before.remove(&summary.id).filter(|(seq, _)| *seq == summary.seq);

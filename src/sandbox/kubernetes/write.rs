@@ -264,7 +264,12 @@ pub(super) fn delete_pod(
     let pod = resource::find(&state.cluster, target, name)?;
     let options: Value = serde_json::from_slice(&received.body).unwrap_or(Value::Null);
     precondition(&pod, name, &options)?;
-    if received.param("dryRun") == Some("All") {
+    // Options in the body count alone: those of the address are then not read.
+    let dry_run = match options.as_object() {
+        Some(options) => options.get("dryRun").is_some_and(|all| *all == json!(["All"])),
+        None => received.param("dryRun") == Some("All"),
+    };
+    if dry_run {
         return Ok(json_answer(200, &pod));
     }
     let key = target.key(name);
@@ -311,7 +316,9 @@ pub(super) fn evict(
         _ => {}
     }
     precondition(&pod, name, &body["deleteOptions"])?;
-    state.cluster.stop_pod(&target.key(name), now, state.pace);
+    if received.param("dryRun") != Some("All") {
+        state.cluster.stop_pod(&target.key(name), now, state.pace);
+    }
     let done =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(json_answer(201, &done))

@@ -84,7 +84,7 @@ impl State {
                 self.record(now, &incident, Event::AlertsJoined { alerts, more })?;
                 incident
             } else {
-                let incident = self.begin(now, &by.runbook, &by.scope, None);
+                let incident = self.begin(now, &by.runbook, &by.scope, None, by.drill.clone());
                 receipt.opened.push(incident.clone());
                 let opened = Opened {
                     runbook: by.runbook.to_string(),
@@ -96,6 +96,7 @@ impl State {
                     truncated,
                     restore: None,
                     run: None,
+                    drill: by.drill.clone(),
                 };
                 self.record(now, &incident, Event::Opened(opened))?;
                 incident
@@ -123,7 +124,7 @@ impl State {
         if open || !self.changes.iter().any(|entry| entry.object == restore.object) {
             return Ok(None);
         }
-        let incident = self.begin(now, &opened.runbook, &opened.scope, None);
+        let incident = self.begin(now, &opened.runbook, &opened.scope, None, None);
         self.record(now, &incident, Event::Opened(opened))?;
         Ok(Some(incident))
     }
@@ -145,18 +146,19 @@ impl State {
         if let Some(open) = open.next() {
             return Ok(Begun::Busy(open.id.clone()));
         }
-        let incident = self.begin(now, &opened.runbook, &opened.scope, Some(by));
+        let incident = self.begin(now, &opened.runbook, &opened.scope, Some(by), None);
         self.runs.insert(key.to_owned(), incident.clone());
         self.record(now, &incident, Event::Opened(opened))?;
         Ok(Begun::New(incident))
     }
 
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         now: Timestamp,
         runbook: &str,
         scope: &Labels,
         begun_by: Option<String>,
+        drill: Option<String>,
     ) -> IncidentId {
         let id = chance::fresh_id(now);
         let summary = Summary {
@@ -168,6 +170,7 @@ impl State {
             outcome: None,
             seq: 0,
             begun_by,
+            drill,
         };
         self.incidents.insert(id.clone(), Kept { summary, events: Vec::new(), owner: None, epoch: 0 });
         id

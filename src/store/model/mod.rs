@@ -1,7 +1,9 @@
 //! The journal in memory, for the tests: the same rules, without a disk. It gives way to other tasks before
 //! every operation, so that whatever can come in between does, and it can be told to fail.
 
+mod drills;
 mod intake;
+mod ledger;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,14 +15,15 @@ use tokio::sync::watch;
 
 use super::prepared::{Prepared, kept_proof, written};
 use super::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, SINKS, Store, StoreError,
-    Summary, Unanswered, rules,
+    Announcement, AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Registered, SINKS,
+    Store, StoreError, Summary, Unanswered, rules,
 };
 use crate::clock;
 use crate::incident::changes::{Entries, Entry};
+use crate::incident::drill::{Announced, Drill};
 use crate::incident::event::Opened;
-use crate::incident::ledger::{Attempt, InFlight, KEPT_HOURS, Ledger, Pause};
-use crate::incident::proof::{Level, Proof};
+use crate::incident::ledger::{Ledger, Pause};
+use crate::incident::proof::Proof;
 use crate::incident::{Event, IncidentId, OperationId, Recorded};
 use crate::runbook::Hash;
 
@@ -80,6 +83,7 @@ struct State {
     runs: BTreeMap<String, IncidentId>,
     /// By run and runbook.
     proofs: BTreeMap<(String, String), Proof>,
+    drills: BTreeMap<String, Drill>,
     unanswered: BTreeMap<String, Unanswered>,
     runbooks: BTreeMap<Hash, String>,
     pause: Option<Pause>,
@@ -172,43 +176,6 @@ impl State {
             reader.dirty = Some((recorded.seq, reader.dirty.map_or(at, |(_, since)| since)));
         }
         Ok(recorded)
-    }
-
-    fn ledger(&self, now: Timestamp) -> Ledger {
-        let since = clock::before(now, Duration::from_secs(KEPT_HOURS * 3600));
-        let mut effects: Vec<_> = self.effects.iter().collect();
-        effects.sort_by_key(|(op, effect)| (effect.at, (*op).clone()));
-        let in_flight = effects.iter().filter(|(_, effect)| !effect.ended).map(|(op, effect)| InFlight {
-            op: (*op).clone(),
-            incident: effect.incident.clone(),
-            target: effect.target.clone(),
-        });
-        let attempts = effects.iter().filter(|(_, effect)| effect.at > since).map(|(op, effect)| Attempt {
-            op: (*op).clone(),
-            runbook: effect.runbook.clone(),
-            target: effect.target.clone(),
-            at: effect.at,
-        });
-        Ledger {
-            now,
-            pause: self.pause.clone(),
-            in_flight: in_flight.collect(),
-            attempts: attempts.collect(),
-            proofs: self.newest_proofs(),
-        }
-    }
-
-    fn newest_proofs(&self) -> Vec<Proof> {
-        let mut newest: BTreeMap<(&str, Level, &str, &str), &Proof> = BTreeMap::new();
-        let age = |proof: &Proof| (proof.proven_at, !proof.passed, proof.run.clone());
-        for proof in self.proofs.values() {
-            let there =
-                newest.entry((&proof.runbook, proof.at, &proof.scenario, &proof.text)).or_insert(proof);
-            if age(proof) > age(there) {
-                *there = proof;
-            }
-        }
-        newest.into_values().cloned().collect()
     }
 
     fn commit(
@@ -372,6 +339,31 @@ impl Store for Model {
 
     async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
         Ok(self.enter().await?.newest_proofs())
+    }
+
+    async fn register_drill(&self, drill: Drill) -> Result<Registered, StoreError> {
+        Ok(self.enter().await?.register(clock::now(), drill))
+    }
+
+    async fn end_drill(&self, run: &str) -> Result<Option<Drill>, StoreError> {
+        Ok(self.enter().await?.end_drill(clock::now(), run))
+    }
+
+    async fn drill(&self, run: &str) -> Result<Option<Drill>, StoreError> {
+        Ok(self.enter().await?.drills.get(run).cloned())
+    }
+
+    async fn drills(&self, most: u32) -> Result<Vec<Drill>, StoreError> {
+        let mut all: Vec<Drill> = self.enter().await?.drills.values().cloned().collect();
+        all.sort_by_key(|drill| (std::cmp::Reverse(drill.began_at), drill.run.clone()));
+        all.truncate(most as usize);
+        Ok(all)
+    }
+
+    async fn announce_fault(&self, opened: Opened, announced: Announced) -> Result<Announcement, StoreError> {
+        let made = self.enter().await?.announce(clock::now(), opened, announced)?;
+        self.changed();
+        Ok(made)
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

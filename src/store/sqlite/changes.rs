@@ -38,7 +38,11 @@ pub(super) fn keep(
     if !Entries::concerns(&recorded.event) {
         return Ok(());
     }
-    let sets = matches!(&recorded.event, Event::EffectIntended { plan, .. } if plan.sets.is_some());
+    let sets = match &recorded.event {
+        Event::EffectIntended { plan, .. } => plan.sets.is_some(),
+        Event::FaultAnnounced { announced, .. } => announced.sets.is_some(),
+        _ => false,
+    };
     let before = all(connection)?;
     if before.is_empty() && !sets {
         return Ok(());

@@ -52,8 +52,8 @@ const ANSWERED_BY: &str = "UPDATE episodes SET incident = $1 WHERE alert_key = $
 
 /// Opens an incident, or takes the next number of the one that is open.
 const OPEN: &str = "INSERT INTO incidents
-        (id, runbook, hash, scope_key, scope, opened_at, touched_at, wake_at, seq, epoch)
-     VALUES ($1, $2, $3, $4, $5, $6, $6, $6, 1, 0)
+        (id, runbook, hash, scope_key, scope, opened_at, touched_at, wake_at, seq, epoch, drill)
+     VALUES ($1, $2, $3, $4, $5, $6, $6, $6, 1, 0, $7)
      ON CONFLICT (runbook, scope_key) WHERE closed_at IS NULL DO UPDATE SET
         seq = incidents.seq + 1,
         touched_at = CASE WHEN incidents.touched_at > excluded.touched_at
@@ -182,6 +182,7 @@ impl<'t> Taking<'t, '_> {
                 truncated: self.prepared.truncated,
                 restore: None,
                 run: None,
+                drill: by.drill.clone(),
             })
         } else {
             Event::AlertsJoined { alerts: Vec::new(), more }
@@ -200,7 +201,8 @@ impl<'t> Taking<'t, '_> {
     fn take_open(&self, id: &str, by: &By) -> Result<Taken, Error> {
         let now = self.turn.now.as_microsecond();
         let open = |id: &str| {
-            let values: [&dyn ToSql; 6] = [&id, &by.runbook, &by.hash.0, &by.scope_key, &by.scope_json, &now];
+            let values: [&dyn ToSql; 7] =
+                [&id, &by.runbook, &by.hash.0, &by.scope_key, &by.scope_json, &now, &by.drill];
             sql::execute(self.connection(), OPEN, &values)
         };
         let mut opened = open(id);

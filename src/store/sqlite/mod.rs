@@ -6,6 +6,7 @@
 mod append;
 mod changes;
 mod claims;
+mod drills;
 mod effect;
 mod events;
 mod intake;
@@ -32,11 +33,12 @@ use tokio::sync::{oneshot, watch};
 
 use super::prepared::{Prepared, written};
 use super::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Store, StoreError, Summary,
-    Unanswered, rules,
+    Announcement, AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Registered, Store,
+    StoreError, Summary, Unanswered, rules,
 };
 use crate::clock;
 use crate::incident::changes::Entry;
+use crate::incident::drill::{Announced, Drill};
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::proof::Proof;
@@ -261,6 +263,29 @@ impl Store for Sqlite {
 
     async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
         self.readers.read(|connection| proofs::newest(connection)).await
+    }
+
+    async fn register_drill(&self, drill: Drill) -> Result<Registered, StoreError> {
+        self.write(quiet, move |turn| drills::register(turn, &drill)).await
+    }
+
+    async fn end_drill(&self, run: &str) -> Result<Option<Drill>, StoreError> {
+        let run = run.to_owned();
+        self.write(quiet, move |turn| drills::end(turn, &run)).await
+    }
+
+    async fn drill(&self, run: &str) -> Result<Option<Drill>, StoreError> {
+        let run = run.to_owned();
+        self.readers.read(move |connection| drills::one(connection, &run)).await
+    }
+
+    async fn drills(&self, most: u32) -> Result<Vec<Drill>, StoreError> {
+        self.readers.read(move |connection| drills::newest(connection, most)).await
+    }
+
+    async fn announce_fault(&self, opened: Opened, announced: Announced) -> Result<Announcement, StoreError> {
+        let made = |announcement: &Announcement| matches!(announcement, Announcement::Made(_));
+        self.write(made, move |turn| drills::announce(turn, opened, announced)).await
     }
 
     async fn ledger(&self) -> Result<Ledger, StoreError> {

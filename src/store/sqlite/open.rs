@@ -23,6 +23,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../migrations/2_changes.sql")),
     M::up(include_str!("../migrations/3_runs.sql")),
     M::up(include_str!("../migrations/4_proofs.sql")),
+    M::up(include_str!("../migrations/5_drills.sql")),
 ];
 
 /// Why the journal could not be opened.

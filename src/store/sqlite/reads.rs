@@ -61,7 +61,8 @@ pub(super) fn events(
     Ok(events)
 }
 
-type Columns = (String, String, String, i64, Option<i64>, Option<String>, i64, Option<String>);
+type Columns =
+    (String, String, String, i64, Option<i64>, Option<String>, i64, Option<String>, Option<String>);
 
 /// Incidents, newest first.
 pub(super) fn incidents(
@@ -70,9 +71,10 @@ pub(super) fn incidents(
     most: u32,
 ) -> Result<Vec<Summary>, StoreError> {
     const OPEN: &str =
-        "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq, begun_by FROM incidents
+        "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq, begun_by, drill FROM incidents
          WHERE closed_at IS NULL ORDER BY id DESC LIMIT $1";
-    const ALL: &str = "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq, begun_by FROM incidents
+    const ALL: &str =
+        "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq, begun_by, drill FROM incidents
          ORDER BY id DESC LIMIT $1";
     let rows: Vec<Columns> = sql::all(connection, if only_open { OPEN } else { ALL }, &[&most])?;
     rows.into_iter().map(summary).collect()
@@ -80,13 +82,13 @@ pub(super) fn incidents(
 
 /// One incident.
 pub(super) fn incident(connection: &Connection, incident: &IncidentId) -> Result<Summary, StoreError> {
-    const ONE: &str = "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq, begun_by FROM incidents WHERE id = $1";
+    const ONE: &str = "SELECT id, runbook, scope, opened_at, closed_at, outcome, seq, begun_by, drill FROM incidents WHERE id = $1";
     sql::first(connection, ONE, &[&incident.as_str()])?
         .map_or_else(|| Err(StoreError::NoSuchIncident(incident.clone())), summary)
 }
 
 fn summary(columns: Columns) -> Result<Summary, StoreError> {
-    let (incident, runbook, scope, opened_at, closed_at, ended, seq, begun_by) = columns;
+    let (incident, runbook, scope, opened_at, closed_at, ended, seq, begun_by, drill) = columns;
     Ok(Summary {
         id: id(&incident)?,
         runbook,
@@ -96,6 +98,7 @@ fn summary(columns: Columns) -> Result<Summary, StoreError> {
         outcome: ended.as_deref().and_then(outcome),
         seq: u64::try_from(seq).unwrap_or_default(),
         begun_by,
+        drill,
     })
 }
 

@@ -7,14 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use runbookd::incident::changes::Entry;
+use runbookd::incident::drill::{Announced, Drill};
 use runbookd::incident::event::Opened;
 use runbookd::incident::ledger::{Ledger, Pause};
 use runbookd::incident::proof::Proof;
 use runbookd::incident::{Event, Incident, IncidentId, Recorded};
 use runbookd::runbook::Hash;
 use runbookd::store::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Store, StoreError, Summary,
-    Unanswered,
+    Announcement, AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Registered, Store,
+    StoreError, Summary, Unanswered,
 };
 use tokio::sync::watch;
 
@@ -117,6 +118,7 @@ fn summary(id: &IncidentId, events: &[Recorded]) -> Summary {
         outcome: closed.map(|(_, outcome)| outcome),
         seq: events.len() as u64,
         begun_by: opened.by_hand().map(|run| run.by.clone()),
+        drill: opened.drill.clone(),
     }
 }
 
@@ -263,6 +265,21 @@ impl Store for Fake {
         Ok(self.ask()?.proofs.clone())
     }
 
+    async fn register_drill(&self, _: Drill) -> Result<Registered, StoreError> {
+        not_here()
+    }
+    async fn end_drill(&self, _: &str) -> Result<Option<Drill>, StoreError> {
+        not_here()
+    }
+    async fn drill(&self, _: &str) -> Result<Option<Drill>, StoreError> {
+        not_here()
+    }
+    async fn drills(&self, _: u32) -> Result<Vec<Drill>, StoreError> {
+        not_here()
+    }
+    async fn announce_fault(&self, _: Opened, _: Announced) -> Result<Announcement, StoreError> {
+        not_here()
+    }
     async fn ledger(&self) -> Result<Ledger, StoreError> {
         not_here()
     }

@@ -10,7 +10,9 @@ mod runs;
 mod story;
 mod texts;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -18,11 +20,12 @@ use http::{Request, StatusCode};
 use jiff::Timestamp;
 use runbookd::api::{Api, router};
 use runbookd::clients::Secret;
+use runbookd::guard::Policy;
 use runbookd::incident::Event;
 use runbookd::incident::proven::Demand;
 use runbookd::metrics::Metrics;
 use runbookd::runbook::load::read_text;
-use runbookd::runbook::{Hash, Mode, Runbook};
+use runbookd::runbook::{Hash, Mode, Rate, Runbook};
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
@@ -94,8 +97,14 @@ impl World {
             metrics: Metrics::new(&["database-pool"], &[]).unwrap(),
             token: token.map(Secret::new),
             runbooks: (1..=runbooks).map(loaded).collect(),
-            ceiling: Mode::Ask,
-            proof,
+            policy: Arc::new(Policy {
+                ceiling: Mode::Ask,
+                namespaces: BTreeMap::from([("shop".to_owned(), Mode::Ask)]),
+                nodes: Mode::Off,
+                rate: Rate { count: 10, per: Duration::from_secs(3_600) },
+                proof,
+            }),
+            inject: Arc::new(runbookd::incident::drill::runbook(1).unwrap()),
             eyes: None,
             shutdown: going_down,
         });

@@ -47,6 +47,7 @@ pub(super) fn opened() -> Event {
         truncated: 2,
         restore: None,
         run: None,
+        drill: None,
     })
 }
 

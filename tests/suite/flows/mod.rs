@@ -5,6 +5,7 @@ mod asking;
 mod certificate;
 mod database_pool;
 mod deploying;
+mod drills;
 mod guards;
 mod high_latency;
 mod inference_oom;

@@ -11,14 +11,15 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use jiff::Timestamp;
 use runbookd::incident::changes::Entry;
+use runbookd::incident::drill::{Announced, Drill};
 use runbookd::incident::event::Opened;
 use runbookd::incident::ledger::{Ledger, Pause};
 use runbookd::incident::proof::Proof;
 use runbookd::incident::{Event, IncidentId, Recorded};
 use runbookd::runbook::Hash;
 use runbookd::store::{
-    AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Store, StoreError, Summary,
-    Unanswered,
+    Announcement, AskGuards, Begun, Behind, Claim, Committed, Intake, KeptProof, Receipt, Registered, Store,
+    StoreError, Summary, Unanswered,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -272,6 +273,21 @@ impl Store for Journal {
         not_here()
     }
     async fn proofs(&self) -> Result<Vec<Proof>, StoreError> {
+        not_here()
+    }
+    async fn register_drill(&self, _: Drill) -> Result<Registered, StoreError> {
+        not_here()
+    }
+    async fn end_drill(&self, _: &str) -> Result<Option<Drill>, StoreError> {
+        not_here()
+    }
+    async fn drill(&self, _: &str) -> Result<Option<Drill>, StoreError> {
+        not_here()
+    }
+    async fn drills(&self, _: u32) -> Result<Vec<Drill>, StoreError> {
+        not_here()
+    }
+    async fn announce_fault(&self, _: Opened, _: Announced) -> Result<Announcement, StoreError> {
         not_here()
     }
     async fn ledger(&self) -> Result<Ledger, StoreError> {

@@ -96,6 +96,7 @@ pub(super) fn opened() -> Opened {
         truncated: 0,
         restore: None,
         run: None,
+        drill: None,
     }
 }
 
@@ -329,7 +330,7 @@ pub(super) fn shadow() -> Story {
         (Guard::Cooldown, "last attempt 4m ago", "15m between two attempts"),
     ];
     until_planned()
-        .and(2.0, Event::WouldAct { leg: 0, step: 0, asked: asked(&no) })
+        .and(2.0, Event::WouldAct { leg: 0, step: 0, asked: asked(&no), rehearsed: None })
         .and(2.1, closed(Outcome::WouldAct, "in shadow: nothing was done"))
 }
 

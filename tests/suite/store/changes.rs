@@ -91,6 +91,7 @@ fn restore(of: &IncidentId) -> Opened {
             step: 0,
         }),
         run: None,
+        drill: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod appends;
 mod changes;
+mod drills;
 mod episodes;
 mod file;
 mod incidents;
@@ -90,6 +91,7 @@ fn by(runbook: &str, scope: &str) -> AnsweredBy {
         hash: Hash(format!("hash of {runbook}")),
         scope: Labels::from([("namespace", scope)]),
         deadline: Duration::from_secs(900),
+        drill: None,
     }
 }
 

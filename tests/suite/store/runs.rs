@@ -31,6 +31,7 @@ fn run(scope: &str) -> Opened {
         more: 0,
         truncated: 0,
         restore: None,
+        drill: None,
         run: Some(Run {
             by: "ana".to_owned(),
             reason: "it is slow".to_owned(),

@@ -1,0 +1,68 @@
+//! Which alerts belong to a drill: those that name one which was registered here. That is asked of the journal for each alert that names any, and only of
+//! those; a label alone means nothing, so that nobody can keep an alert from its runbook by writing it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use crate::alert::{RUN_LABEL, Status};
+use crate::clock;
+use crate::incident::drill::{Drill, is_id};
+use crate::store::{Answered, Intake, Store, StoreError, Unanswered};
+
+/// Marks what belongs to a drill, and counts what comes too late: its incidents have a scope of their own, and nothing is done for them. What comes of a drill that is over, as Alertmanager
+/// sends it again, opens nothing.
+///
+/// # Errors
+/// When the journal can not be asked; nothing is then known of the whole intake.
+pub(super) async fn mark(store: &dyn Store, intake: &mut Intake) -> Result<usize, StoreError> {
+    let mut known: BTreeMap<String, Option<Drill>> = BTreeMap::new();
+    for answered in &intake.answered {
+        let run = answered.alert.labels.get(RUN_LABEL);
+        if is_id(run) && !known.contains_key(run) {
+            known.insert(run.to_owned(), store.drill(run).await?);
+        } else if !run.is_empty() && !is_id(run) {
+            warn!(
+                "An alert has the label {RUN_LABEL} with what is no id of a drill; it is taken as any other"
+            );
+        }
+    }
+    if known.is_empty() {
+        return Ok(0);
+    }
+    let now = clock::now();
+    let (all, before) = (std::mem::take(&mut intake.answered), intake.unanswered.len());
+    for mut answered in all {
+        match known.get(answered.alert.labels.get(RUN_LABEL)) {
+            Some(Some(drill)) if drill.is_on(now) || answered.alert.status == Status::Resolved => {
+                belongs(&mut answered, drill);
+                intake.answered.push(answered);
+            }
+            Some(Some(drill)) => intake.unanswered.push(late(&answered, drill)),
+            Some(None) => {
+                warn!("An alert names a drill that was never registered here; it is taken as any other");
+                intake.answered.push(answered);
+            }
+            None => intake.answered.push(answered),
+        }
+    }
+    Ok(intake.unanswered.len() - before)
+}
+
+fn belongs(answered: &mut Answered, drill: &Drill) {
+    for by in &mut answered.by {
+        by.scope.0.insert(RUN_LABEL.to_owned(), drill.run.clone());
+        by.drill = Some(drill.run.clone());
+    }
+}
+
+fn late(answered: &Answered, drill: &Drill) -> Unanswered {
+    info!(drill = drill.run, "An alert of a drill that is over is left alone");
+    Unanswered {
+        at: Timestamp::UNIX_EPOCH,
+        alert: answered.alert.labels.to_string(),
+        refused: false,
+        reason: format!("it was made up by a drill of scenario {} that is over", drill.scenario),
+    }
+}
