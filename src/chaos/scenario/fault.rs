@@ -175,25 +175,40 @@ impl Fault {
     }
 }
 
+// The same words for what is broken in the sandbox and in the cluster itself.
+
+pub(super) fn of_pods(
+    formatter: &mut fmt::Formatter<'_>,
+    deployment: &str,
+    number: Option<u32>,
+) -> fmt::Result {
+    let Some(number) = number else { return write!(formatter, "every pod of {deployment} is deleted") };
+    let (pods, are) = (count(u64::from(number), "pod", "pods"), if number == 1 { "is" } else { "are" });
+    write!(formatter, "{pods} of {deployment} {are} deleted")
+}
+
+pub(super) fn of_node(formatter: &mut fmt::Formatter<'_>, with_pod_of: &str) -> fmt::Result {
+    write!(formatter, "the machine of a node with a pod of {with_pod_of} is terminated")
+}
+
+pub(super) fn of_memory_limit(
+    formatter: &mut fmt::Formatter<'_>,
+    deployment: &str,
+    limit: &str,
+) -> fmt::Result {
+    write!(formatter, "the memory limit of {deployment} is set to {limit}")
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DeletePods { deployment, count: None } => {
-                write!(formatter, "every pod of {deployment} is deleted")
-            }
-            Self::DeletePods { deployment, count: Some(number) } => {
-                let (pods, are) =
-                    (count(u64::from(*number), "pod", "pods"), if *number == 1 { "is" } else { "are" });
-                write!(formatter, "{pods} of {deployment} {are} deleted")
-            }
+            Self::DeletePods { deployment, count } => of_pods(formatter, deployment, *count),
             Self::Crash { deployment, exit_code, after } => write!(
                 formatter,
                 "the process of every {deployment} pod ends with exit code {exit_code} after {}, again and again",
                 span(*after)
             ),
-            Self::EndNode { with_pod_of, .. } => {
-                write!(formatter, "the machine of a node with a pod of {with_pod_of} is terminated")
-            }
+            Self::EndNode { with_pod_of, .. } => of_node(formatter, with_pod_of),
             Self::ExhaustPool { deployment, need: Need::Leaked } => {
                 write!(formatter, "the connections of every {deployment} pod to the database are leaked")
             }
@@ -206,9 +221,7 @@ impl fmt::Display for Fault {
             Self::Flood { clients } => {
                 write!(formatter, "{clients} clients ask inference at the same time, again and again")
             }
-            Self::MemoryLimit { deployment, limit } => {
-                write!(formatter, "the memory limit of {deployment} is set to {limit}")
-            }
+            Self::MemoryLimit { deployment, limit } => of_memory_limit(formatter, deployment, limit),
             Self::LoadModel { model } => write!(formatter, "inference loads {model}"),
             Self::ValidationRecord { record, left } => {
                 let record = match record {

@@ -4,6 +4,8 @@
 mod fault;
 mod judge;
 pub mod load;
+mod real;
+mod synthetic;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::runbook::{Action, Verification};
 
 pub use fault::{Away, Fault, Need, Record};
 pub use judge::{Health, PutBack, Seen, SeenIncident};
+pub use real::{BrokenForReal, RealFault};
+pub use synthetic::{ExpectedAnswer, Lines, Synthetic};
 
 /// A fault, and what it must lead to.
 #[derive(Debug, Clone)]
@@ -32,6 +36,10 @@ pub struct Scenario {
     pub faults: Vec<Broken>,
     /// What must come of it.
     pub expect: Expect,
+    /// How it is played with a synthetic alert; none: it can not be.
+    pub synthetic: Option<Synthetic>,
+    /// What is broken in the cluster itself, in this order; empty: it can not be played there.
+    pub real: Vec<BrokenForReal>,
 }
 
 /// One fault, when it is made and how long it lasts.
