@@ -22,6 +22,7 @@ mod secret;
 mod server;
 pub mod slack;
 pub mod terraform;
+pub mod webhook;
 #[cfg(test)]
 mod wire;
 

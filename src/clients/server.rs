@@ -1,13 +1,14 @@
 //! A server at an address of the settings that answers questions over HTTP: what the clients of Loki, Prometheus and
 //! Alertmanager share.
 //!
-//! Only reads, and the same one at most once at a time. What an answer means is for its client to say.
+//! The same question is asked at most once at a time. What is written is sent once, each time that it is said. What an answer means is for its client to say.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
+use serde_json::Value;
 
 use super::{CallError, ConnectError, Questions, Reason, Secret, http_client};
 
@@ -94,6 +95,14 @@ impl Server {
         let request =
             self.http.post(format!("{}{path}", self.url)).header(CONTENT_TYPE, form_type).body(form);
         self.answers.ask(format!("{path} {pairs:?}"), || self.send(call, request)).await
+    }
+
+    /// Posts a JSON value, once: two that look the same are two. Only that it was taken comes back.
+    pub(super) async fn write(&self, call: &str, path: &str, body: &Value) -> Result<(), CallError> {
+        let json = HeaderValue::from_static("application/json");
+        let request = self.http.post(format!("{}{path}", self.url));
+        let request = request.header(CONTENT_TYPE, json).body(body.to_string());
+        self.send(call, request).await.map(drop)
     }
 
     async fn send(&self, call: &str, request: RequestBuilder) -> Result<Arc<Vec<u8>>, CallError> {

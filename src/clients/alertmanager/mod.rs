@@ -1,8 +1,10 @@
 //! Alertmanager's API v2: which alerts it hears of now, whether it sends them to somebody, and since when it runs.
 //!
-//! Only reads. What a list leaves out says nothing by itself: an Alertmanager that has just started knows no alert at all.
+//! What a list leaves out says nothing by itself: an Alertmanager that has just started knows no alert at all. The one thing that is written is an alert that
+//! a person has asked for.
 
 mod answer;
+mod post;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use answer::{Alerts, Listed, Running, Silence, State};
+pub use post::Posted;
 
 use super::server::{self, Server, System};
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Reason, Secret};
@@ -128,6 +131,18 @@ impl Alertmanager {
         }
         let body = self.0.get(call, &format!("/api/v2/silence/{id}"), &[]).await?;
         answer::silence(&body).map_err(|what| CallError::unreadable(call, &*what))
+    }
+
+    /// Posts alerts. What fires already and is posted with an end that has come is resolved.
+    ///
+    /// # Errors
+    /// `ClientError` with Alertmanager's own words when it refuses one of them; the others it has taken all the same. `Timeout` and `ServerError` leave open
+    /// whether they were taken.
+    pub async fn post(&self, alerts: &[Posted]) -> Result<(), CallError> {
+        let call = "post alerts to Alertmanager";
+        let body = serde_json::to_value(alerts)
+            .map_err(|error| CallError::unsent(call, &format!("they can not be written: {error}")))?;
+        self.0.write(call, "/api/v2/alerts", &body).await
     }
 
     async fn list(&self, call: &str, filters: &[(&str, &str)]) -> Result<Alerts, CallError> {

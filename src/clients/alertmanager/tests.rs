@@ -2,6 +2,7 @@
 
 use super::super::wire::{Reply, Wire};
 use super::*;
+use jiff::Timestamp;
 
 const ALERTS: &str = include_str!("../../../tests/data/alertmanager-api/am025-alerts.json");
 const STATUS: &str = include_str!("../../../tests/data/alertmanager-api/am025-status.json");
@@ -112,4 +113,46 @@ async fn an_answer_without_end_is_cut_off() {
     let (alertmanager, _wire) = with(vec![Reply::json(&"x".repeat(SYSTEM.most_mib * 1024 * 1024 + 1))]).await;
     let error = alertmanager.alerts().await.unwrap_err();
     assert!(error.message.contains("larger than 32 MiB"), "{error}");
+}
+
+#[tokio::test]
+async fn an_alert_is_posted_once_with_its_times_and_nothing_that_it_lacks() {
+    let (alertmanager, wire) = with(vec![Reply::Answer(200, Vec::new(), String::new())]).await;
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    let posted = Posted {
+        labels: labels([("alertname", "X"), ("q", "a\"b")]),
+        annotations: labels([("summary", "s")]),
+        starts_at: at("2026-11-22T18:56:09.479981Z"),
+        ends_at: Some(at("2026-11-22T19:06:09Z")),
+        generator_url: "http://p/graph".to_owned(),
+    };
+    let bare = Posted { ends_at: None, generator_url: String::new(), ..posted.clone() };
+    alertmanager.post(&[posted, bare]).await.unwrap();
+    let seen = wire.seen();
+    assert_eq!((seen[0].method.as_str(), seen[0].uri.as_str()), ("POST", "/api/v2/alerts"));
+    assert_eq!(seen[0].headers["content-type"], "application/json");
+    let body: serde_json::Value = serde_json::from_str(&seen[0].body).unwrap();
+    let mut whole = serde_json::json!({"labels": {"alertname": "X", "q": "a\"b"}, "annotations": {"summary": "s"},
+        "startsAt": "2026-11-22T18:56:09.479981Z", "endsAt": "2026-11-22T19:06:09Z", "generatorURL": "http://p/graph"});
+    assert_eq!(body[0], whole);
+    for field in ["endsAt", "generatorURL"] {
+        whole.as_object_mut().unwrap().remove(field);
+    }
+    assert_eq!(body[1], whole);
+}
+
+#[tokio::test]
+async fn a_refused_post_keeps_alertmanagers_words_and_is_not_sent_again() {
+    for (status, said, reason) in [
+        (400, "\"invalid label set: invalid name \\\"a-b\\\"\"", Reason::ClientError),
+        (401, "", Reason::Denied),
+        (503, "", Reason::ServerError),
+        (429, "", Reason::RateLimited),
+    ] {
+        let (alertmanager, wire) = with(vec![Reply::error(status, said)]).await;
+        let error = alertmanager.post(&[]).await.unwrap_err();
+        assert_eq!((error.reason, wire.seen().len()), (reason, 1));
+        assert!(error.message.contains(said), "{error}");
+        assert!(error.to_string().starts_with("post alerts to Alertmanager: "), "{error}");
+    }
 }

@@ -1,9 +1,10 @@
 //! Loki: one number per label set at one moment, and the newest lines of a query.
 //!
-//! Only reads. The tenant comes from the settings and never from a query's author, because `A|B` joins tenants. An empty answer stays
+//! The one thing that is written are the lines that a person's synthetic alert needs. The tenant comes from the settings and never from a query's author, because `A|B` joins tenants. An empty answer stays
 //! empty: what it means (no such lines, or no lines at all) is for the caller to find out with a second question.
 
 mod answer;
+mod push;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use answer::{Line, Sample};
+pub use push::Stream;
 
 use super::server::{self, Server, System};
 use super::{CallError, ConnectError, DEFAULT_TIMEOUT, Secret};
@@ -104,6 +106,15 @@ impl Loki {
         ];
         let body = self.0.get(call, "/loki/api/v1/query_range", &pairs).await?;
         answer::lines(&body).map_err(|what| CallError::unreadable(call, &*what))
+    }
+
+    /// Pushes lines.
+    ///
+    /// # Errors
+    /// `ClientError` with Loki's own words when it refuses some of them (a label's name, a line that is too old, too new, or too far behind the newest of its
+    /// stream); the others it may have taken all the same. `Timeout` and `ServerError` leave open whether they were taken.
+    pub async fn push(&self, streams: &[Stream]) -> Result<(), CallError> {
+        self.0.write("push lines into Loki", "/loki/api/v1/push", &push::body(streams)).await
     }
 
     /// Whether Loki answers us.

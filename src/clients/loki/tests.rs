@@ -160,3 +160,43 @@ fn settings_that_cannot_work_are_refused() {
     let bearer = Loki::new(&Settings { bearer: Some(Secret::new("t0k\n")), ..Settings::new("http://loki") });
     assert!(!bearer.unwrap_err().to_string().contains("t0k"));
 }
+
+#[tokio::test]
+async fn lines_are_pushed_with_all_the_digits_of_their_moments_and_for_the_tenant() {
+    let wire = Wire::start(vec![Reply::Answer(204, Vec::new(), String::new())]).await;
+    let settings = Settings { tenant: Some("shop".to_owned()), ..Settings::new(&wire.url) };
+    let stream = Stream {
+        labels: [("app".to_owned(), "auth".to_owned())].into(),
+        lines: vec![(at(), r#"{"level":"error"}"#.to_owned()), (at(), "plain".to_owned())],
+    };
+    Loki::new(&settings).unwrap().push(&[stream]).await.unwrap();
+    let seen = wire.seen().remove(0);
+    assert_eq!((seen.method.as_str(), seen.uri.as_str()), ("POST", "/loki/api/v1/push"));
+    assert_eq!(
+        (&seen.headers["x-scope-orgid"], &seen.headers["content-type"]),
+        (&"shop".parse().unwrap(), &"application/json".parse().unwrap())
+    );
+    let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+    let values = serde_json::json!([
+        ["1795377270000000001", r#"{"level":"error"}"#],
+        ["1795377270000000001", "plain"],
+    ]);
+    assert_eq!(body, serde_json::json!({"streams": [{"stream": {"app": "auth"}, "values": values}]}));
+}
+
+#[tokio::test]
+async fn a_refused_push_keeps_lokis_words_and_is_not_sent_again() {
+    let old = "entry for stream '{app=\"auth\"}' has timestamp too old: 2026-01-01T00:00:00Z, oldest acceptable timestamp \
+               is: 2026-11-15T00:00:00Z";
+    for (status, said, reason) in [
+        (400, old, Reason::ClientError),
+        (401, "no org id", Reason::Denied),
+        (429, "ingestion rate limit exceeded", Reason::RateLimited),
+        (500, "empty ring", Reason::ServerError),
+    ] {
+        let (loki, wire) = with(vec![Reply::error(status, said)]).await;
+        let error = loki.push(&[]).await.unwrap_err();
+        assert_eq!((error.reason, wire.seen().len()), (reason, 1), "{error}");
+        assert!(error.message.contains(said), "{error}");
+    }
+}
