@@ -21,6 +21,8 @@ const SYSTEM: System = System {
 };
 /// What Go writes where there is no time: the end of an alert that fires.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
+/// What stands where Alertmanager has the name of its receiver.
+const RECEIVER: &str = "runbookd-inject";
 /// The labels by which these are grouped, as `group_by` would have it.
 const GROUP_BY: [&str; 2] = ["alertname", "namespace"];
 
@@ -108,7 +110,7 @@ fn payload(alerts: &[Told]) -> Value {
         "groupKey": format!("{{}}:{{{}}}", key.join(", ")),
         "truncatedAlerts": 0,
         "status": status(alerts.iter().any(|alert| alert.ended_at.is_none())),
-        "receiver": "runbookd",
+        "receiver": RECEIVER,
         "groupLabels": group,
         "commonLabels": labels,
         "commonAnnotations": common(alerts.iter().map(|alert| &alert.annotations)),
@@ -165,8 +167,8 @@ mod tests {
         assert_eq!((seen.method.as_str(), seen.uri.as_str()), ("POST", "/api/v1/alerts/webhook"));
         assert_eq!(seen.headers["authorization"], "Bearer t0k");
         assert_eq!(seen.headers["content-type"], "application/json");
-        // Its own address, which nobody has here.
-        recorded["externalURL"] = json!("");
+        // Who sent it is all that differs.
+        (recorded["externalURL"], recorded["receiver"]) = (json!(""), json!(RECEIVER));
         assert_eq!(serde_json::from_str::<Value>(&seen.body).unwrap(), recorded);
     }
 

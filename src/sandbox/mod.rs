@@ -71,6 +71,8 @@ pub struct Options {
     /// Whether the services log ordinary traffic, and that they started before the world began. The lines of faults,
     /// and of pods that start and stop later, are written in any case.
     pub traffic: bool,
+    /// Whether Loki takes lines of any time, which the real one does not: recordings are of another one.
+    pub old_lines: bool,
 }
 
 impl Default for Options {
@@ -84,6 +86,7 @@ impl Default for Options {
             slack_channels: Vec::new(),
             slack_rate_limit: false,
             traffic: true,
+            old_lines: false,
         }
     }
 }

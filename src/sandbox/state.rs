@@ -95,7 +95,7 @@ impl Shared {
             chance,
             cluster,
             services: Services::new(now),
-            logs: Logs::default(),
+            logs: Logs::new(options.old_lines),
             slack: Slack::new(now),
             alerts: Alerts::new(options.alertmanager_to.clone()),
             troubles: Troubles::default(),

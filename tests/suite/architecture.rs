@@ -208,7 +208,9 @@ const KUBERNETES_WRITES: &[&str] = &[
 /// Who may name a client. One system, one stage; `config` and `cli` hand settings over.
 const CLIENTS: &[(&str, &[&str], &str)] = &[
     ("slack", &["notify", "config", "cli", "clients"], "only notify/ tells people"),
-    ("loki", &["probe", "config", "cli", "clients"], "only probe/ asks Loki"),
+    // chaos/ posts and pushes what a person's synthetic alert needs.
+    ("loki", &["probe", "config", "chaos", "cli", "clients"], "only probe/ asks Loki"),
+    ("webhook", &["chaos", "cli", "clients"], "only a person's synthetic alert is posted to our own webhook"),
     ("prometheus", &["probe", "config", "cli", "clients"], "only probe/ asks Prometheus"),
     (
         "http",
@@ -223,7 +225,7 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
     ("terraform", &["act", "config", "cli", "clients"], "only act/ runs terraform"),
     (
         "alertmanager",
-        &["pipeline", "probe", "config", "cli", "clients"],
+        &["pipeline", "probe", "config", "chaos", "cli", "clients"],
         "only reconciling and probes ask Alertmanager; what it sends comes by receive/",
     ),
     (
@@ -234,6 +236,9 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
         "probe/ reads the cluster and act/ changes it",
     ),
 ];
+
+/// What is written into other people's systems for a synthetic alert: it is made in one place, and nothing that an alert can reach makes it.
+const SYNTHETIC: &[(&str, &str)] = &[("alertmanager", "Posted"), ("loki", "Stream"), ("webhook", "Told")];
 
 /// Modules in which nothing waits: no `async`, no `.await`.
 const PURE: &[&str] = &["alert", "logql", "promql", "yaml", "runbook", "incident", "text", "guard"];
@@ -389,6 +394,32 @@ fn a_client_is_named_by_the_stage_that_needs_it() {
             }
         }
     }
+    faults.check();
+}
+
+#[test]
+fn only_a_persons_synthetic_alert_writes_alerts_and_lines() {
+    let (mut faults, mut seen) = (Faults::default(), BTreeSet::new());
+    for file in sources().iter().filter(|file| !file.is_root() && !file.is_below(&["clients/"])) {
+        for (line, path) in file.paths() {
+            let [first, client, name, ..] = path.as_slice() else { continue };
+            let what = (client.as_str(), name.as_str());
+            if first != "clients" || !SYNTHETIC.contains(&what) {
+                continue;
+            }
+            seen.insert(what.1.to_owned());
+            if !file.is_below(&["chaos/synthetic.rs"]) {
+                let what = format!("`{}` names clients::{client}::{name}", file.module());
+                faults.add(
+                    file,
+                    line,
+                    &what,
+                    "an alert that nothing made is a person's: chaos/synthetic.rs makes it",
+                );
+            }
+        }
+    }
+    assert_eq!(seen.len(), SYNTHETIC.len(), "what is looked for is there: {seen:?}");
     faults.check();
 }
 

@@ -373,7 +373,7 @@ async fn the_scenarios_are_listed_and_shown() {
 fn every_fault_of_a_scenario_has_its_message() {
     let vars = [("namespace".to_owned(), "samosachaat-prod".to_owned())].into();
     let runbooks = ["pod-crash".to_owned()].into();
-    crate::check::expect_messages("tests/data/bad/scenarios", 12, |path| {
+    crate::check::expect_messages("tests/data/bad/scenarios", 28, |path| {
         match load::load(&[path.to_path_buf()], Some(&vars), Some(&runbooks), 1) {
             Ok(_) => String::new(),
             Err(faults) => faults.to_string(),

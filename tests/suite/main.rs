@@ -58,5 +58,6 @@ mod shutdown;
 mod stages;
 mod start;
 mod store;
+mod synthetic;
 mod verify;
 mod webhook;

@@ -609,6 +609,55 @@ fn shape_of(answer: &Value) -> BTreeSet<String> {
     shape(&answer)
 }
 
+/// What a person's synthetic alert is made of, at the real one.
+#[tokio::test]
+async fn an_alert_that_the_client_posts_fires_there_and_ends_when_it_is_said() {
+    use runbookd::clients::Reason;
+    use runbookd::clients::alertmanager::{Alertmanager as Client, Posted, Settings, State};
+
+    let Some(alertmanager) = Alertmanager::start("http://127.0.0.1:1").await else { return };
+    let client = Client::new(&Settings::new(alertmanager.url())).unwrap();
+    let alert = labels([("alertname", "Made"), ("runbookd_run", "r1"), ("q", "a\"b\\c\nd")]);
+    let now = clock::now();
+    let posted = Posted {
+        labels: alert.clone(),
+        annotations: labels([("summary", "s")]),
+        starts_at: now,
+        ends_at: Some(clock::after(now, Duration::from_secs(1200))),
+        generator_url: String::new(),
+    };
+    client.post(std::slice::from_ref(&posted)).await.unwrap();
+    let fires = async || client.state(&alert).await == Ok(State::Active);
+    assert!(until(LIMIT, fires).await, "{}", alertmanager.log());
+    let listed = client.alerts().await.unwrap();
+    let [one] = listed.all.as_slice() else { panic!("{listed:#?}") };
+    assert_eq!((&one.labels, &one.annotations), (&posted.labels, &posted.annotations));
+    assert_eq!(one.starts_at.as_millisecond(), now.as_millisecond());
+    assert_eq!(one.fingerprint, runbookd::alert::Labels(alert.clone()).fingerprint().0);
+
+    client.post(&[Posted { ends_at: Some(clock::now()), ..posted.clone() }]).await.unwrap();
+    let gone = async || client.state(&alert).await == Ok(State::Absent);
+    assert!(until(LIMIT, gone).await, "{}", alertmanager.log());
+
+    let bare = Posted { labels: Labels::new(), ..posted };
+    let error = client.post(&[bare]).await.unwrap_err();
+    assert_eq!(error.reason, Reason::ClientError);
+    assert!(error.message.contains("at least one label pair required"), "{error}");
+}
+
+/// The sandbox refuses what the real one refuses, in its words.
+#[tokio::test]
+async fn what_is_wrong_with_a_posted_alert_is_said_as_the_sandbox_says_it() {
+    let Some(alertmanager) = Alertmanager::start("http://127.0.0.1:1").await else { return };
+    for (body, status, said) in super::sandbox_alertmanager::REFUSED {
+        let request = alertmanager.http.post(format!("{}/api/v2/alerts", alertmanager.url()));
+        let answer = request.header("content-type", "application/json").body(*body).send().await.unwrap();
+        let (answered, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        assert_eq!(answered, *status, "{body}: {text}");
+        assert!(text.contains(said), "{body}: {text}");
+    }
+}
+
 #[tokio::test]
 async fn prometheus_own_linter_has_nothing_to_say_about_the_metrics() {
     let Some(promtool) = real("promtool") else { return };

@@ -234,3 +234,93 @@ async fn a_silenced_alert_is_listed_and_not_sent_and_a_killed_alertmanager_says_
     assert!(world.until(SOON, |world| world.notifications_delivered() == 2).await);
     assert_eq!(inbox.bodies()[1]["alerts"], inbox.bodies()[0]["alerts"]);
 }
+
+/// The words of Alertmanager 0.25; tests/suite/real_alertmanager.rs holds them against the real one where it is installed.
+#[tokio::test]
+async fn what_is_wrong_with_a_posted_alert_is_said_and_the_others_are_taken() {
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    for (body, status, said) in REFUSED {
+        let (answered, text) = post(&sandbox, body).await;
+        assert_eq!(answered, *status, "{body}: {text}");
+        assert!(text.contains(said), "{body}: {text}");
+    }
+    let url = sandbox.alertmanager_url();
+    let answer = send(&url, "POST", "/api/v2/alerts", &[("Content-Type", "text/plain")], "[]").await.unwrap();
+    assert_eq!(answer.status, 415);
+    let listed = send(&url, "GET", "/api/v2/alerts", &[], "").await.unwrap().json();
+    let labels: Vec<&Value> = listed.as_array().unwrap().iter().map(|alert| &alert["labels"]).collect();
+    assert_eq!(labels, [&json!({"good": "1"})]);
+}
+
+/// What is posted, and how it is answered.
+pub(crate) const REFUSED: &[(&str, u16, &str)] = &[
+    (r#"[{"labels":{}}]"#, 400, r#""at least one label pair required""#),
+    (r#"[{"labels":{"a":""}}]"#, 400, r#""at least one label pair required""#),
+    (r#"[{}]"#, 422, r#"{"code":602,"message":"0.labels in body is required"}"#),
+    ("{}", 400, "json: cannot unmarshal object into Go value of type models.PostableAlerts"),
+    ("x", 400, r#"{"code":400,"message":"parsing alerts body from \"\" failed, because "#),
+    ("", 422, r#"{"code":602,"message":"alerts in body is required"}"#),
+    (r#"[{"labels":{"a-b":"c"}}]"#, 400, r#""invalid label set: invalid name \"a-b\"""#),
+    (
+        r#"[{"labels":{"a":"b"},"annotations":{"x-y":"z"}}]"#,
+        400,
+        r#""invalid annotations: invalid name \"x-y\"""#,
+    ),
+    (
+        r#"[{"labels":{"a":"b"},"startsAt":"2026-01-02T00:00:00Z","endsAt":"2026-01-01T00:00:00Z"}]"#,
+        400,
+        r#""start time must be before end time""#,
+    ),
+    (
+        r#"[{"labels":{"a":"b"},"startsAt":"yesterday"}]"#,
+        400,
+        r#"because parsing time \"yesterday\" as \"2006-01-02 15:04:05\": cannot parse \"yesterday\" as \"2006\""#,
+    ),
+    (
+        r#"[{"labels":{"a":1}}]"#,
+        400,
+        "json: cannot unmarshal number into Go struct field Alert.labels of type string",
+    ),
+    (
+        r#"[{"labels":{"a":"b"},"generatorURL":"no url"}]"#,
+        422,
+        r#"{"code":601,"message":"0.generatorURL in body must be of type uri: \"no url\""}"#,
+    ),
+    (
+        r#"[{"labels":{"good":"1"}},{"labels":{}},{"labels":{"x-y":"1"}}]"#,
+        400,
+        r#""at least one label pair required; invalid label set: invalid name \"x-y\"""#,
+    ),
+];
+
+async fn post(sandbox: &Sandbox, body: &str) -> (u16, String) {
+    let headers = [("Content-Type", "application/json")];
+    let answer = send(&sandbox.alertmanager_url(), "POST", "/api/v2/alerts", &headers, body).await.unwrap();
+    (answer.status, answer.body)
+}
+
+#[tokio::test]
+async fn a_posted_alert_is_told_of_and_ends_when_it_is_said_or_when_nobody_speaks_of_it_any_more() {
+    let (sandbox, world, inbox) = sandbox_to(&[]).await;
+    let labels = json!({"alertname": "Posted", "namespace": "n"});
+    assert_eq!(post(&sandbox, &json!([{"labels": labels}]).to_string()).await, (200, String::new()));
+    // Five minutes at the pace of this world, and one more for the group.
+    let since = std::time::Instant::now();
+    assert!(world.until(SOON, |world| world.notifications_delivered() == 2).await);
+    assert!(since.elapsed() > world.real(Duration::from_mins(5)));
+    let told = |at: usize| inbox.bodies()[at]["alerts"][0]["status"].as_str().unwrap().to_owned();
+    assert_eq!([told(0), told(1)], ["firing", "resolved"]);
+
+    let end = "2096-01-01T00:00:00Z";
+    post(&sandbox, &json!([{"labels": labels, "endsAt": end}]).to_string()).await;
+    assert!(world.until(SOON, |world| world.notifications_delivered() == 3).await);
+    // Who names no end does not shorten the one that was named.
+    post(&sandbox, &json!([{"labels": labels}]).to_string()).await;
+    let listed = send(&sandbox.alertmanager_url(), "GET", "/api/v2/alerts", &[], "").await.unwrap().json();
+    assert_eq!(listed[0]["endsAt"], "2096-01-01T00:00:00.000Z");
+    let past =
+        json!([{"labels": labels, "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2026-01-02T00:00:00Z"}]);
+    post(&sandbox, &past.to_string()).await;
+    assert!(world.until(SOON, |world| world.notifications_delivered() == 4).await);
+    assert_eq!([told(2), told(3)], ["firing", "resolved"]);
+}

@@ -10,7 +10,8 @@ const AT: i64 = 1_795_377_000;
 
 /// A sandbox with six lines, a second apart.
 async fn sandbox() -> Sandbox {
-    let sandbox = Sandbox::start(Options { traffic: false, ..Options::default() }).await.unwrap();
+    let sandbox =
+        Sandbox::start(Options { traffic: false, old_lines: true, ..Options::default() }).await.unwrap();
     let lines = [
         ("auth", r#"{"level":"info","message":"ready","ms":10}"#),
         ("auth", r#"{"level":"error","message":"timeout","ms":2000}"#),
@@ -204,4 +205,53 @@ async fn limits_directions_and_templates_hold() {
         format!("/loki/api/v1/query_range?query={}&start={AT}&end={}", encoded(r#"{app="auth"}"#), AT + 1);
     let answer = send(&sandbox.loki_url(), "GET", &path, &[], "").await.unwrap().json();
     assert_eq!(answer["data"]["stats"]["summary"]["totalLinesProcessed"], 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_push_is_said_and_the_other_lines_are_taken() {
+    let sandbox = Sandbox::start(Options { traffic: false, ..Options::default() }).await.unwrap();
+    let now = runbookd::clock::now().as_second();
+    let push = async |streams: Value| {
+        let headers = [("Content-Type", "application/json")];
+        let body = json!({"streams": streams}).to_string();
+        let answer = send(&sandbox.loki_url(), "POST", "/loki/api/v1/push", &headers, &body).await.unwrap();
+        (answer.status, answer.body.trim_end().to_owned())
+    };
+    let at = |second: i64| format!("{second}000000000");
+    let stream = json!({"app": "auth"});
+    let day = 24 * 3600;
+    for (streams, said) in [
+        (
+            json!([{"stream": {}, "values": [[at(now), "a"]]}]),
+            "error at least one label pair is required per stream",
+        ),
+        (
+            json!([{"stream": {"a": "x", "b-c": "y"}, "values": [[at(now), "a"]]}]),
+            "error parsing labels '{a=\"x\", b-c=\"y\"}' with error: 1:10: parse error: unexpected character inside braces: '-'",
+        ),
+        (
+            json!([{"stream": stream, "values": [[at(now - 8 * day), "a"]]}]),
+            "entry for stream '{app=\"auth\"}' has timestamp too old: ",
+        ),
+        (
+            json!([{"stream": stream, "values": [[at(now + 3600), "a"], [at(now), "good"]]}]),
+            "entry for stream '{app=\"auth\"}' has timestamp too new: ",
+        ),
+        (
+            json!([{"stream": stream, "values": [[at(now - 3 * 3600), "a"]]}]),
+            "' ignored, reason: 'entry too far behind, entry timestamp is: ",
+        ),
+        (
+            json!([{"stream": stream, "values": [[at(now), "x".repeat(256 * 1024 + 1)]]}]),
+            "max entry size '262144' bytes exceeded for stream '{app=\"auth\"}' while adding an entry with length '262145' bytes",
+        ),
+        (json!([{"stream": stream, "values": [["now", "a"]]}]), "a value is not a timestamp and a line"),
+    ] {
+        let (status, body) = push(streams).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(body.contains(said.trim_start_matches('\'')), "{body}");
+    }
+    let kept: Vec<String> = sandbox.world().logs("auth").into_iter().map(|line| line.text).collect();
+    assert_eq!(kept, ["good"]);
+    assert_eq!(push(json!([{"stream": stream, "values": [[at(now), "more"]]}])).await, (204, String::new()));
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::incident::Outcome;
+use crate::incident::proof::Level;
 use crate::incident::refusal::Guard;
 use crate::runbook::{Action, Verification};
 
@@ -147,6 +148,15 @@ impl Scenario {
     pub fn broke(&self) -> String {
         let all: Vec<String> = self.faults.iter().map(|broken| broken.fault.to_string()).collect();
         all.join(", and ")
+    }
+
+    /// The levels at which it can be played.
+    pub fn levels(&self) -> impl Iterator<Item = Level> {
+        Level::ALL.into_iter().filter(|level| match level {
+            Level::Sandbox => true,
+            Level::Alert => self.synthetic.is_some(),
+            Level::Fault => !self.real.is_empty(),
+        })
     }
 
     /// How long it takes until everything is broken.

@@ -16,6 +16,7 @@ use super::output::{finish, lines};
 use super::paint::{Paint, Tone, harmless};
 use super::table::{Cell, table};
 use super::teller::{Folder, Teller};
+use crate::alert::Labels;
 use crate::api::wire::Proofs;
 use crate::chaos::report::{FORMAT, Report, html, json, markdown, words};
 use crate::chaos::scenario::{Scenario, load as scenarios};
@@ -199,14 +200,16 @@ fn list(all: &[Scenario]) -> anyhow::Result<()> {
         .iter()
         .map(|scenario| {
             let proves: Vec<&str> = scenario.runbooks().collect();
+            let levels: Vec<&str> = scenario.levels().map(Level::as_str).collect();
             [
                 Cell::new(harmless(&scenario.name)),
                 Cell::new(harmless(&proves.join(", "))),
+                Cell::new(levels.join(", ")),
                 Cell::new(harmless(&scenario.summary)),
             ]
         })
         .collect();
-    Ok(lines(table(["SCENARIO", "PROVES", "WHAT HAPPENS"], rows, Paint::of_stdout()))?)
+    Ok(lines(table(["SCENARIO", "PROVES", "LEVELS", "WHAT HAPPENS"], rows, Paint::of_stdout()))?)
 }
 
 fn show(scenario: &Scenario) -> anyhow::Result<()> {
@@ -223,6 +226,17 @@ fn show(scenario: &Scenario) -> anyhow::Result<()> {
     out.extend(scenario.faults.iter().map(|broken| format!("  {}", harmless(&broken.fault.to_string()))));
     out.extend([String::new(), "Must come true:".to_owned()]);
     out.extend(scenario.wants().iter().map(|wanted| format!("  {}", harmless(wanted))));
+    if let Some(synthetic) = &scenario.synthetic {
+        out.extend([String::new(), "At the level alert, where nothing is broken:".to_owned()]);
+        let alert = format!("the alert {}", Labels(synthetic.labels.clone()));
+        out.push(format!("  {}", harmless(&alert)));
+        out.extend(synthetic.lines.iter().map(|lines| format!("  {}", harmless(&lines.to_string()))));
+        out.push(format!("  {}", harmless(&synthetic.expect.to_string())));
+    }
+    if !scenario.real.is_empty() {
+        out.extend([String::new(), "At the level fault, in the cluster itself:".to_owned()]);
+        out.extend(scenario.real.iter().map(|broken| format!("  {}", harmless(&broken.fault.to_string()))));
+    }
     Ok(lines(out)?)
 }
 

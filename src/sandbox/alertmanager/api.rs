@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::inject::inject;
 use super::silence::Matcher;
-use super::{Alert, Alerts, Labels, RESOLVE_TIMEOUT};
+use super::{Alerts, Labels, RESOLVE_TIMEOUT};
 use crate::sandbox::server::{Answer, Received};
 use crate::sandbox::state::Pace;
 
@@ -106,39 +107,6 @@ fn status(alerts: &Alerts) -> Answer {
 /// The API's times always have three decimals, unlike the payload's.
 pub(super) fn millis(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
-}
-
-fn inject(alerts: &mut Alerts, pace: Pace, received: &Received, now: Timestamp) -> Answer {
-    let Ok(Value::Array(posted)) = serde_json::from_slice::<Value>(&received.body) else {
-        return json_answer(400, &json!({"code": 400, "message": "parsing alerts body from \"\" failed"}));
-    };
-    let texts = |value: &Value| -> Labels {
-        let fields = value.as_object().into_iter().flatten();
-        // An empty label is no label.
-        fields
-            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-            .filter(|(_, value)| !value.is_empty())
-            .collect()
-    };
-    let moment = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    for alert in &posted {
-        let labels = texts(&alert["labels"]);
-        if labels.is_empty() {
-            return json_answer(400, &json!("at least one label pair required"));
-        }
-        let ends_at = moment(&alert["endsAt"]).filter(|end| end.as_second() > 0);
-        let ends_at = ends_at.unwrap_or_else(|| pace.after(now, RESOLVE_TIMEOUT));
-        let alert = Alert {
-            annotations: texts(&alert["annotations"]),
-            starts_at: moment(&alert["startsAt"]).unwrap_or(now).min(ends_at),
-            ends_at: Some(ends_at),
-            updated_at: now,
-            generator: alert["generatorURL"].as_str().unwrap_or_default().to_owned(),
-            labels,
-        };
-        alerts.insert(alert, now, pace);
-    }
-    Answer::new(200, "application/json", "")
 }
 
 pub(super) fn json_answer(status: u16, body: &Value) -> Answer {

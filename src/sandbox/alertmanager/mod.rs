@@ -2,6 +2,7 @@
 //! resolve, and are posted to one webhook receiver in the v4 payload. Its waits are divided by the pace.
 
 mod api;
+mod inject;
 mod payload;
 mod post;
 mod rules;
@@ -53,6 +54,8 @@ pub(super) struct Alert {
     starts_at: Timestamp,
     /// None while its source keeps it firing.
     ends_at: Option<Timestamp>,
+    /// Nobody named its end, and it is when nothing was heard of it for so long.
+    timeout: bool,
     updated_at: Timestamp,
     generator: String,
 }
@@ -151,7 +154,9 @@ impl Alerts {
         };
         let generator = "http://127.0.0.1:9090/graph".to_owned();
         let (labels, annotations) = (owned(labels), owned(annotations));
-        let alert = Alert { labels, annotations, starts_at: now, ends_at: None, updated_at: now, generator };
+        let (ends_at, timeout) = (None, false);
+        let alert =
+            Alert { labels, annotations, starts_at: now, ends_at, timeout, updated_at: now, generator };
         self.insert(alert, now, pace)
     }
 

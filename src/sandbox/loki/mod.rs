@@ -6,6 +6,7 @@ mod lex;
 mod metric;
 mod parse;
 mod pipeline;
+mod push;
 mod stats;
 mod store;
 mod times;
@@ -31,7 +32,7 @@ pub(super) fn answer(logs: &mut Logs, received: &Received, now: Timestamp) -> An
     let asked = received.with_form();
     let method = received.method.as_str();
     match (method, received.path.as_str()) {
-        ("POST", "/loki/api/v1/push") => push(logs, received),
+        ("POST", "/loki/api/v1/push") => push::push(logs, received, now),
         ("GET" | "POST", "/loki/api/v1/query") => finished(instant(logs, &asked, now)),
         ("GET" | "POST", "/loki/api/v1/query_range") => finished(range(logs, &asked, now)),
         ("GET", "/ready") => Answer::text(200, "ready\n"),
@@ -64,35 +65,6 @@ fn json_answer(body: &Value) -> Answer {
 
 fn success(kind: &str, result: Value, stats: Value) -> Value {
     json!({"status": "success", "data": {"resultType": kind, "result": result, "stats": stats}})
-}
-
-fn push(logs: &mut Logs, received: &Received) -> Answer {
-    if received.content_type() != "application/json" {
-        return Answer::text(400, "the sandbox reads pushes in JSON only\n");
-    }
-    let body: Value = match serde_json::from_slice(&received.body) {
-        Ok(body) => body,
-        Err(error) => return Answer::text(400, format!("{error}\n")),
-    };
-    for stream in body["streams"].as_array().into_iter().flatten() {
-        let labels: Labels = stream["stream"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
-            .collect();
-        if labels.is_empty() {
-            return Answer::text(400, "error at least one label pair is required per stream\n");
-        }
-        for entry in stream["values"].as_array().into_iter().flatten() {
-            let at = entry[0].as_str().and_then(|at| at.parse::<i64>().ok());
-            let (Some(at), Some(line)) = (at, entry[1].as_str()) else {
-                return Answer::text(400, "a value is not a timestamp and a line\n");
-            };
-            logs.push(&labels, at, line);
-        }
-    }
-    Answer { status: 204, headers: Vec::new(), body: String::new(), said: None }
 }
 
 fn instant(logs: &Logs, asked: &Received, now: Timestamp) -> Result<Value, String> {

@@ -29,10 +29,27 @@ pub(super) fn between(lines: &VecDeque<LogLine>, first: i64, last: i64) -> impl 
 /// All logs.
 #[derive(Debug, Default)]
 pub(in crate::sandbox) struct Logs {
+    /// Lines of any time are taken.
+    any_time: bool,
     streams: BTreeMap<Labels, VecDeque<LogLine>>,
 }
 
 impl Logs {
+    /// With `any_time`, lines of any time are taken.
+    pub(in crate::sandbox) fn new(any_time: bool) -> Self {
+        Self { any_time, ..Self::default() }
+    }
+
+    /// Whether lines of any time are taken.
+    pub(super) const fn takes_any_time(&self) -> bool {
+        self.any_time
+    }
+
+    /// The newest line of a stream, in nanoseconds.
+    pub(super) fn newest(&self, labels: &Labels) -> Option<i64> {
+        self.streams.get(labels)?.back().map(|line| line.at)
+    }
+
     pub(in crate::sandbox) fn push(&mut self, labels: &Labels, at: i64, text: &str) {
         if !self.streams.contains_key(labels) && self.streams.len() == STREAMS_KEPT {
             let oldest = self.streams.iter().min_by_key(|(_, lines)| lines.back().map(|line| line.at));

@@ -126,7 +126,9 @@ fn every_recording_of_loki_is_replayed_or_left_out_with_a_reason() {
 
 #[tokio::test]
 async fn loki_answers_as_recorded() {
-    let sandbox = Sandbox::start(Options { traffic: false, pace: 1, ..Options::default() }).await.unwrap();
+    let sandbox = Sandbox::start(Options { traffic: false, pace: 1, old_lines: true, ..Options::default() })
+        .await
+        .unwrap();
     push(&sandbox, recorded_lines()).await;
     let mut faults = Vec::new();
     for name in FIRST {

@@ -6,7 +6,7 @@ use super::fault::{delete_pods, deployment, number, one, quantity};
 use super::not_empty;
 use crate::chaos::load::{Header, LONGEST, MOST_BODY, MOST_CLIENTS, MOST_REQUESTS};
 use crate::chaos::scenario::{BrokenForReal, RealFault, Record};
-use crate::clients::load::Address;
+use crate::clients::load::{Address, BadAddress};
 use crate::runbook::others::Reader;
 use crate::yaml::{Faults, Field, Fields};
 
@@ -89,6 +89,12 @@ fn address(field: Field<'_>, reader: &mut Reader<'_>, faults: &mut Faults) -> Op
         && let Err(expected) = Address::parse(&text)
     {
         // It may hold a password, and is not repeated.
+        let expected = match expected {
+            BadAddress::Credentials => {
+                "it holds a name or a password; expected an address without".to_owned()
+            }
+            other => other.to_string(),
+        };
         faults.add(field.place(), format!("`{}` can not be asked: {expected}", field.name), None);
         return None;
     }
