@@ -452,6 +452,24 @@ fn every_field_of_a_scenario_is_documented() {
     for word in words.split(", ") {
         assert!(page.contains(&format!("`{word}: ")) || page.contains(&format!("    {word}: ")), "{word}");
     }
+    // What `synthetic` and `real` can hold.
+    for said in [
+        include_str!("../data/bad/scenarios/synthetic-without-an-end.txt"),
+        include_str!("../data/bad/scenarios/synthetic-expect.txt"),
+        include_str!("../data/bad/scenarios/synthetic-lines.txt"),
+        include_str!("../data/bad/scenarios/real-unknown.txt"),
+        include_str!("../data/bad/scenarios/real-load.txt"),
+    ] {
+        let line = said.lines().rfind(|line| line.contains("is not a field of ")).unwrap();
+        for word in line.split_once("expected one of ").unwrap().1.split(", ") {
+            assert!(
+                page.contains(&format!(" {word}: "))
+                    || page.contains(&format!(" {word}:\n"))
+                    || page.contains(&format!("`{word}: ")),
+                "{word}"
+            );
+        }
+    }
     let example = page.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
     let vars = [("namespace".to_owned(), "shop".to_owned())].into();
     let read = load::load_texts(&[("docs/scenarios.md", example)], Some(&vars), None, 1);

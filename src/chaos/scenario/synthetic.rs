@@ -68,8 +68,11 @@ impl fmt::Display for ExpectedAnswer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcomes: Vec<&str> = self.outcomes.iter().map(|outcome| outcome.as_str()).collect();
         let actions: Vec<&str> = self.actions.iter().map(|action| action.as_str()).collect();
-        let first = if actions.is_empty() { "nothing would be done".to_owned() } else { actions.join(", ") };
+        let first = match actions.as_slice() {
+            [] => "nothing would be done".to_owned(),
+            all => format!("it would do {} first", all.join(", then ")),
+        };
         let (runbook, within) = (&self.runbook, span(self.within));
-        write!(formatter, "{runbook} ends as {} within {within}; first: {first}", outcomes.join(" or "))
+        write!(formatter, "{runbook} ends as {} within {within}; {first}", outcomes.join(" or "))
     }
 }

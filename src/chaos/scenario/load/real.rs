@@ -11,7 +11,7 @@ use crate::runbook::others::Reader;
 use crate::yaml::{Faults, Field, Fields};
 
 const WORDS: [&str; 5] = ["delete_pods", "load", "end_node", "memory_limit", "validation_record"];
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const WHY_NO_LONGER: &str = "load has bounds that nothing lifts";
 
 /// The section `real`.
