@@ -66,8 +66,8 @@ fn item(name: &str, after: &[String], value: Value) -> Value {
     item
 }
 
-/// The operation that writes one value into `json`, which gets it, too: the next operation comes on top of it.
-fn operation(json: &mut Value, set: &SetTo<'_>, value: Option<Value>) -> Option<Value> {
+/// The operations that write one value into `json`, which gets it, too: the next operation comes on top of it.
+fn operations(json: &mut Value, set: &SetTo<'_>, value: Option<Value>) -> Vec<Value> {
     let walk = walk(json, set.path);
     let pointer = walk.pointer;
     let is_in_item = set.path.len() > 1 && item_name(&set.path[set.path.len() - 2]).is_some();
@@ -76,32 +76,40 @@ fn operation(json: &mut Value, set: &SetTo<'_>, value: Option<Value>) -> Option<
         (None, Some((_, []))) if is_in_item && !walk.names.is_empty() && walk.value["name"].is_string() => {
             removal(json, &pointer)
         }
-        (None, Some(_)) => return None,
+        (None, Some(_)) => return Vec::new(),
         // A variable goes with its name.
         (None, None) if is_in_item => removal(json, above(&pointer)),
         (None, None) => removal(json, &pointer),
-        (Some(value), None) => json!({"op": "replace", "path": pointer, "value": value}),
+        (Some(value), None) => vec![json!({"op": "replace", "path": pointer, "value": value})],
         (Some(value), Some((part, after))) => match item_name(part) {
             None => {
-                json!({"op": "add", "path": format!("{pointer}/{}", escaped(part)), "value": nested(after, value)})
+                let path = format!("{pointer}/{}", escaped(part));
+                vec![json!({"op": "add", "path": path, "value": nested(after, value)})]
             }
             Some(name) => {
-                json!({"op": "add", "path": format!("{pointer}/-"), "value": item(name, after, value)})
+                vec![json!({"op": "add", "path": format!("{pointer}/-"), "value": item(name, after, value)})]
             }
         },
     };
-    perform(json, &done);
-    Some(done)
+    for operation in &done {
+        perform(json, operation);
+    }
+    done
 }
 
-/// No empty list or map is left behind.
-fn removal(json: &Value, gone: &str) -> Value {
+/// No empty list or map is left behind; but what somebody has put beside it since it was read must not go with it.
+fn removal(json: &Value, gone: &str) -> Vec<Value> {
     let only = match json.pointer(above(gone)) {
         Some(Value::Object(parent)) => parent.len() == 1,
         Some(Value::Array(parent)) => parent.len() == 1,
         _ => false,
     };
-    json!({"op": "remove", "path": if only { above(gone) } else { gone }})
+    if !only {
+        return vec![json!({"op": "remove", "path": gone})];
+    }
+    let whole = above(gone);
+    let value = json.pointer(whole).cloned().unwrap_or_default();
+    vec![json!({"op": "test", "path": whole, "value": value}), json!({"op": "remove", "path": whole})]
 }
 
 fn above(pointer: &str) -> &str {
@@ -109,6 +117,9 @@ fn above(pointer: &str) -> &str {
 }
 
 fn perform(json: &mut Value, operation: &Value) {
+    if operation["op"] == "test" {
+        return;
+    }
     let path = history::text(operation, "/path").to_owned();
     let Some((parent, last)) = path.rsplit_once('/') else { return };
     let key = last.replace("~1", "/").replace("~0", "~");
@@ -163,7 +174,7 @@ impl Object {
                 }
                 text => text.map(|text| json!(text)),
             };
-            change.extend(operation(&mut json, set, value));
+            change.extend(operations(&mut json, set, value));
         }
         let path = path_of(&self.kind, namespace)
             .ok_or_else(|| CallError::unsent(&call, "no fields of this kind are changed"))?;
@@ -236,7 +247,11 @@ mod tests {
                 r#"replace ../0/resources/limits/memory "2Gi""#,
             ]
         );
-        assert_eq!(change(&[(&limit, None, false)])[3..], ["remove ../0/resources/limits"]);
+        assert_eq!(
+            change(&[(&limit, None, false)])[3..],
+            [r#"test ../0/resources/limits {"memory":"1Gi"}"#, "remove ../0/resources/limits"],
+            "a limit of something else that was set meanwhile must not go with it"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod hooks;
 mod keepers;
 mod names;
 mod nodes;
+mod notes;
 mod objects;
 mod owners;
 mod pods;

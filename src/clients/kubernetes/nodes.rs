@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::core::Resource as _;
 use serde_json::{Value, json};
 
+use super::objects::escaped;
 use super::{CallError, JSON_PATCH, Kubernetes, STRATEGIC_MERGE, valid_name};
 
 /// The annotation that says that runbookd cordoned a node, and when.
@@ -20,6 +21,8 @@ pub const CORDONED_AT: &str = "runbookd.dev/cordoned-at";
 /// Whoever knows that a machine is off says so with this taint; Kubernetes itself then removes the node's pods.
 /// Source: <https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown>.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// The second is its name before Kubernetes 1.25.
+const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
 /// A node as it was at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +43,14 @@ pub struct Node {
     pub tainted: bool,
     /// No new pods: `kubectl cordon`.
     pub unschedulable: bool,
+    /// It bears the taint of a control plane, whatever that keeps away.
+    pub control_plane: bool,
     /// When runbookd cordoned it, in its own words.
     pub cordoned_at: Option<String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// What its cloud calls its machine, such as `aws:///us-east-1a/i-0123456789abcdef0`.
+    pub provider_id: Option<String>,
     /// Somebody has declared that its machine is off.
     pub out_of_service: bool,
     /// What its pods can have of it together, by resource, as texts.
@@ -110,7 +119,10 @@ pub(super) fn read(node: &core::Node) -> Node {
         },
         tainted: taints.iter().any(|taint| taint.effect != "PreferNoSchedule"),
         unschedulable: spec.and_then(|spec| spec.unschedulable).unwrap_or_default(),
+        control_plane: taints.iter().any(|taint| CONTROL_PLANE.contains(&taint.key.as_str())),
         cordoned_at: annotations.and_then(|all| all.get(CORDONED_AT)).cloned(),
+        annotations: annotations.cloned().unwrap_or_default(),
+        provider_id: spec.and_then(|spec| spec.provider_id.clone()),
         out_of_service: taints.iter().any(|taint| taint.key == OUT_OF_SERVICE),
         allocatable: {
             let all = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
@@ -165,18 +177,88 @@ impl Kubernetes {
     /// # Errors
     /// `Conflict` when the node is another one, or was cordoned by somebody else since.
     pub async fn uncordon_node(&self, name: &str, uid: &str, cordoned_at: &str) -> Result<(), CallError> {
+        self.uncordon_with_note(name, uid, (CORDONED_AT, cordoned_at)).await
+    }
+
+    /// Keeps new pods away from a node that was read as one that takes them, and puts a note onto it: both or neither.
+    ///
+    /// # Errors
+    /// `Conflict` when the node is another one by now, is cordoned, or has such a note.
+    pub async fn cordon_with_note(&self, node: &Node, (key, note): (&str, &str)) -> Result<(), CallError> {
+        let call = format!("cordon node/{}", node.name);
+        checked(&call, &node.name)?;
+        let mut change = vec![
+            json!({"op": "test", "path": "/metadata/uid", "value": node.uid}),
+            json!({"op": "test", "path": "/spec/unschedulable", "value": null}),
+        ];
+        if node.annotations.is_empty() {
+            change.push(json!({"op": "test", "path": "/metadata/annotations", "value": null}));
+            change.push(json!({"op": "add", "path": "/metadata/annotations", "value": {key: note}}));
+        } else {
+            change.push(json!({"op": "test", "path": of_note(key), "value": null}));
+            change.push(json!({"op": "add", "path": of_note(key), "value": note}));
+        }
+        change.push(json!({"op": "add", "path": "/spec/unschedulable", "value": true}));
+        let path = core::Node::url_path(&(), None);
+        self.write(&call, &path, &node.name, JSON_PATCH, Value::Array(change)).await
+    }
+
+    /// Lets new pods onto the node again that bears this note, and takes the note off it: both or neither.
+    ///
+    /// # Errors
+    /// `Conflict` when the node is another one, has another note, or is not cordoned.
+    pub async fn uncordon_with_note(
+        &self,
+        name: &str,
+        uid: &str,
+        (key, note): (&str, &str),
+    ) -> Result<(), CallError> {
         let call = format!("uncordon node/{name}");
         checked(&call, name)?;
-        let note = format!("/metadata/annotations/{}", CORDONED_AT.replace('/', "~1"));
         let change: Value = json!([
             {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "test", "path": note, "value": cordoned_at},
+            {"op": "test", "path": of_note(key), "value": note},
             {"op": "test", "path": "/spec/unschedulable", "value": true},
-            {"op": "remove", "path": note},
+            {"op": "remove", "path": of_note(key)},
             {"op": "remove", "path": "/spec/unschedulable"},
         ]);
         self.write(&call, &core::Node::url_path(&(), None), name, JSON_PATCH, change).await
     }
+
+    /// Takes this note off a node, and changes nothing else of it.
+    ///
+    /// # Errors
+    /// `Conflict` when the node is another one, or has another note.
+    pub async fn remove_note_of_node(
+        &self,
+        name: &str,
+        uid: &str,
+        (key, note): (&str, &str),
+    ) -> Result<(), CallError> {
+        let call = format!("take the note off node/{name}");
+        checked(&call, name)?;
+        let change: Value = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "test", "path": of_note(key), "value": note},
+            {"op": "remove", "path": of_note(key)},
+        ]);
+        self.write(&call, &core::Node::url_path(&(), None), name, JSON_PATCH, change).await
+    }
+
+    /// Deletes the object of the node with this `uid`; its machine goes on. One that is gone is deleted.
+    ///
+    /// # Errors
+    /// `Conflict` when the node of that name is another one by now.
+    pub async fn delete_node(&self, name: &str, uid: &str) -> Result<(), CallError> {
+        let call = format!("delete node/{name}");
+        checked(&call, name)?;
+        self.delete(&call, &format!("{}/{name}", core::Node::url_path(&(), None)), uid, &json!({})).await
+    }
+}
+
+/// Where an annotation stands, for a JSON patch.
+fn of_note(key: &str) -> String {
+    format!("/metadata/annotations/{}", escaped(key))
 }
 
 fn checked(call: &str, name: &str) -> Result<(), CallError> {

@@ -300,7 +300,7 @@ impl Kubernetes {
             "metadata": {"name": name, "namespace": namespace},
             "deleteOptions": {"preconditions": {"uid": uid}},
         });
-        self.end_pod(&call, Request::post(path), &body).await
+        self.end(&call, Request::post(path), &body).await
     }
 
     /// Deletes the pod with this `uid`; one that is gone is deleted. `by_force` removes the object at once, whether or not its process has ended:
@@ -318,23 +318,30 @@ impl Kubernetes {
         let call = format!("delete pod/{name} in {namespace}");
         checked_pod(&call, namespace, name)?;
         let path = format!("{}/{name}", core::Pod::url_path(&(), Some(namespace)));
+        let how = if by_force { json!({"gracePeriodSeconds": 0}) } else { json!({}) };
+        self.delete(&call, &path, uid, &how).await
+    }
+
+    /// Deletes the object of this `uid` that lies there, once; `how` is what else is to be said.
+    pub(super) async fn delete(
+        &self,
+        call: &str,
+        path: &str,
+        uid: &str,
+        how: &Value,
+    ) -> Result<(), CallError> {
         let mut body = json!({
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": uid},
         });
-        if by_force {
-            body["gracePeriodSeconds"] = json!(0);
+        for (key, value) in how.as_object().into_iter().flatten() {
+            body[key] = value.clone();
         }
-        self.end_pod(&call, Request::delete(path), &body).await
+        self.end(call, Request::delete(path), &body).await
     }
 
-    async fn end_pod(
-        &self,
-        call: &str,
-        request: http::request::Builder,
-        body: &Value,
-    ) -> Result<(), CallError> {
+    async fn end(&self, call: &str, request: http::request::Builder, body: &Value) -> Result<(), CallError> {
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let request = request.body(body.to_string().into_bytes());
         let request = request.map_err(|error| CallError::unsent(call, &error.to_string()))?;
