@@ -22,7 +22,10 @@ const ARRIVE: f64 = 15.0;
 /// The load, and what it makes of the pods.
 #[derive(Debug, Default)]
 pub(super) struct Load {
-    pub(super) clients: u32,
+    /// Clients from outside of the cluster.
+    pub(super) outside: u32,
+    /// All clients, those that run as Jobs, too.
+    clients: u32,
     /// Those that wait, in all pods together.
     waiting: f64,
     pods: u32,
@@ -68,6 +71,7 @@ impl Load {
 
     /// Lets clients come and go, and workers take what waits.
     pub(super) fn advance(&mut self, from: Timestamp, now: Timestamp, pace: Pace, cluster: &mut Cluster) {
+        self.clients = self.outside.saturating_add(cluster.clients_of_jobs());
         let serving = cluster.pods.values().filter(|pod| pod.service == SERVICE && pod.serves());
         let accepts = |pod: &&Pod| pod.loaded.as_ref().is_none_or(|loaded| loaded.swap.is_none());
         self.pods = u32::try_from(serving.filter(accepts).count()).unwrap_or(0);

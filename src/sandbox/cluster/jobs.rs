@@ -25,6 +25,15 @@ pub enum JobEnd {
     Fails(Duration),
 }
 
+/// What is known of a Job that was made by way of the API.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sandbox) struct MadeJob {
+    /// Its pod succeeds after this long.
+    pub(in crate::sandbox) takes: Duration,
+    /// So many clients it is, of the inference service.
+    pub(in crate::sandbox) clients: u32,
+}
+
 /// Keys and values of labels or annotations.
 pub(in crate::sandbox) type Texts<'t> = &'t [(&'t str, &'t str)];
 
@@ -81,6 +90,60 @@ impl Cluster {
         };
     }
 
+    /// Takes a Job that was sent, and runs it.
+    pub(in crate::sandbox) fn make_job(
+        &mut self,
+        mut job: Value,
+        made: MadeJob,
+        (now, pace): (Timestamp, Pace),
+        chance: &mut Chance,
+    ) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let key = (text(&job["metadata"]["namespace"]), text(&job["metadata"]["name"]));
+        let uid = chance.uid();
+        for (label, value) in [
+            ("batch.kubernetes.io/controller-uid", &uid),
+            ("batch.kubernetes.io/job-name", &key.1),
+            ("controller-uid", &uid),
+            ("job-name", &key.1),
+        ] {
+            job["spec"]["template"]["metadata"]["labels"][label] = json!(value);
+        }
+        for (label, value) in
+            job["spec"]["template"]["metadata"]["labels"].clone().as_object().into_iter().flatten()
+        {
+            job["metadata"]["labels"][label] = value.clone();
+        }
+        job["metadata"]["uid"] = json!(uid);
+        job["metadata"]["generation"] = json!(1);
+        job["metadata"]["creationTimestamp"] = json!(seconds(now));
+        for (field, default) in [
+            ("parallelism", json!(1)),
+            ("completions", json!(1)),
+            ("backoffLimit", json!(6)),
+            ("completionMode", json!("NonIndexed")),
+            ("suspend", json!(false)),
+            ("podReplacementPolicy", json!("TerminatingOrFailed")),
+            ("selector", json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}})),
+        ] {
+            if job["spec"][field].is_null() {
+                job["spec"][field] = default;
+            }
+        }
+        job["status"] = json!({});
+        let deadline = job["spec"]["activeDeadlineSeconds"].as_u64().map(Duration::from_secs);
+        let in_time = deadline.is_none_or(|deadline| made.takes < deadline);
+        let takes = deadline.map_or(made.takes, |deadline| deadline.min(made.takes));
+        self.store_other(PLURAL, job);
+        self.job_clients.insert(key.clone(), made.clients);
+        self.job_ends.insert(key, (pace.after(now, takes), in_time));
+    }
+
+    /// How many clients of the inference service the Jobs are that run.
+    pub(in crate::sandbox) fn clients_of_jobs(&self) -> u32 {
+        self.job_clients.values().sum()
+    }
+
     /// Ends a Job that runs. False when there is none.
     pub(in crate::sandbox) fn end_job(&mut self, name: &Name, succeeds: bool, now: Timestamp) -> bool {
         let found = self.others.get(PLURAL).and_then(|jobs| jobs.get(name));
@@ -104,20 +167,29 @@ impl Cluster {
                 "Reached expected number of succeeded pods",
             )
         } else {
-            status["failed"] = json!(BACKOFF_LIMIT + 1);
-            let message = "Job has reached the specified backoff limit";
-            ("FailureTarget", "Failed", "BackoffLimitExceeded", message)
+            let limit = job["spec"]["backoffLimit"].as_u64().unwrap_or(BACKOFF_LIMIT);
+            status["failed"] = json!(limit + 1);
+            if job["spec"]["activeDeadlineSeconds"].is_u64() {
+                status["failed"] = json!(1);
+                let message = "Job was active longer than specified deadline";
+                ("FailureTarget", "Failed", "DeadlineExceeded", message)
+            } else {
+                let message = "Job has reached the specified backoff limit";
+                ("FailureTarget", "Failed", "BackoffLimitExceeded", message)
+            }
         };
         status["conditions"] = json!([says(first, reason, message), says(then, reason, message)]);
         job["status"] = status;
         self.store_other(PLURAL, job);
         self.job_ends.remove(name);
+        self.job_clients.remove(name);
         true
     }
 
     /// Deletes a Job, as `kubectl delete job` does. False when there is none.
     pub(in crate::sandbox) fn delete_job(&mut self, name: &Name) -> bool {
         self.job_ends.remove(name);
+        self.job_clients.remove(name);
         let gone = self.others.get_mut(PLURAL).and_then(|jobs| jobs.remove(name));
         if gone.is_some() {
             self.next_version();
@@ -125,7 +197,7 @@ impl Cluster {
         gone.is_some()
     }
 
-    pub(super) fn advance_jobs(&mut self, now: Timestamp) {
+    pub(super) fn advance_jobs(&mut self, now: Timestamp, pace: Pace) {
         let jobs = self.others.get(PLURAL).into_iter().flat_map(BTreeMap::values);
         let new = |job: &&Value| job["status"].as_object().is_some_and(serde_json::Map::is_empty);
         for mut job in jobs.filter(new).cloned().collect::<Vec<_>>() {
@@ -138,6 +210,23 @@ impl Cluster {
             over.map(|(name, (_, succeeds))| (name.clone(), *succeeds)).collect::<Vec<_>>()
         {
             self.end_job(&name, succeeds, now);
+        }
+        self.remove_finished(now, pace);
+    }
+
+    /// The TTL controller: a Job that has said so is removed so long after its end.
+    fn remove_finished(&mut self, now: Timestamp, pace: Pace) {
+        let jobs = self.others.get(PLURAL).into_iter().flatten();
+        let over = |job: &Value| {
+            let ttl = job["spec"]["ttlSecondsAfterFinished"].as_u64()?;
+            let ended: Timestamp =
+                job["status"]["conditions"][1]["lastTransitionTime"].as_str()?.parse().ok()?;
+            Some(pace.after(ended, Duration::from_secs(ttl)) <= now)
+        };
+        let names: Vec<Name> =
+            jobs.filter(|(_, job)| over(job) == Some(true)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.delete_job(&name);
         }
     }
 }

@@ -29,6 +29,7 @@ use super::state::Pace;
 use meddlers::Meddlers;
 
 pub use jobs::JobEnd;
+pub(super) use jobs::MadeJob;
 pub(super) use managed::{Writer, record_change};
 pub(super) use memory::{MODELS, Model, told};
 pub use nodes::NodeFault;
@@ -84,6 +85,7 @@ pub(super) struct Cluster {
     load: Duration,
     next_ip: u32,
     job_ends: jobs::JobEnds,
+    job_clients: BTreeMap<Name, u32>,
     pub(super) meddlers: Meddlers,
     pub(super) autoscalers: autoscalers::Autoscalers,
     pub(super) nodes: nodes::Nodes,
@@ -104,6 +106,7 @@ impl Cluster {
             load: memory::LOAD,
             next_ip: 10,
             job_ends: jobs::JobEnds::new(),
+            job_clients: BTreeMap::new(),
             meddlers: Meddlers::default(),
             autoscalers: autoscalers::Autoscalers::default(),
             nodes: nodes::Nodes::default(),
@@ -251,7 +254,7 @@ impl Cluster {
         self.advance_rollouts(now, pace);
         self.advance_replica_sets(now, pace, chance, &mut happenings);
         self.advance_sets(now, pace, chance);
-        self.advance_jobs(now);
+        self.advance_jobs(now, pace);
         self.advance_budgets();
         self.advance_quotas();
         (self.version != before, happenings)

@@ -177,6 +177,16 @@ impl Cluster {
         }
     }
 
+    /// Somebody deletes the object of a node. Its machine goes on, and so do its pods until the garbage collector finds that their node is not there; no
+    /// auto-scaling group misses anything, so nothing joins.
+    pub(in crate::sandbox) fn forget_node(&mut self, name: &str, now: Timestamp) {
+        self.remove_node(name, now);
+        let fault = NodeFault { removed: true, collected: true, replaced: false };
+        let dead = Dead { fault, at: now, noticed: true, removed: Some(now), replaced: false };
+        // The machine may have ended before: then everything goes its way.
+        self.nodes.dead.entry(name.to_owned()).or_insert(dead).removed = Some(now);
+    }
+
     /// The taint manager deletes what has tolerated an unreachable node for long enough; nobody there ends it.
     fn evict_from(&mut self, node: &str, now: Timestamp, pace: Pace) {
         let stays = |pod: &&Pod| pod.node.as_deref() == Some(node) && pod.stopping_since.is_none();

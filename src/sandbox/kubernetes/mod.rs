@@ -2,6 +2,7 @@
 
 mod events;
 mod exec;
+mod jobs;
 mod patch;
 mod resource;
 mod selector;
@@ -91,6 +92,15 @@ fn serve(state: &mut State, received: &Received, target: &Target, now: Timestamp
         }
         ("DELETE", Some(name), None) if target.resource.plural == "pods" => {
             write::delete_pod(state, received, target, name, now)
+        }
+        ("DELETE", Some(name), None) if target.resource.plural == "nodes" => {
+            write::delete_node(state, received, target, name, now)
+        }
+        ("DELETE", Some(name), None) if target.resource.plural == "jobs" => {
+            jobs::delete(state, received, target, name)
+        }
+        ("POST", None, None) if target.resource.plural == "jobs" && target.namespace.is_some() => {
+            jobs::create(state, received, target, now)
         }
         ("POST", Some(name), Some("eviction")) if target.resource.plural == "pods" => {
             write::evict(state, received, target, name, now)

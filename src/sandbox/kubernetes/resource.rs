@@ -44,6 +44,11 @@ static RESOURCES: [Resource; 13] = [
     resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true, false),
 ];
 
+/// The kind of namespaces, for errors.
+pub(super) fn namespaces() -> &'static Resource {
+    &RESOURCES[0]
+}
+
 impl Resource {
     pub(super) fn api_version(&self) -> String {
         if self.group.is_empty() {

@@ -1,4 +1,4 @@
-//! Writes: patches of deployments, their scale, autoscalers and nodes, and the deletion and eviction of pods.
+//! Writes: patches of deployments, their scale, autoscalers and nodes, the deletion and eviction of pods, and the deletion of nodes.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -263,7 +263,7 @@ pub(super) fn delete_pod(
 ) -> Result<Answer, Failure> {
     let pod = resource::find(&state.cluster, target, name)?;
     let options: Value = serde_json::from_slice(&received.body).unwrap_or(Value::Null);
-    precondition(&pod, name, &options)?;
+    precondition(&pod, "Pod", name, &options)?;
     // Options in the body count alone: those of the address are then not read.
     let dry_run = match options.as_object() {
         Some(options) => options.get("dryRun").is_some_and(|all| *all == json!(["All"])),
@@ -281,12 +281,39 @@ pub(super) fn delete_pod(
     Ok(json_answer(200, &resource::find(&state.cluster, target, name)?))
 }
 
-/// A pod of another uid than the caller means is not touched.
-fn precondition(pod: &Value, name: &str, options: &Value) -> Result<(), Failure> {
+/// Deletes the object of a node; its machine goes on, and its kubelet does not register again by itself.
+pub(super) fn delete_node(
+    state: &mut State,
+    received: &Received,
+    target: &Target,
+    name: &str,
+    now: Timestamp,
+) -> Result<Answer, Failure> {
+    let node = resource::find(&state.cluster, target, name)?;
+    let options: Value = serde_json::from_slice(&received.body).unwrap_or(Value::Null);
+    precondition(&node, "Node", name, &options)?;
+    if received.param("dryRun") != Some("All") {
+        state.cluster.forget_node(name, now);
+    }
+    Ok(json_answer(200, &deleted(target, &node)))
+}
+
+/// What the server answers when an object is gone at once.
+pub(super) fn deleted(target: &Target, object: &Value) -> Value {
+    let mut details = json!({"name": object["metadata"]["name"], "kind": target.resource.plural,
+                             "uid": object["metadata"]["uid"]});
+    if !target.resource.group.is_empty() {
+        details["group"] = json!(target.resource.group);
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
+
+/// An object of another uid than the caller means is not touched.
+pub(super) fn precondition(object: &Value, kind: &str, name: &str, options: &Value) -> Result<(), Failure> {
     match options["preconditions"]["uid"].as_str() {
-        Some(wanted) if pod["metadata"]["uid"] != wanted => {
-            let present = pod["metadata"]["uid"].as_str().unwrap_or_default();
-            Err(Failure::wrong_uid("Pod", name, wanted, present))
+        Some(wanted) if object["metadata"]["uid"] != wanted => {
+            let present = object["metadata"]["uid"].as_str().unwrap_or_default();
+            Err(Failure::wrong_uid(kind, name, wanted, present))
         }
         _ => Ok(()),
     }
@@ -315,7 +342,7 @@ pub(super) fn evict(
         [_, _, ..] if counts => return Err(Failure::several_budgets()),
         _ => {}
     }
-    precondition(&pod, name, &body["deleteOptions"])?;
+    precondition(&pod, "Pod", name, &body["deleteOptions"])?;
     if received.param("dryRun") != Some("All") {
         state.cluster.stop_pod(&target.key(name), now, state.pace);
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{World, named};
 use crate::clock;
-use crate::sandbox::cluster::JobEnd;
+use crate::sandbox::cluster::{JobEnd, NAMESPACE};
 
 impl World {
     /// Puts a Job into the namespace, such as a migration that a deployment waits for: its annotations say of which hook it is. One of the same name
@@ -35,6 +35,29 @@ impl World {
     /// What a person's `kubectl delete job` does. False when there is none.
     pub fn delete_job(&self, name: &str) -> bool {
         self.shared.change(|state| state.cluster.delete_job(&named(name)))
+    }
+
+    /// The Jobs of the namespace, as the API serves them.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<Value> {
+        let state = self.shared.lock();
+        let jobs = state.cluster.others.get("jobs").into_iter().flatten();
+        jobs.filter(|((namespace, _), _)| namespace == NAMESPACE).map(|(_, job)| job.clone()).collect()
+    }
+
+    /// Sets a label of the namespace, or takes it away, as `kubectl label namespace` does.
+    pub fn label_namespace(&self, key: &str, value: Option<&str>) {
+        self.shared.change(|state| {
+            let all = state.cluster.others.get("namespaces");
+            let name = (String::new(), NAMESPACE.to_owned());
+            let Some(mut namespace) = all.and_then(|all| all.get(&name)).cloned() else { return };
+            match (value, namespace["metadata"]["labels"].as_object_mut()) {
+                (Some(value), Some(labels)) => drop(labels.insert(key.to_owned(), json!(value))),
+                (None, Some(labels)) => drop(labels.remove(key)),
+                (_, None) => {}
+            }
+            state.cluster.store_other("namespaces", namespace);
+        });
     }
 
     /// The deployment is part of this release of Helm. False when there is no such deployment.

@@ -12,7 +12,7 @@ impl World {
     /// So many clients ask the inference service at the same time, each again when it has its answer. More than the workers of all pods, four
     /// in each, make a queue, and every answer takes longer. 0 ends it.
     pub fn flood(&self, clients: u32) {
-        self.shared.change(|state| state.services.load.clients = clients);
+        self.shared.change(|state| state.services.load.outside = clients);
     }
 
     /// The slowest hundredth of a service's answers of the last five minutes took this many seconds or longer; none without an answer.
