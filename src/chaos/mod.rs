@@ -2,6 +2,7 @@
 
 pub mod breaking;
 pub mod load;
+pub mod real;
 pub mod report;
 pub mod scenario;
 pub mod shipped;

@@ -248,7 +248,7 @@ async fn a_plan_changes_nothing_and_says_the_same_again() {
 }
 
 /// The right that a request takes.
-fn right_of(request: &Request) -> (String, String, &'static str) {
+pub(crate) fn right_of(request: &Request) -> (String, String, &'static str) {
     let path = request.path.split('?').next().unwrap();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let (group, rest) = match parts.as_slice() {

@@ -33,6 +33,7 @@ mod notify;
 mod proofs;
 mod real_alertmanager;
 mod real_aws;
+mod real_faults;
 mod real_prometheus;
 mod real_prometheus_api;
 mod real_rds;
