@@ -80,7 +80,7 @@ pub(super) async fn plan(
         touches,
         may_not_last: may_not_last(&object),
         against,
-        workload,
+        workload: Some(workload),
         sets: wish.sets(target.clone(), &object, fields),
     };
     setting.into_plan(now).ok_or_else(|| none(format!("nothing of {target} would be changed")))

@@ -5,7 +5,7 @@
 
 use super::setting::{is, or_nothing, placed, said, writer};
 use super::{Followed, Reverted, Right, result_of, right, rolled_out, unfollowed, unobserved, void};
-use crate::clients::kubernetes::{FieldPatch, Kubernetes, Object, SetTo};
+use crate::clients::kubernetes::{FieldPatch, Kubernetes, Object, Plain, SetTo, Workload};
 use crate::clients::{CallError, Reason};
 use crate::clock;
 use crate::incident::event::{EffectResult, Observation};
@@ -37,7 +37,12 @@ fn patch(
     let paths: Vec<Vec<String>> = fields.iter().map(|set| set.field.path()).collect();
     let mut sets = Vec::with_capacity(fields.len());
     for (set, path) in fields.iter().zip(&paths) {
-        sets.push(SetTo { path, to: to(set), is_number: set.field.is_number() });
+        let plain = match &set.field {
+            field if field.is_number() => Plain::Number,
+            field if field.is_boolean() => Plain::Boolean,
+            _ => Plain::Text,
+        };
+        sets.push(SetTo { path, to: set.field.or_absent(to(set)), plain });
     }
     object.patch(&sets)
 }
@@ -45,6 +50,22 @@ fn patch(
 /// The patch that sets them.
 pub(super) fn patch_of(object: &Object, sets: &Sets) -> Result<FieldPatch, CallError> {
     patch(object, &sets.fields, |set| set.after.as_deref())
+}
+
+/// The workload that a change of `object` is about: the object itself, or the target of an autoscaler. A node has none, and rolls nothing out.
+pub(super) async fn workload_of(
+    kubernetes: &Kubernetes,
+    place: &Target,
+    object: &Object,
+    target: &Target,
+) -> Result<Option<Workload>, CallError> {
+    if place.kind.is_workload() {
+        return object.workload().map(Some);
+    }
+    if !target.kind.is_workload() {
+        return Ok(None);
+    }
+    read(kubernetes, target).await?.workload().map(Some)
 }
 
 pub(super) async fn apply(kubernetes: &Kubernetes, permit: Permit) -> EffectResult {
@@ -156,16 +177,9 @@ pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
         };
         return Followed::Overtaken(sets.fields.iter().map(back).collect::<Vec<_>>().join("; "));
     }
-    let workload = if sets.object.kind.is_workload() {
-        object.workload()
-    } else {
-        match read(kubernetes, &plan.target).await {
-            Ok(target) => target.workload(),
-            Err(error) => return unfollowed(plan, &error),
-        }
-    };
-    let workload = match workload {
-        Ok(workload) => workload,
+    let workload = match workload_of(kubernetes, &sets.object, &object, &plan.target).await {
+        Ok(Some(workload)) => workload,
+        Ok(None) => return set_is_all(sets, seen),
         Err(error) => return unfollowed(plan, &error),
     };
     // An autoscaler needs its time to notice.
@@ -175,6 +189,23 @@ pub(super) async fn follow(kubernetes: &Kubernetes, plan: &Plan) -> Followed {
         return Followed::NotYet(format!("{} has {} of {wanted} replicas", plan.target, workload.replicas));
     }
     rolled_out(plan, workload, seen)
+}
+
+/// Where nothing is rolled out, what is set is complete.
+fn set_is_all(sets: &Sets, seen: Observation) -> Followed {
+    match seen {
+        Observation::Done => {
+            let one = |set: &SetField| {
+                let after = or_nothing(set.field.or_absent(set.after.as_deref()));
+                format!("{} is {after}", placed(&set.field, &sets.object))
+            };
+            Followed::Complete(sets.fields.iter().map(one).collect::<Vec<_>>().join("; "))
+        }
+        Observation::NotDone => Followed::Overtaken(format!("{} is as before", sets.object)),
+        Observation::Ambiguous { saw } | Observation::Partly { saw } | Observation::Unseen { why: saw } => {
+            Followed::Overtaken(saw)
+        }
+    }
 }
 
 /// Puts every field back that the plan set, when all of them are as it left them.

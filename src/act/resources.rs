@@ -63,7 +63,7 @@ pub(super) async fn plan(
         touches: vec![rolls_out(target, &workload)],
         may_not_last: may_not_last(&object),
         against,
-        workload,
+        workload: Some(workload),
         sets: wish.sets(target.clone(), &object, fields),
     };
     setting.into_plan(now).ok_or_else(|| none(format!("nothing of {target} would be changed")))
@@ -121,7 +121,7 @@ fn after(mut asks: Vec<Asks>, container: &str, fields: &[SetField]) -> Vec<Asks>
             let (amounts, resource) = match &set.field {
                 Field::Limit { resource, .. } => (&mut one.limits, resource),
                 Field::Request { resource, .. } => (&mut one.requests, resource),
-                Field::Replicas | Field::MinReplicas | Field::Env { .. } => continue,
+                Field::Replicas | Field::MinReplicas | Field::Env { .. } | Field::Unschedulable => continue,
             };
             if let Some(after) = &set.after {
                 amounts.insert(resource.clone(), after.clone());
@@ -156,7 +156,7 @@ fn has_room(nodes: &[Node], fields: &[SetField]) -> Result<(), String> {
             Field::Limit { resource, .. } | Field::Request { resource, .. } => {
                 Some((resource.as_str(), set.after.as_deref()?.parse().ok()?))
             }
-            Field::Replicas | Field::MinReplicas | Field::Env { .. } => None,
+            Field::Replicas | Field::MinReplicas | Field::Env { .. } | Field::Unschedulable => None,
         })
         .collect();
     let has = |node: &Node, resource: &str| node.allocatable.get(resource)?.parse::<Quantity>().ok();

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::fields::{read, seen};
+use super::fields::{read, seen, workload_of};
 use super::setting::{
     Setting, held_back, is, may_not_last, or_nothing, placed, rolls_out, said, says, writer,
 };
@@ -44,7 +44,7 @@ pub(super) async fn plan_restore(
     if fields.is_empty() {
         return Ok(Restoring { plan: None, released: others });
     }
-    let workload = match of_target(kubernetes, place, &object, target).await {
+    let workload = match workload_of(kubernetes, place, &object, target).await.map_err(unread) {
         Ok(workload) => workload,
         // Its autoscaler is still there, and scales nothing: whoever deletes it is the one to say what it should be.
         Err(error) if error.for_good && place != target => {
@@ -122,40 +122,29 @@ fn released(entry: &Entry, why: String, left_alone: bool) -> Released {
 
 /// What we had done about it.
 fn history(entry: &Entry) -> String {
-    let (ours, base) = (or_nothing(entry.now.value.as_deref()), or_nothing(entry.base.as_deref()));
+    let said = |value| or_nothing(entry.field.or_absent(value));
+    let (ours, base) = (said(entry.now.value.as_deref()), said(entry.base.as_deref()));
     format!("runbookd had changed it from {base} to {ours}")
-}
-
-/// The workload that it is about; it is the object itself, but for an autoscaler.
-async fn of_target(
-    kubernetes: &Kubernetes,
-    place: &Target,
-    object: &Object,
-    target: &Target,
-) -> Result<Workload, PlanError> {
-    if place.kind.is_workload() {
-        return object.workload().map_err(unread);
-    }
-    read(kubernetes, target).await.and_then(|target| target.workload()).map_err(unread)
 }
 
 fn planned(
     action: Action,
     verb: &str,
     target: &Target,
-    workload: Workload,
+    workload: Option<Workload>,
     object: &Object,
     sets: Sets,
     now: Timestamp,
 ) -> Option<Plan> {
     let rolls = sets.fields.iter().any(|set| set.field.rolls_out());
+    let rolled = workload.as_ref().filter(|_| rolls);
     let setting = Setting {
         action,
         target,
         says: says(verb, &sets.object, &sets.fields),
-        touches: if rolls { vec![rolls_out(target, &workload)] } else { Vec::new() },
+        touches: rolled.map(|workload| rolls_out(target, workload)).into_iter().collect(),
         may_not_last: may_not_last(object),
-        against: held_back(target, &workload).filter(|_| rolls),
+        against: rolled.and_then(|workload| held_back(target, workload)),
         workload,
         sets,
     };
@@ -181,7 +170,7 @@ pub(super) async fn plan_again(
             return Err(none(format!("it is changed again already: {}, {by}", sets.object)));
         }
     }
-    let workload = of_target(kubernetes, &sets.object, &object, target).await?;
+    let workload = workload_of(kubernetes, &sets.object, &object, target).await.map_err(unread)?;
     let exchange = |set: &SetField| SetField {
         field: set.field.clone(),
         before: set.after.clone(),

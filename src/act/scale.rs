@@ -76,8 +76,16 @@ pub(super) async fn plan(
     }
     let sets = wish.sets(place, owner, vec![set]);
     let may_not_last = may_not_last(owner);
-    let setting =
-        Setting { action: Action::Scale, target, workload, sets, says, touches, may_not_last, against };
+    let setting = Setting {
+        action: Action::Scale,
+        target,
+        workload: Some(workload),
+        sets,
+        says,
+        touches,
+        may_not_last,
+        against,
+    };
     setting.into_plan(now).ok_or_else(|| none(format!("nothing of {target} would be changed")))
 }
 

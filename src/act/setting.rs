@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{GRACE, PlanError, Wish, proper};
 use crate::clients::kubernetes::{At, Keeper, Object, Workload};
 use crate::incident::plan::{Against, Change, Circumstances, Plan, SetField, Sets, Target};
-use crate::runbook::{Action, Field};
+use crate::runbook::{Action, Field, Kind};
 use crate::text::count;
 
 /// A plan that sets fields, before it is one.
@@ -13,7 +13,8 @@ use crate::text::count;
 pub(super) struct Setting<'s> {
     pub(super) action: Action,
     pub(super) target: &'s Target,
-    pub(super) workload: Workload,
+    /// What is rolled out; none where nothing is.
+    pub(super) workload: Option<Workload>,
     pub(super) sets: Sets,
     pub(super) says: String,
     pub(super) touches: Vec<String>,
@@ -32,23 +33,32 @@ impl Setting<'_> {
             judged: after.clone(),
             after,
         };
-        let workload = self.workload;
+        let around = Circumstances {
+            may_not_last: self.may_not_last,
+            against: self.against,
+            ..Circumstances::default()
+        };
+        let (uid, circumstances, settles_within) = match self.workload {
+            Some(workload) => {
+                let circumstances = Circumstances {
+                    paused: workload.paused,
+                    replicas: u32::try_from(workload.replicas).unwrap_or_default(),
+                    rollout_in_progress: workload.rolling_out,
+                    controller: workload.controller,
+                    ..around
+                };
+                (workload.uid, circumstances, workload.progress_deadline + GRACE)
+            }
+            None => (self.sets.uid.clone(), around, GRACE),
+        };
         Some(Plan {
-            uid: workload.uid,
+            uid,
             says: self.says,
             change,
             touches: self.touches,
             sets: Some(self.sets),
-            circumstances: Circumstances {
-                paused: workload.paused,
-                replicas: u32::try_from(workload.replicas).unwrap_or_default(),
-                rollout_in_progress: workload.rolling_out,
-                controller: workload.controller,
-                may_not_last: self.may_not_last,
-                against: self.against,
-                ..Circumstances::default()
-            },
-            settles_within: workload.progress_deadline + GRACE,
+            circumstances,
+            settles_within,
             ..Plan::bare(self.action, self.target.clone(), now)
         })
     }
@@ -85,6 +95,10 @@ pub(super) fn or_nothing(value: Option<&str>) -> &str {
 
 /// `deployment/web of shop`.
 pub(super) fn named(object: &Target) -> String {
+    // It is in no namespace.
+    if object.kind == Kind::Node {
+        return object.short();
+    }
     format!("{} of {}", object.short(), object.namespace)
 }
 
@@ -92,7 +106,7 @@ pub(super) fn named(object: &Target) -> String {
 fn the(field: &Field) -> String {
     match field {
         Field::Limit { .. } | Field::Request { .. } => format!("the {field}"),
-        Field::Replicas | Field::MinReplicas | Field::Env { .. } => field.to_string(),
+        Field::Replicas | Field::MinReplicas | Field::Env { .. } | Field::Unschedulable => field.to_string(),
     }
 }
 
@@ -103,10 +117,11 @@ pub(super) fn placed(field: &Field, object: &Target) -> String {
 
 /// The change in an operator's words: `raise the memory limit of web in deployment/web of shop from 512Mi to 1Gi`.
 pub(super) fn says(verb: &str, object: &Target, fields: &[SetField]) -> String {
-    let values = |set: &SetField| match (&set.before, &set.after) {
-        (None, after) => format!("to {}, where there was nothing", or_nothing(after.as_deref())),
-        (before, after) => {
-            format!("from {} to {}", or_nothing(before.as_deref()), or_nothing(after.as_deref()))
+    let values = |set: &SetField| {
+        let after = or_nothing(set.field.or_absent(set.after.as_deref()));
+        match set.field.or_absent(set.before.as_deref()) {
+            None => format!("to {after}, where there was nothing"),
+            before => format!("from {} to {after}", or_nothing(before)),
         }
     };
     match fields {
@@ -171,7 +186,7 @@ pub(super) fn plain(target: &Target, field: &Field, at: At) -> Result<Option<Str
 pub(super) fn said(field: &Field, at: &At) -> String {
     match at {
         At::Text(text) => or_nothing(Some(field.shown(text))).to_owned(),
-        At::Absent => or_nothing(None).to_owned(),
+        At::Absent => or_nothing(field.or_absent(None)).to_owned(),
         At::From(source) => format!("taken from {source}"),
         At::NoItem(name) => format!("gone with its container {name}"),
     }
@@ -190,7 +205,7 @@ pub(super) fn writer(object: &Object, field: &Field) -> String {
 pub(super) fn is(field: &Field, at: &At, value: Option<&str>) -> bool {
     match at {
         At::Text(live) => field.same(Some(live), value),
-        At::Absent => value.is_none(),
+        At::Absent => field.same(None, value),
         At::From(_) => false,
         // Without its container the value is not there either; but only nothing can be the same as that.
         At::NoItem(_) => value.is_none(),

@@ -302,8 +302,9 @@ pub enum Stays {
 impl fmt::Display for SetField {
     /// `memory limit of inference 512Mi -> 2Gi`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-        write!(f, "{} {} -> {}", self.field, value(&self.before), value(&self.after))
+        let (before, after) = (self.before.as_deref(), self.after.as_deref());
+        let (before, after) = (self.field.or_absent(before), self.field.or_absent(after));
+        write!(f, "{} {} -> {}", self.field, before.unwrap_or("nothing"), after.unwrap_or("nothing"))
     }
 }
 

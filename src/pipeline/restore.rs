@@ -190,9 +190,9 @@ impl Pipeline {
             [] => (false, format!("nothing of {} is to be put back any more", restore.object)),
             entries => {
                 let one = |entry: &Entry| {
-                    let value =
-                        |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-                    format!("{} is {}, and was {}", entry.field, value(&entry.now.value), value(&entry.base))
+                    let now = entry.field.or_absent(entry.now.value.as_deref()).unwrap_or("nothing");
+                    let base = entry.field.or_absent(entry.base.as_deref()).unwrap_or("nothing");
+                    format!("{} is {now}, and was {base}", entry.field)
                 };
                 (true, entries.iter().map(one).collect::<Vec<_>>().join("; "))
             }

@@ -37,6 +37,8 @@ pub enum Field {
         /// Its name.
         name: String,
     },
+    /// Whether new pods are kept away from a node. No runbook sets it by itself.
+    Unschedulable,
 }
 
 impl Field {
@@ -56,6 +58,7 @@ impl Field {
             Self::Limit { container, resource } => of_pod(container, &["resources", "limits", resource]),
             Self::Request { container, resource } => of_pod(container, &["resources", "requests", resource]),
             Self::Env { container, name } => of_pod(container, &["env", &format!("[{name}]"), "value"]),
+            Self::Unschedulable => vec!["spec".to_owned(), "unschedulable".to_owned()],
         }
     }
 
@@ -63,6 +66,18 @@ impl Field {
     #[must_use]
     pub const fn is_number(&self) -> bool {
         matches!(self, Self::Replicas | Self::MinReplicas)
+    }
+
+    /// Whether its value is true or false, and no text.
+    #[must_use]
+    pub const fn is_boolean(&self) -> bool {
+        matches!(self, Self::Unschedulable)
+    }
+
+    /// The value, or what it stands for that there is none: the API server leaves a `false` out.
+    #[must_use]
+    pub fn or_absent<'v>(&self, value: Option<&'v str>) -> Option<&'v str> {
+        value.or_else(|| self.is_boolean().then_some("false"))
     }
 
     /// The value as it is shown: somebody else may have written it, and what may be a secret is not said.
@@ -77,13 +92,16 @@ impl Field {
     /// Whether a change of it makes new pods.
     #[must_use]
     pub const fn rolls_out(&self) -> bool {
-        !self.is_number()
+        match self {
+            Self::Replicas | Self::MinReplicas | Self::Unschedulable => false,
+            Self::Limit { .. } | Self::Request { .. } | Self::Env { .. } => true,
+        }
     }
 
-    /// Whether both stand for the same value: `1024Mi` is `1Gi`. Nothing is a value of its own.
+    /// Whether both stand for the same value: `1024Mi` is `1Gi`. Nothing is a value of its own, but for what is true or false.
     #[must_use]
     pub fn same(&self, one: Option<&str>, other: Option<&str>) -> bool {
-        match (self, one, other) {
+        match (self, self.or_absent(one), self.or_absent(other)) {
             (_, None, None) => true,
             (Self::Limit { .. } | Self::Request { .. }, Some(one), Some(other)) if one != other => {
                 let read = |text: &str| text.parse::<Quantity>().ok();
@@ -104,6 +122,7 @@ impl fmt::Display for Field {
             Self::Limit { container, resource } => write!(f, "{resource} limit of {container}"),
             Self::Request { container, resource } => write!(f, "{resource} request of {container}"),
             Self::Env { container, name } => write!(f, "{name} of {container}"),
+            Self::Unschedulable => f.write_str("unschedulable"),
         }
     }
 }
@@ -122,5 +141,13 @@ mod tests {
         let env = Field::Env { container: "c".to_owned(), name: "SIZE".to_owned() };
         assert!(!env.same(Some("1024Mi"), Some("1Gi")));
         assert!(env.same(None, None) && env.same(Some("5"), Some("5")));
+    }
+
+    #[test]
+    fn that_a_node_says_nothing_of_it_is_that_it_takes_pods() {
+        let field = Field::Unschedulable;
+        assert!(field.same(None, Some("false")) && field.same(Some("false"), None) && field.same(None, None));
+        assert!(!field.same(None, Some("true")) && !field.same(Some("true"), Some("false")));
+        assert!(!Field::Replicas.same(None, Some("false")), "of nothing else is that known");
     }
 }

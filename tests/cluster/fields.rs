@@ -3,7 +3,7 @@
 
 use runbookd::act::{Followed, Reverted};
 use runbookd::clients::Reason;
-use runbookd::clients::kubernetes::SetTo;
+use runbookd::clients::kubernetes::{Plain, SetTo};
 use runbookd::clock::now;
 use runbookd::incident::event::{EffectResult, Observation};
 use runbookd::incident::plan::Kind;
@@ -181,7 +181,7 @@ async fn an_autoscaler_that_says_no_minimum_has_one_all_the_same() {
             let object =
                 stage.kubernetes.object("horizontalpodautoscaler", &stage.namespace, APP).await.unwrap();
             let field = ["spec".to_owned(), "minReplicas".to_owned()];
-            let late = object.patch(&[SetTo { path: &field, to: Some("1"), is_number: true }]).unwrap();
+            let late = object.patch(&[SetTo { path: &field, to: Some("1"), plain: Plain::Number }]).unwrap();
             stage
                 .admin
                 .merge(&format!("{path}?fieldManager=kubectl-edit"), &json!({"spec": {"minReplicas": 2}}))
@@ -274,7 +274,7 @@ async fn whoever_writes_between_reading_and_writing_wins_too() {
         for (number, (path, to, edit)) in edits.into_iter().enumerate() {
             write(&original).await;
             let object = stage.kubernetes.object("deployment", &stage.namespace, APP).await.unwrap();
-            let patch = object.patch(&[SetTo { path, to, is_number: false }]).unwrap();
+            let patch = object.patch(&[SetTo { path, to, plain: Plain::Text }]).unwrap();
             let mut theirs = original.clone();
             edit(&mut theirs);
             write(&theirs).await;
@@ -286,7 +286,7 @@ async fn whoever_writes_between_reading_and_writing_wins_too() {
         // What somebody else changes is no reason; another object of the same name is.
         write(&original).await;
         let object = stage.kubernetes.object("deployment", &stage.namespace, APP).await.unwrap();
-        let patch = || object.patch(&[SetTo { path: &memory, to: Some("1Gi"), is_number: false }]).unwrap();
+        let patch = || object.patch(&[SetTo { path: &memory, to: Some("1Gi"), plain: Plain::Text }]).unwrap();
         stage.admin.merge(&set.path(), &json!({"spec": {"replicas": 3}})).await;
         stage.kubernetes.patch_fields(patch()).await.unwrap();
         let now = set.state().await;

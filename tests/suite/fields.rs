@@ -3,7 +3,7 @@
 
 use runbookd::act::Followed;
 use runbookd::clients::Reason;
-use runbookd::clients::kubernetes::SetTo;
+use runbookd::clients::kubernetes::{Plain, SetTo};
 use runbookd::clock::now;
 use runbookd::incident::event::{EffectResult, Observation};
 use runbookd::incident::plan::{Kind, Stays, Target};
@@ -335,7 +335,7 @@ async fn whoever_writes_between_reading_and_writing_wins_too() {
     for (number, (path, edit)) in edits.into_iter().enumerate() {
         let set = deployment(Action::Resources).await;
         let object = set.kubernetes.object("deployment", &set.target.namespace, SERVICE).await.unwrap();
-        let patch = object.patch(&[SetTo { path, to: Some("1Gi"), is_number: false }]).unwrap();
+        let patch = object.patch(&[SetTo { path, to: Some("1Gi"), plain: Plain::Text }]).unwrap();
         assert!(set.world.edit(SERVICE, "kubectl-edit", |object| {
             edit(&mut object["spec"]["template"]["spec"]["containers"]);
         }));
@@ -347,7 +347,7 @@ async fn whoever_writes_between_reading_and_writing_wins_too() {
     // What somebody else changes is no reason.
     let set = deployment(Action::Resources).await;
     let object = set.kubernetes.object("deployment", &set.target.namespace, SERVICE).await.unwrap();
-    let patch = object.patch(&[SetTo { path: &memory, to: Some("1Gi"), is_number: false }]).unwrap();
+    let patch = object.patch(&[SetTo { path: &memory, to: Some("1Gi"), plain: Plain::Text }]).unwrap();
     assert!(set.world.set_replicas(SERVICE, 3));
     set.kubernetes.patch_fields(patch).await.unwrap();
     assert_eq!(set.spec()["replicas"], 3);

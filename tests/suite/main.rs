@@ -60,5 +60,6 @@ mod stages;
 mod start;
 mod store;
 mod synthetic;
+mod unschedulable;
 mod verify;
 mod webhook;

@@ -3,7 +3,7 @@
 use super::plan::{Look, On};
 use super::{Ground, INJECTED, Note, Planned, Refused, Undo, Wanted, load};
 use crate::clients::CallError;
-use crate::clients::kubernetes::{Node, Object, SetTo};
+use crate::clients::kubernetes::{Node, Object, Plain, SetTo};
 use crate::text::count;
 
 /// Why a fault was not made, or not wholly.
@@ -77,7 +77,7 @@ impl Ground {
     async fn delete_pods(&self, planned: &Planned, object: &Object, note: &Note) -> Result<String, NotMade> {
         let target = format!("deployment/{}", object.name());
         let (path, text) = (path_of_note(), note.text());
-        let set = SetTo { path: &path, to: Some(&text), is_number: false };
+        let set = SetTo { path: &path, to: Some(&text), plain: Plain::Text };
         let noted = async { self.kubernetes.patch_fields(object.patch(&[set])?).await };
         noted.await.map_err(|error| failed(error, &target))?;
         let all = planned.pods.len();
@@ -107,8 +107,8 @@ impl Ground {
         };
         let (path, text, limit) = (path_of_note(), note.text(), field.path());
         let sets = [
-            SetTo { path: &path, to: Some(&text), is_number: false },
-            SetTo { path: &limit, to: Some(ours), is_number: false },
+            SetTo { path: &path, to: Some(&text), plain: Plain::Text },
+            SetTo { path: &limit, to: Some(ours), plain: Plain::Text },
         ];
         let set = async { self.kubernetes.patch_fields(object.patch(&sets)?).await };
         set.await.map_err(|error| failed(error, &target))?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::make::path_of_note;
 use super::{Ground, INJECTED, Note, Planned, Undo, Wanted, load};
-use crate::clients::kubernetes::{At, Node, Object, SetTo};
+use crate::clients::kubernetes::{At, Node, Object, Plain, SetTo};
 use crate::clients::{CallError, Reason};
 use crate::runbook::Field;
 
@@ -72,7 +72,7 @@ impl Ground {
             Err(undone) => return Ok(undone),
         };
         let path = path_of_note();
-        let no_note = SetTo { path: &path, to: None, is_number: false };
+        let no_note = SetTo { path: &path, to: None, plain: Plain::Text };
         let (field, ours, base) = match &note.undo {
             Undo::Nothing => {
                 self.kubernetes.patch_fields(object.patch(&[no_note])?).await?;
@@ -91,7 +91,7 @@ impl Ground {
         let limit = field.path();
         let live = object.at(&limit);
         if matches!(&live, At::Text(live) if field.same(Some(live), Some(ours))) {
-            let back = SetTo { path: &limit, to: base.as_deref(), is_number: false };
+            let back = SetTo { path: &limit, to: base.as_deref(), plain: Plain::Text };
             self.kubernetes.patch_fields(object.patch(&[back, no_note])?).await?;
             let base = base.as_deref().unwrap_or("no limit");
             return Ok(Undone::Done(format!("the {field} of {target} is {base} again")));

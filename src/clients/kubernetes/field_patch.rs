@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::objects::{can_be_made, escaped, item_name, path_of, walk};
+use super::objects::{called, can_be_made, escaped, item_name, path_of, walk};
 use super::{CallError, JSON_PATCH, Kubernetes, Object, Reason, history};
 
 /// A value that is to be written.
@@ -17,8 +17,34 @@ pub struct SetTo<'s> {
     pub path: &'s [String],
     /// What; none: it is removed.
     pub to: Option<&'s str>,
-    /// Whether it is a number there.
-    pub is_number: bool,
+    /// As what it is written there.
+    pub plain: Plain,
+}
+
+/// What kind of value something is in an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// A text.
+    Text,
+    /// A whole number.
+    Number,
+    /// True or false.
+    Boolean,
+}
+
+impl Plain {
+    /// The value of this kind that a text stands for; else what belongs there.
+    fn value(self, text: &str) -> Result<Value, &'static str> {
+        match self {
+            Self::Text => Ok(json!(text)),
+            Self::Number => {
+                text.parse::<i32>().map(|number| json!(number)).map_err(|_| "a whole number belongs there")
+            }
+            Self::Boolean => {
+                text.parse::<bool>().map(|is| json!(is)).map_err(|_| "true or false belongs there")
+            }
+        }
+    }
 }
 
 /// What would be sent.
@@ -140,10 +166,10 @@ impl Object {
     /// What would write these values, as long as the object is as it was read.
     ///
     /// # Errors
-    /// `Conflict` when there is no item to write into, such as a container; `ClientError` for a number that is none.
+    /// `Conflict` when there is no item to write into, such as a container; `ClientError` for a number or a truth that is none.
     pub fn patch(&self, sets: &[SetTo<'_>]) -> Result<FieldPatch, CallError> {
         let namespace = history::text(&self.json, "/metadata/namespace");
-        let call = format!("change {}/{} in {namespace}", self.kind, self.name());
+        let call = format!("change {}", called(&self.kind, namespace, self.name()));
         let mut change = vec![json!({"op": "test", "path": "/metadata/uid", "value": self.uid()})];
         for set in sets {
             let walked = walk(&self.json, set.path);
@@ -167,12 +193,8 @@ impl Object {
         let mut json = self.json.clone();
         for set in sets {
             let value = match set.to {
-                Some(text) if set.is_number => {
-                    let number: i32 =
-                        text.parse().map_err(|_| CallError::unsent(&call, "a whole number belongs there"))?;
-                    Some(json!(number))
-                }
-                text => text.map(|text| json!(text)),
+                Some(text) => Some(set.plain.value(text).map_err(|what| CallError::unsent(&call, what))?),
+                None => None,
             };
             change.extend(operations(&mut json, set, value));
         }
@@ -195,6 +217,7 @@ impl Kubernetes {
 
 #[cfg(test)]
 mod tests {
+    use super::Plain::{Number, Text};
     use super::*;
 
     fn path(text: &str) -> Vec<String> {
@@ -214,12 +237,12 @@ mod tests {
         Object { call: "read".to_owned(), kind: "deployment".to_owned(), json }
     }
 
-    fn change(sets: &[(&str, Option<&str>, bool)]) -> Vec<String> {
+    fn change(sets: &[(&str, Option<&str>, Plain)]) -> Vec<String> {
         let paths: Vec<_> = sets.iter().map(|(text, ..)| path(text)).collect();
         let sets: Vec<_> = paths
             .iter()
             .zip(sets)
-            .map(|(path, (_, to, is_number))| SetTo { path, to: *to, is_number: *is_number })
+            .map(|(path, (_, to, plain))| SetTo { path, to: *to, plain: *plain })
             .collect();
         let line = |one: &Value| {
             let value = one.get("value").map(Value::to_string).unwrap_or_default();
@@ -234,12 +257,12 @@ mod tests {
     #[test]
     fn what_was_read_is_tested_and_only_the_value_is_written() {
         assert_eq!(
-            change(&[("spec replicas", Some("4"), true)])[1..],
+            change(&[("spec replicas", Some("4"), Number)])[1..],
             ["test /spec/replicas 2", "replace /spec/replicas 4"]
         );
         let limit = format!("{C} [web] resources limits memory");
         assert_eq!(
-            change(&[(&limit, Some("2Gi"), false)]),
+            change(&[(&limit, Some("2Gi"), Text)]),
             [
                 r#"test /metadata/uid "u""#,
                 r#"test ../0/name "web""#,
@@ -248,7 +271,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            change(&[(&limit, None, false)])[3..],
+            change(&[(&limit, None, Text)])[3..],
             [r#"test ../0/resources/limits {"memory":"1Gi"}"#, "remove ../0/resources/limits"],
             "a limit of something else that was set meanwhile must not go with it"
         );
@@ -259,7 +282,7 @@ mod tests {
         let of = |rest: &str| format!("{C} [side] {rest}");
         let (one, other) = (of("resources limits nvidia.com/gpu"), of("resources limits memory"));
         assert_eq!(
-            change(&[(&one, Some("1"), false), (&other, Some("1Gi"), false)])[1..],
+            change(&[(&one, Some("1"), Text), (&other, Some("1Gi"), Text)])[1..],
             [
                 r#"test ../1/name "side""#,
                 "test ../1/resources/limits null",
@@ -269,7 +292,7 @@ mod tests {
         );
         let (one, other) = (of("env [X] value"), of("env [Y] value"));
         assert_eq!(
-            change(&[(&one, Some("1"), false), (&other, Some("2"), false)])[1..],
+            change(&[(&one, Some("1"), Text), (&other, Some("2"), Text)])[1..],
             [
                 r#"test ../1/name "side""#,
                 "test ../1/env null",
@@ -283,11 +306,11 @@ mod tests {
     fn a_variable_comes_and_goes_with_its_name() {
         let of = |rest: &str| format!("{C} [web] env {rest}");
         let (new, old, empty) = (of("[X] value"), of("[A] value"), of("[E] value"));
-        let changes = change(&[(&new, Some("1"), false)]);
+        let changes = change(&[(&new, Some("1"), Text)]);
         assert!(changes[2].starts_with(r#"test ../0/env [{"name":"A","value":"5"}"#), "{changes:?}");
         assert_eq!(changes[3..], [r#"add ../0/env/- {"name":"X","value":"1"}"#]);
         assert_eq!(
-            change(&[(&old, None, false), (&empty, Some("full"), false)])[2..],
+            change(&[(&old, None, Text), (&empty, Some("full"), Text)])[2..],
             [
                 r#"test ../0/env/0/name "A""#,
                 r#"test ../0/env/0/value "5""#,
@@ -303,15 +326,47 @@ mod tests {
     fn a_variable_without_a_text_goes_too_and_one_that_is_not_there_stays_away() {
         let of = |name: &str| format!("{C} [web] env [{name}] value");
         assert_eq!(
-            change(&[(&of("E"), None, false), (&of("X"), None, false)])[4..],
-            [change(&[(&of("X"), None, false)])[2].as_str(), "remove ../0/env/1"]
+            change(&[(&of("E"), None, Text), (&of("X"), None, Text)])[4..],
+            [change(&[(&of("X"), None, Text)])[2].as_str(), "remove ../0/env/1"]
         );
+    }
+
+    /// As Kubernetes serves a node: what is false is not there.
+    #[test]
+    fn whether_a_node_takes_pods_is_tested_and_written_as_what_it_is() {
+        let node = |spec: Value| {
+            Object::of("node", json!({"metadata": {"name": "ip-10-0-1-7", "uid": "u"}, "spec": spec}))
+        };
+        let path = path("spec unschedulable");
+        let set = |to| SetTo { path: &path, to: Some(to), plain: Plain::Boolean };
+        let cordoned = node(json!({"unschedulable": true}));
+        let patch = cordoned.patch(&[set("false")]).unwrap();
+        assert_eq!(
+            Value::Array(patch.change),
+            json!([
+                {"op": "test", "path": "/metadata/uid", "value": "u"},
+                {"op": "test", "path": "/spec/unschedulable", "value": true},
+                {"op": "replace", "path": "/spec/unschedulable", "value": false},
+            ])
+        );
+        assert_eq!((patch.call.as_str(), patch.path.as_str()), ("change node/ip-10-0-1-7", "/api/v1/nodes"));
+        let patch = node(json!({"providerID": "aws:///a/i-1"})).patch(&[set("true")]).unwrap();
+        assert_eq!(
+            patch.change[1..],
+            [
+                json!({"op": "test", "path": "/spec/unschedulable", "value": null}),
+                json!({"op": "add", "path": "/spec/unschedulable", "value": true}),
+            ]
+        );
+        let error = cordoned.patch(&[set("yes")]).unwrap_err();
+        assert_eq!(error.reason, Reason::ClientError);
+        assert!(error.to_string().contains("true or false belongs there"), "{error}");
     }
 
     #[test]
     fn there_is_no_writing_into_a_container_that_is_not_there() {
         let path = path(&format!("{C} [nobody] env [X] value"));
-        let error = object().patch(&[SetTo { path: &path, to: Some("1"), is_number: false }]).unwrap_err();
+        let error = object().patch(&[SetTo { path: &path, to: Some("1"), plain: Text }]).unwrap_err();
         assert_eq!(error.reason, Reason::Conflict);
         let text = error.to_string();
         assert!(text.contains("there is no nobody in it"), "{text}");

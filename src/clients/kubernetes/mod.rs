@@ -49,7 +49,7 @@ pub use autoscalers::Autoscaler;
 pub use budgets::Budget;
 pub use events::Event;
 pub use exec::Output;
-pub use field_patch::{FieldPatch, SetTo};
+pub use field_patch::{FieldPatch, Plain, SetTo};
 pub use history::{History, Revision, Template};
 pub use hooks::{Hook, HookState};
 pub use keepers::{Keeper, Writer};

@@ -1,4 +1,4 @@
-//! A workload or an autoscaler as the API server sends it: what stands at a path of it, who wrote that last, and who else looks after it.
+//! A workload, an autoscaler or a node as the API server sends it: what stands at a path of it, who wrote that last, and who else looks after it.
 //!
 //! A path is keys, and in `[..]` the name of an item of a list. An object is never printed as a whole: it can hold secrets.
 
@@ -8,11 +8,15 @@ use std::fmt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Node;
 use kube::core::Resource as _;
 use kube::core::params::GetParams;
 use serde_json::Value;
 
 use super::{CallError, Kubernetes, Reason, Workload, checked_namespace, deployments, history, valid_name};
+
+/// The one kind that is in no namespace.
+const NODE: &str = "node";
 
 /// An object as it was at one moment.
 #[derive(Clone, PartialEq)]
@@ -276,18 +280,26 @@ pub(super) fn path_of(kind: &str, namespace: &str) -> Option<String> {
         "statefulset" => apps::StatefulSet::url_path(&(), Some(namespace)),
         "daemonset" => apps::DaemonSet::url_path(&(), Some(namespace)),
         "horizontalpodautoscaler" => HorizontalPodAutoscaler::url_path(&(), Some(namespace)),
+        NODE => Node::url_path(&(), None),
         _ => return None,
     })
 }
 
+/// An object in an operator's words. A node is in no namespace, whichever was named with it.
+pub(super) fn called(kind: &str, namespace: &str, name: &str) -> String {
+    if kind == NODE { format!("{kind}/{name}") } else { format!("{kind}/{name} in {namespace}") }
+}
+
 impl Kubernetes {
-    /// The object as it is now; `kind` is `deployment`, `statefulset`, `daemonset` or `horizontalpodautoscaler`.
+    /// The object as it is now; `kind` is `deployment`, `statefulset`, `daemonset`, `horizontalpodautoscaler` or `node`, whose namespace is not looked at.
     ///
     /// # Errors
     /// `NotFound` also when the *namespace* does not exist.
     pub async fn object(&self, kind: &str, namespace: &str, name: &str) -> Result<Object, CallError> {
-        let call = format!("read {kind}/{name} in {namespace}");
-        checked_namespace(&call, namespace)?;
+        let call = format!("read {}", called(kind, namespace, name));
+        if kind != NODE {
+            checked_namespace(&call, namespace)?;
+        }
         let path = path_of(kind, namespace).filter(|_| valid_name(name));
         let path =
             path.ok_or_else(|| CallError::unsent(&call, &format!("{name:?} is not the name of a {kind}")))?;
@@ -330,6 +342,7 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::clients::kubernetes::{Plain, SetTo};
 
     /// As Kubernetes 1.36 serves it, without what is not looked at.
     pub(in super::super) fn object() -> Object {
@@ -372,9 +385,7 @@ pub(super) mod tests {
         let path =
             ["spec", "template", "spec", "containers", "[web]", "env", "[POOL]", "value"].map(str::to_owned);
         assert_eq!(object.at(&path), At::From("several entries of the name POOL".to_owned()));
-        let error = object
-            .patch(&[crate::clients::kubernetes::SetTo { path: &path, to: Some("15"), is_number: false }])
-            .unwrap_err();
+        let error = object.patch(&[SetTo { path: &path, to: Some("15"), plain: Plain::Text }]).unwrap_err();
         assert_eq!(error.reason, crate::clients::Reason::Conflict);
         assert!(error.to_string().contains("several entries of the name POOL"), "{error}");
     }

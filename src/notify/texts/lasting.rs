@@ -44,8 +44,10 @@ fn happened(history: &[Recorded], wanted: &OperationId) -> bool {
 }
 
 fn field(set: &SetField) -> String {
-    let value = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), code);
-    format!("{} {} → {}", brief(&set.field.to_string()), value(&set.before), value(&set.after))
+    let value = |value: Option<&str>| value.map_or_else(|| "nothing".to_owned(), code);
+    let (before, after) = (set.before.as_deref(), set.after.as_deref());
+    let (before, after) = (value(set.field.or_absent(before)), value(set.field.or_absent(after)));
+    format!("{} {before} → {after}", brief(&set.field.to_string()))
 }
 
 fn stays(sets: &Sets, intended: Timestamp, closed: Timestamp, well: bool) -> String {

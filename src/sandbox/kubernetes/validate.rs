@@ -55,11 +55,13 @@ pub(super) fn decode(resource: &Resource, object: &Value) -> Result<Decoded, Str
             unknown.push(key);
         }
     }
-    if decoded["spec"]["paused"] == false
-        && let Some(spec) = decoded["spec"].as_object_mut()
-    {
+    if let Some(spec) = decoded["spec"].as_object_mut() {
         // Go's omitempty.
-        spec.remove("paused");
+        for field in ["paused", "unschedulable"] {
+            if spec.get(field).is_some_and(|value| value == false) {
+                spec.remove(field);
+            }
+        }
     }
     Ok(Decoded { object: decoded, unknown })
 }
