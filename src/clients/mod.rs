@@ -7,6 +7,7 @@
 pub mod acm;
 pub mod alertmanager;
 pub mod aws;
+pub mod ec2;
 mod error;
 pub mod github;
 pub mod grafana;

@@ -100,7 +100,11 @@ const PLACES: &[(&str, &[&str], &str)] = &[
     ),
     ("aws_sdk_acm", &["clients/acm/"], "nothing but the client knows the SDK's types"),
     ("aws_sdk_route53", &["clients/route53/"], "nothing but the client knows the SDK's types"),
-    ("aws_sigv4", &["clients/rds/"], "the SDK signs for itself"),
+    (
+        "aws_sigv4",
+        &["clients/aws/"],
+        "the SDK signs for itself, and what it does not speak is signed in one place",
+    ),
     ("rustls", &["clients/", "sandbox/"], "there is one TLS stack with one provider"),
     ("tokio_rustls", &["clients/http/tls/", "sandbox/"], "there is one TLS stack with one provider"),
     (
@@ -230,6 +234,7 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
     ("load", &["chaos", "cli", "clients"], "only a person makes load, and no alert can"),
     ("acm", &["probe", "act", "config", "cli", "clients"], "only probe/ and act/ ask ACM"),
     ("route53", &["probe", "act", "cli", "clients"], "probe/ reads names and act/ writes them"),
+    ("ec2", &["chaos", "cli", "clients"], "only a person ends a machine, and no alert can"),
     ("aws", &["config", "cli", "clients"], "who we are in AWS its clients know, and nobody else asks"),
     ("github", &["act", "config", "cli", "clients"], "only act/ starts workflows"),
     ("terraform", &["act", "config", "cli", "clients"], "only act/ runs terraform"),

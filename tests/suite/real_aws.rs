@@ -1,4 +1,4 @@
-//! The clients of ACM and Route 53, the probes, and who we are in AWS, against moto, which plays AWS: `pip install 'moto[server,acm,route53,sts]'`. Where it is not installed, the
+//! The clients of ACM, EC2 and Route 53, the probes, and who we are in AWS, against moto, which plays AWS: `pip install 'moto[server,acm,ec2,route53,sts]'`. Where it is not installed, the
 //! tests say so and end, and `RUNBOOKD_REAL=require` makes that a failure. It checks no signature, has no renewals, and its certificates become `ISSUED` by themselves.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use runbookd::clients::Reason;
 use runbookd::clients::acm::{Acm, Certificate, Which};
 use runbookd::clients::aws::{Aws, Service, Settings, Source, WebIdentity};
+use runbookd::clients::ec2::Ec2;
 use runbookd::clients::http_client;
 use runbookd::clients::route53::{Route53, Standing, Upsert, Zone, wanted};
 use serde_json::{Value, json};
@@ -160,6 +161,36 @@ async fn a_record_below_a_delegated_name_is_a_persons() {
     let zones = route53.zones().await.unwrap();
     let inner = zones.iter().find(|zone| zone.name == "eu.shop.example").unwrap().clone();
     assert_eq!(standing().await, Standing::Missing(inner));
+}
+
+/// The first text of this element.
+fn element<'x>(xml: &'x str, name: &str) -> &'x str {
+    let found = xml.split_once(&format!("<{name}>"));
+    found.and_then(|(_, rest)| rest.split_once(&format!("</{name}>"))).map_or("", |(text, _)| text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_ended_when_it_is_told_to_and_not_when_it_is_asked_about() {
+    let Some((_child, url)) = moto().await else { return };
+    let ask = async |form: &str| {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        send(&url, "ec2", "/", &headers, format!("{form}&Version=2016-11-15")).await
+    };
+    let image = ask("Action=DescribeImages&MaxResults=5").await;
+    let form = format!("Action=RunInstances&MinCount=1&MaxCount=1&ImageId={}", element(&image, "imageId"));
+    let machine = element(&ask(&form).await, "instanceId").to_owned();
+    let state = async || {
+        let text = ask(&format!("Action=DescribeInstances&InstanceId.1={machine}")).await;
+        element(text.split_once("<instanceState>").unwrap().1, "name").to_owned()
+    };
+    let ec2 = Ec2::new(&account(&url)).unwrap();
+    ec2.may_terminate(&machine).await.unwrap();
+    assert_eq!(state().await, "running");
+    ec2.terminate(&machine).await.unwrap();
+    assert_eq!(state().await, "terminated");
+    ec2.terminate(&machine).await.unwrap();
+    let nobodys = ec2.terminate("i-0123456789abcdef0").await.unwrap_err();
+    assert_eq!(nobodys.reason, Reason::NotFound, "{nobodys}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

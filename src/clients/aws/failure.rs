@@ -38,7 +38,8 @@ const NOBODY: [&str; 8] = [
     "AuthFailure",
 ];
 /// There is no such thing.
-const MISSING: [&str; 3] = ["ResourceNotFoundException", "NoSuchHostedZone", "NoSuchChange"];
+const MISSING: [&str; 4] =
+    ["ResourceNotFoundException", "NoSuchHostedZone", "NoSuchChange", "InvalidInstanceID.NotFound"];
 
 /// The namespace of Route 53's answers.
 const ROUTE53: &str = "https://route53.amazonaws.com/doc/2013-04-01/";

@@ -5,6 +5,7 @@
 
 mod failure;
 mod identity;
+mod query;
 #[cfg(test)]
 pub(crate) mod tests;
 mod web_identity;
@@ -25,8 +26,12 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-pub(super) use failure::{Failure, failed, refused};
+use failure::refused;
+pub(super) use failure::{Failure, failed};
 use identity::Identity;
+#[cfg(test)]
+pub(super) use query::address;
+pub(super) use query::{Answered, Query, form};
 
 use super::server::is_address;
 use super::{CONNECT_TIMEOUT, CallError, ConnectError, DEFAULT_TIMEOUT, Reason, Secret};
@@ -48,13 +53,15 @@ pub enum Service {
     Route53,
     /// Databases.
     Rds,
+    /// Machines.
+    Ec2,
     /// Gives credentials for a web identity.
     Sts,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Acm, Self::Route53, Self::Rds, Self::Sts];
+    pub const ALL: [Self; 5] = [Self::Acm, Self::Route53, Self::Rds, Self::Ec2, Self::Sts];
 
     /// The word in the configuration.
     #[must_use]
@@ -63,6 +70,7 @@ impl Service {
             Self::Acm => "acm",
             Self::Route53 => "route53",
             Self::Rds => "rds",
+            Self::Ec2 => "ec2",
             Self::Sts => "sts",
         }
     }

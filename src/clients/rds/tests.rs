@@ -217,7 +217,7 @@ async fn a_busy_aws_is_asked_again() {
 #[test]
 fn nothing_shows_a_secret() {
     let settings = Settings::new("cn-north-1").with_key("A", Secret::new(SECRET), Some(Secret::new(SESSION)));
-    assert_eq!(address(None, &settings.region), "https://rds.cn-north-1.amazonaws.com.cn");
+    assert_eq!(aws::address(None, Service::Rds, &settings.region), "https://rds.cn-north-1.amazonaws.com.cn");
     let aws = Aws::new(&settings).unwrap();
     let shown = format!("{settings:?} {aws:?} {:?}", Rds::new(&aws).unwrap());
     assert!(!shown.contains(SECRET) && !shown.contains(SESSION), "{shown}");
