@@ -11,6 +11,7 @@ mod alertmanager;
 mod chance;
 mod cluster;
 mod doors;
+mod ec2;
 mod endpoints;
 mod front;
 mod go;
@@ -105,6 +106,7 @@ struct Ports {
     alertmanager: u16,
     prometheus: u16,
     rds: u16,
+    ec2: u16,
     acm: u16,
     route53: u16,
     services: BTreeMap<&'static str, u16>,
@@ -132,6 +134,7 @@ impl Sandbox {
             alertmanager: listen(System::Alertmanager, &shared, &mut tasks).await?,
             prometheus: listen(System::Prometheus, &shared, &mut tasks).await?,
             rds: listen(System::Rds, &shared, &mut tasks).await?,
+            ec2: listen(System::Ec2, &shared, &mut tasks).await?,
             acm: listen(System::Acm, &shared, &mut tasks).await?,
             route53: listen(System::Route53, &shared, &mut tasks).await?,
             services,
@@ -189,6 +192,12 @@ impl Sandbox {
     #[must_use]
     pub fn rds_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.rds)
+    }
+
+    /// The base URL of EC2.
+    #[must_use]
+    pub fn ec2_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.ec2)
     }
 
     /// The base URL of ACM.

@@ -19,7 +19,7 @@ use super::server::{Answer, Received, Reply, Request};
 use super::services::Services;
 use super::slack::{self, Slack};
 use super::trouble::{System, Trouble, Troubles};
-use super::{Options, acm, front, health, kubernetes, loki, prometheus, rds, route53};
+use super::{Options, acm, ec2, front, health, kubernetes, loki, prometheus, rds, route53};
 use crate::clock;
 
 /// The longest time between two looks of the controllers; a write wakes them sooner, as a watch would.
@@ -209,6 +209,7 @@ impl State {
                     System::Loki => Answer::text(429, "too many outstanding requests"),
                     System::Slack => slack::not_ok(429, "ratelimited"),
                     System::Rds => rds::error(400, "Throttling", "Rate exceeded"),
+                    System::Ec2 => ec2::error(503, "RequestLimitExceeded", "Request limit exceeded."),
                     System::Acm => acm::error("ThrottlingException", "Rate exceeded"),
                     System::Route53 => route53::error(400, "Throttling", "Rate exceeded"),
                     System::Alertmanager
@@ -266,6 +267,7 @@ impl State {
                 prometheus::answer(&world, received)
             }
             System::Rds => rds::answer(&self.services, received),
+            System::Ec2 => ec2::answer(&mut self.cluster, received, now),
             System::Acm => acm::answer(&self.account, received, now),
             System::Route53 => route53::answer(&mut self.account, received, now, self.pace),
             System::Service(_) | System::Pod(_) | System::Front => Answer::text(404, "404 page not found\n"),

@@ -18,6 +18,8 @@ pub enum System {
     Prometheus,
     /// Amazon RDS' API.
     Rds,
+    /// Amazon EC2's API.
+    Ec2,
     /// AWS Certificate Manager's API.
     Acm,
     /// Amazon Route 53's API.
@@ -39,9 +41,9 @@ pub enum Trouble {
     Status(u16, String),
     /// No answer comes, and nothing is applied.
     Hang,
-    /// A write to Kubernetes or Route 53, or a call of a pod, is applied; then the connection is closed without an answer. Reads are answered.
+    /// A write to Kubernetes, Route 53 or EC2, or a call of a pod, is applied; then the connection is closed without an answer. Reads are answered.
     CutAfterApply,
-    /// A write to Kubernetes or Route 53 is applied at once, and answered only so much later, in real time. Reads are answered.
+    /// A write to Kubernetes, Route 53 or EC2 is applied at once, and answered only so much later, in real time. Reads are answered.
     LateAfterApply {
         /// How much later.
         by: Duration,
@@ -68,8 +70,9 @@ impl Trouble {
         match self {
             Self::CutAfterApply | Self::LateAfterApply { .. } | Self::RefuseWrites403 => {
                 let pods = matches!((self, system), (Self::CutAfterApply, System::Pod(_)));
-                let names = system == System::Route53 && !matches!(self, Self::RefuseWrites403);
-                (system == System::Kubernetes || pods || names) && write
+                let aws =
+                    matches!(system, System::Route53 | System::Ec2) && !matches!(self, Self::RefuseWrites403);
+                (system == System::Kubernetes || pods || aws) && write
             }
             Self::NotOk(_) => system == System::Slack,
             Self::Slow { .. } | Self::Down | Self::Status(..) | Self::Hang | Self::RateLimited { .. } => true,

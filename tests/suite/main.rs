@@ -46,6 +46,7 @@ mod runs;
 mod sandbox_alertmanager;
 mod sandbox_aws;
 mod sandbox_conformance;
+mod sandbox_ec2;
 mod sandbox_front;
 mod sandbox_loki;
 mod sandbox_meddlers;

@@ -32,6 +32,7 @@ pub use jobs::JobEnd;
 pub(super) use jobs::MadeJob;
 pub(super) use managed::{Writer, record_change};
 pub(super) use memory::{MODELS, Model, told};
+pub(super) use nodes::Ended;
 pub use nodes::NodeFault;
 pub(super) use pods::Pod;
 pub use pods::{CrashCause, CrashFault, PodView};

@@ -34,6 +34,15 @@ pub struct NodeFault {
     pub replaced: bool,
 }
 
+/// What became of a machine that is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sandbox) enum Ended {
+    /// It ends now.
+    Now,
+    /// It had ended before.
+    Before,
+}
+
 /// A machine that has ended.
 #[derive(Debug, Clone)]
 struct Dead {
@@ -56,6 +65,8 @@ pub(in crate::sandbox) struct Nodes {
     pub(in crate::sandbox) watched: bool,
     /// What something outside of the pods uses of a node's memory.
     pub(in crate::sandbox) pressed: BTreeMap<String, f64>,
+    /// The nodes of the machines that EC2 was told to end, by their ids.
+    terminated: BTreeMap<String, String>,
     next: u32,
 }
 
@@ -89,6 +100,27 @@ impl Cluster {
         let dead = Dead { fault, at: now, noticed: false, removed: None, replaced: false };
         self.nodes.dead.insert(node.to_owned(), dead);
         true
+    }
+
+    /// The node of the machine with this id, also of one that EC2 was told to end.
+    pub(in crate::sandbox) fn machine(&self, id: &str) -> Option<String> {
+        let is_its = |node: &Value| {
+            let provider = node["spec"]["providerID"].as_str().unwrap_or_default();
+            provider.starts_with("aws:///") && provider.rsplit('/').next() == Some(id)
+        };
+        let mut nodes = self.others.get("nodes").into_iter().flatten();
+        let found = nodes.find(|(_, node)| is_its(node)).map(|((_, name), _)| name.clone());
+        found.or_else(|| self.nodes.terminated.get(id).cloned())
+    }
+
+    /// EC2 ends the machine with this id. The cloud knows that it is gone, and an auto-scaling group sends another one.
+    pub(in crate::sandbox) fn terminate(&mut self, id: &str, now: Timestamp) -> Ended {
+        let Some(node) = self.machine(id).filter(|_| !self.nodes.terminated.contains_key(id)) else {
+            return Ended::Before;
+        };
+        self.end_machine(&node, NodeFault { removed: true, collected: true, replaced: true }, now);
+        self.nodes.terminated.insert(id.to_owned(), node);
+        Ended::Now
     }
 
     /// A machine that did not answer is back: its pods go on, but for those that were to stop.

@@ -160,7 +160,7 @@ pub(super) fn node(number: u32, at: Timestamp, chance: &mut Chance) -> Value {
             "labels": {"beta.kubernetes.io/os": "linux", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux"},
             "annotations": {"node.alpha.kubernetes.io/ttl": "0"},
         },
-        "spec": {"providerID": format!("aws:///us-east-1a/i-{number:017x}")},
+        "spec": {"providerID": format!("aws:///eu-central-1a/i-{number:017x}")},
         "status": {
             "capacity": capacity,
             "allocatable": capacity,
