@@ -6,7 +6,35 @@ use super::names::{Names, Scope, own_name};
 use super::probes::probes;
 use super::read::API_VERSION;
 use super::{Named, Verification};
-use crate::yaml::{Document, Faults, Field, Fields, Place, Value};
+use crate::yaml::{Document, Faults, Field, Fields, Place};
+
+/// Why a document whose checks are all left out says nothing.
+pub(super) const PROVES_NOTHING: &str = "nothing that is asked is no reason to call it well";
+
+/// The fields with which every document begins: its name and where that stood, and its summary. With examples of both.
+pub(super) fn head(
+    fields: &mut Fields<'_>,
+    kind: &'static str,
+    [a_name, a_summary]: [&str; 2],
+    faults: &mut Faults,
+) -> (Option<(String, Place)>, Option<String>) {
+    for (field, only) in [("apiVersion", API_VERSION), ("kind", kind)] {
+        if let Some(field) = fields.need(field, &format!("{field}: {only}")) {
+            field.word(&[only], |word| word, faults);
+        }
+    }
+    let name = fields.need("name", &format!("name: {a_name}"));
+    let name = name.and_then(|field| Some((own_name(&field, faults)?, field.place())));
+    let summary = fields.need("summary", &format!("summary: {a_summary}"));
+    (name, summary.and_then(|field| field.string(faults)))
+}
+
+/// Probes of which there must be one: also what is commented out to the last line is none.
+pub(super) fn at_least_one(field: &Field<'_>, hint: &str, faults: &mut Faults) {
+    if field.node.is_empty() {
+        field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
+    }
+}
 
 /// Reads the parts of a document of another kind, such as a scenario of `runbookd inject`.
 pub struct Reader<'v> {
@@ -28,26 +56,12 @@ impl<'v> Reader<'v> {
         kind: &'static str,
         faults: &mut Faults,
     ) -> (Option<(String, Place)>, Option<String>) {
-        for (field, only) in [("apiVersion", API_VERSION), ("kind", kind)] {
-            if let Some(field) = fields.need(field, &format!("{field}: {only}")) {
-                field.word(&[only], |word| word, faults);
-            }
-        }
-        let name = fields
-            .need("name", "name: pod-kill")
-            .and_then(|field| Some((own_name(&field, faults)?, field.place())));
-        let summary = fields.need("summary", "summary: what happens").and_then(|field| field.string(faults));
-        (name, summary)
+        head(fields, kind, ["pod-kill", "what happens"], faults)
     }
 
     /// A map of probes that must all hold: at least one.
     pub fn checks(&mut self, field: Field<'_>, faults: &mut Faults) -> Vec<Named> {
-        if matches!(&field.node.value, Value::Map(entries) if entries.is_empty())
-            || field.node.found().contains("empty")
-        {
-            let hint = "nothing that is asked is no reason to call it well";
-            field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
-        }
+        at_least_one(&field, PROVES_NOTHING, faults);
         probes(field, Scope::Installation, &mut self.names, self.scale, faults).0
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::links::links;
 use super::names::{Names, Scope, is_label, own_name};
+use super::others::at_least_one;
 use super::probes::{CountBy, Known, probes};
 use super::steps::{About, expect_known, steps};
 use super::{
@@ -96,12 +97,8 @@ pub(super) fn draft(root: &Node, names: &mut Names<'_>, scale: u32, faults: &mut
     let mut confirm = Vec::new();
     if let Some(field) = fields.need("confirm", "confirm: {pool_errors: {loki: ...}}") {
         let is_readable = matches!(&field.node.value, Value::Map(entries) if !entries.is_empty());
-        let is_empty = field.node.found().contains("empty");
         let (named, found) = probes(field, Scope::Alert, names, scale, faults);
-        if is_empty {
-            let hint = "nothing is done without evidence: name at least one probe";
-            field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
-        }
+        at_least_one(&field, "nothing is done without evidence: name at least one probe", faults);
         confirm = named;
         known = is_readable.then_some(found);
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::names::{Names, Scope, own_name};
+use super::names::{Names, Scope};
+use super::others::{PROVES_NOTHING, at_least_one, head};
 use super::probes::probes;
-use super::read::API_VERSION;
 use super::steps::ONLY_ALERTS;
 use super::{Diagnosis, Verification};
 use crate::yaml::{Document, Faults, Fields, Place, Value};
@@ -71,24 +71,11 @@ pub(super) fn shared(
     let Some(mut fields) = Fields::of(&document.root, what, faults) else {
         return (None, None);
     };
-    for (field, only) in [("apiVersion", API_VERSION), ("kind", kind.as_str())] {
-        if let Some(field) = fields.need(field, &format!("{field}: {only}")) {
-            field.word(&[only], |word| word, faults);
-        }
-    }
-    let mut place = None;
-    let name = fields.need("name", "name: shop").and_then(|field| {
-        let name = own_name(&field, faults)?;
-        place = Some((name.clone(), field.place()));
-        Some(name)
-    });
-    let summary = fields.need("summary", "summary: when all is well").and_then(|field| field.string(faults));
+    let (place, summary) = head(&mut fields, kind.as_str(), ["shop", "when all is well"], faults);
     let (questions, example, hint) = match kind {
-        Kind::Verification => (
-            "checks",
-            "checks: {pods: {pods: unhealthy, namespace: shop, at_most: 0}}",
-            "nothing that is asked is no reason to call it well",
-        ),
+        Kind::Verification => {
+            ("checks", "checks: {pods: {pods: unhealthy, namespace: shop, at_most: 0}}", PROVES_NOTHING)
+        }
         Kind::Diagnosis => (
             "probes",
             "probes: {errors: {loki: ..., window: 15m, at_least: 1}}",
@@ -96,9 +83,7 @@ pub(super) fn shared(
         ),
     };
     let asked = fields.need(questions, example).map(|field| {
-        if matches!(&field.node.value, Value::Map(entries) if entries.is_empty()) {
-            field.wrong("expected at least one probe", Some(hint.to_owned()), faults);
-        }
+        at_least_one(&field, hint, faults);
         names.set_diagnosing(kind == Kind::Diagnosis);
         let (asked, known) = probes(field, Scope::Installation, names, scale, faults);
         let blind = !known.is_empty() && known.iter().all(|known| !known.tells_of_health);
@@ -113,7 +98,7 @@ pub(super) fn shared(
         return (None, place);
     }
     let read = (|| {
-        let (name, summary, asked) = (name?, summary?, asked?);
+        let (name, summary, asked) = (place.clone()?.0, summary?, asked?);
         let (vars, text) = (names.used.clone(), document.text.clone());
         Some(match kind {
             Kind::Verification => {

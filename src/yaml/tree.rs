@@ -53,6 +53,16 @@ pub struct Entry {
 }
 
 impl Node {
+    /// Whether there is nothing in it: an empty map or list, or no value at all, as when every line below a key is a comment.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::List(list) => list.is_empty(),
+            Value::Map(entries) => entries.is_empty(),
+            Value::Scalar(scalar) => scalar.is_null(),
+        }
+    }
+
     /// What it is, for a message.
     #[must_use]
     pub fn found(&self) -> String {
