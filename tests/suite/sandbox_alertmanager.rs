@@ -235,7 +235,7 @@ async fn a_silenced_alert_is_listed_and_not_sent_and_a_killed_alertmanager_says_
     assert_eq!(inbox.bodies()[1]["alerts"], inbox.bodies()[0]["alerts"]);
 }
 
-/// The words of Alertmanager 0.25; tests/suite/real_alertmanager.rs holds them against the real one where it is installed.
+/// The words of Alertmanager 0.25; `tests/suite/real_alertmanager.rs` holds them against the real one where it is installed.
 #[tokio::test]
 async fn what_is_wrong_with_a_posted_alert_is_said_and_the_others_are_taken() {
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
@@ -281,6 +281,17 @@ pub(crate) const REFUSED: &[(&str, u16, &str)] = &[
         400,
         "json: cannot unmarshal number into Go struct field Alert.labels of type string",
     ),
+    (
+        r#"[{"labels":"a"}]"#,
+        400,
+        "json: cannot unmarshal string into Go struct field Alert.labels of type models.LabelSet",
+    ),
+    (
+        r#"[{"labels":{"a":"b"},"startsAt":"2096-01-02T00:00:00Z"}]"#,
+        400,
+        r#""start time must be before end time""#,
+    ),
+    (r#"[{"labels":{"good":"1"},"generatorURL":""}]"#, 200, ""),
     (
         r#"[{"labels":{"a":"b"},"generatorURL":"no url"}]"#,
         422,

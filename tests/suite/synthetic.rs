@@ -1,7 +1,9 @@
 //! Synthetic alerts: the shipped ones come to the end that they expect, with the real daemon in shadow, whichever way they go.
 
+use std::time::Duration;
+
 use runbookd::alert::RUN_LABEL;
-use runbookd::chaos::scenario::{Scenario, Synthetic, load};
+use runbookd::chaos::scenario::{BrokenForReal, ExpectedAnswer, Lasts, RealFault, Scenario, Synthetic, load};
 use runbookd::chaos::shipped::SCENARIOS;
 use runbookd::chaos::stage::WEBHOOK_TOKEN;
 use runbookd::chaos::synthetic::{Shot, Way};
@@ -146,4 +148,44 @@ async fn what_is_not_taken_is_said_and_not_sent_again() {
     let pushes = world.requests().iter().filter(|request| request.path.ends_with("/push")).count();
     assert_eq!(pushes, 1);
     assert!(daemon.incidents().await.is_empty());
+}
+
+#[test]
+fn what_a_scenario_leaves_out_has_the_value_that_is_documented() {
+    let text =
+        include_str!("../../rules/scenarios/pod-kill.yaml").split("synthetic:").next().unwrap().to_owned()
+            + r#"
+synthetic:
+  labels: {alertname: PodRestarts}
+  lines: [{stream: {app: web}, line: gone}]
+  expect: {runbook: pod-crash, outcome: [not_confirmed, self_healed]}
+real:
+  - load: {url: "http://web:8002/", concurrency: 5, body: '{}'}
+    wait: 2m
+    lasts: until_closed
+  - delete_pods: {deployment: web, all: true}
+"#;
+    let vars = [("namespace".to_owned(), NAMESPACE.to_owned())].into();
+    let read = load::load_texts(&[("a.yaml", &text)], Some(&vars), None, 25);
+    let scenario = read.unwrap_or_else(|faults| panic!("{faults}")).remove(0);
+    let minutes = Duration::from_mins;
+    let synthetic = scenario.synthetic.unwrap();
+    assert!(synthetic.annotations.is_empty());
+    assert_eq!((synthetic.lines[0].count, synthetic.lines[0].over), (1, minutes(1)));
+    let ExpectedAnswer { outcomes, actions, within, .. } = synthetic.expect;
+    assert_eq!(outcomes, [Outcome::NotConfirmed, Outcome::SelfHealed]);
+    // It is a real duration, whatever the checks are divided by.
+    assert_eq!((actions, within), (Vec::new(), minutes(10)));
+    let load = RealFault::Load {
+        url: "http://web:8002/".to_owned(),
+        concurrency: 5,
+        requests: None,
+        duration: minutes(1),
+        method: "POST".to_owned(),
+        headers: Vec::new(),
+        body: Some("{}".to_owned()),
+    };
+    assert_eq!(scenario.real[0], BrokenForReal { wait: minutes(2), fault: load, lasts: Lasts::UntilClosed });
+    let all = RealFault::DeletePods { deployment: "web".to_owned(), count: None };
+    assert_eq!(scenario.real[1].fault, all);
 }

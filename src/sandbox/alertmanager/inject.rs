@@ -60,6 +60,12 @@ fn read(received: &Received) -> Result<Vec<Value>, Answer> {
     };
     for alert in &posted {
         for field in ["labels", "annotations"] {
+            if !alert[field].is_object() && !alert[field].is_null() {
+                return Err(unreadable(format!(
+                    "json: cannot unmarshal {} into Go struct field Alert.{field} of type models.LabelSet",
+                    kind_of(&alert[field])
+                )));
+            }
             let values = alert[field].as_object().into_iter().flat_map(|fields| fields.values());
             if let Some(value) = values.into_iter().find(|value| !value.is_string()) {
                 return Err(unreadable(format!(
@@ -81,7 +87,9 @@ fn read(received: &Received) -> Result<Vec<Value>, Answer> {
         if !alert["labels"].is_object() {
             return Err(refused(422, 602, format!("{at}.labels in body is required")));
         }
-        if let Some(url) = alert["generatorURL"].as_str().filter(|url| url.contains(' ') || url.is_empty()) {
+        let is_uri = |url: &str| (url.starts_with('/') || url.contains(':')) && !url.contains(' ');
+        let url = alert["generatorURL"].as_str().filter(|url| !url.is_empty());
+        if let Some(url) = url.filter(|url| !is_uri(url)) {
             let message = format!("{at}.generatorURL in body must be of type uri: {}", go::quoted(url));
             return Err(refused(422, 601, message));
         }
