@@ -16,7 +16,7 @@ use crate::clock;
 /// Where the alert goes.
 #[derive(Debug, Clone)]
 pub enum Way {
-    /// To the daemon itself, as Alertmanager would send it.
+    /// To the daemon itself, as Alertmanager would send it. One that asks an Alertmanager what fires does not find it there, and takes it for ended in time.
     Webhook(Webhook),
     /// Into an Alertmanager, whose routes decide who hears of it.
     Alertmanager(Alertmanager),
