@@ -162,3 +162,29 @@ fn moment(time: Option<&DateTime>) -> Option<Timestamp> {
     let time = time?;
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
 }
+
+#[cfg(test)]
+impl Certificate {
+    /// For the tests of others: one of these names, in use by nobody. Each is validated by the CNAME `token` below it, with this value.
+    pub(crate) fn of(domains: &[&str], token: &str, value: &str) -> Self {
+        let validation = |domain: &&str| {
+            let name = format!("{token}.{}.", domain.trim_start_matches("*."));
+            let record = Record { name, kind: "CNAME".to_owned(), value: value.to_owned() };
+            Validation { domain: (*domain).to_owned(), status: None, method: None, record: Some(record) }
+        };
+        Self {
+            arn: "arn".to_owned(),
+            domain: domains[0].to_owned(),
+            names: domains.iter().map(|domain| (*domain).to_owned()).collect(),
+            kind: AMAZON_ISSUED.to_owned(),
+            status: ISSUED.to_owned(),
+            status_reason: None,
+            not_before: None,
+            not_after: None,
+            in_use_by: Vec::new(),
+            is_eligible: None,
+            renewal: None,
+            validations: domains.iter().map(validation).collect(),
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The Route 53 client against answers that moto gave, and against those that AWS documents and moto lacks.
 
 use super::super::Secret;
-use super::super::acm::{Certificate, Record, Validation};
+use super::super::acm::{Certificate, Record};
 use super::super::aws::Settings;
 use super::super::wire::{Reply, Wire};
 use super::*;
@@ -68,29 +68,7 @@ fn set(name: &str, kind: &str, value: &str) -> String {
 }
 
 fn certificate(domains: &[&str]) -> Certificate {
-    let validation = |domain: &&str| {
-        let parent = domain.trim_start_matches("*.");
-        let record = Record {
-            name: format!("{TOKEN}.{parent}."),
-            kind: "CNAME".to_owned(),
-            value: format!("{VALUE}."),
-        };
-        Validation { domain: (*domain).to_owned(), status: None, method: None, record: Some(record) }
-    };
-    Certificate {
-        arn: "arn".to_owned(),
-        domain: domains[0].to_owned(),
-        names: domains.iter().map(|domain| (*domain).to_owned()).collect(),
-        kind: "AMAZON_ISSUED".to_owned(),
-        status: "ISSUED".to_owned(),
-        status_reason: None,
-        not_before: None,
-        not_after: None,
-        in_use_by: Vec::new(),
-        is_eligible: None,
-        renewal: None,
-        validations: domains.iter().map(validation).collect(),
-    }
+    Certificate::of(domains, TOKEN, &format!("{VALUE}."))
 }
 
 #[tokio::test]

@@ -26,19 +26,14 @@ fn validation(domain: &str, status: &str, method: &str) -> Validation {
 fn good(days: u32) -> Certificate {
     Certificate {
         arn: "arn:aws:acm:eu-central-1:123456789012:certificate/1".to_owned(),
-        domain: "shop.example".to_owned(),
-        names: vec!["shop.example".to_owned(), "www.shop.example".to_owned()],
-        kind: AMAZON_ISSUED.to_owned(),
-        status: ISSUED.to_owned(),
-        status_reason: None,
         not_before: Some("2026-01-01T00:00:00Z".parse().unwrap()),
         not_after: Some(after(now(), DAY * days)),
         in_use_by: vec![
             "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/a/1".to_owned(),
         ],
         is_eligible: Some(true),
-        renewal: None,
         validations: vec![validation("shop.example", SUCCESS, "DNS")],
+        ..Certificate::of(&["shop.example", "www.shop.example"], "_a", "_b.acm-validations.aws.")
     }
 }
 

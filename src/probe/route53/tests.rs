@@ -3,32 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::clients::acm::{Record, Validation};
+use crate::clients::acm::Validation;
 use crate::clients::route53::{Standing, Zone};
 use jiff::Timestamp;
 
 fn certificate() -> Certificate {
-    let record = Record {
-        name: "_a.shop.example.".to_owned(),
-        kind: "CNAME".to_owned(),
-        value: "_b.acm-validations.aws.".to_owned(),
-    };
-    let validation =
-        Validation { domain: "shop.example".to_owned(), status: None, method: None, record: Some(record) };
-    Certificate {
-        arn: "arn".to_owned(),
-        domain: "shop.example".to_owned(),
-        names: vec!["shop.example".to_owned()],
-        kind: "AMAZON_ISSUED".to_owned(),
-        status: "ISSUED".to_owned(),
-        status_reason: None,
-        not_before: None,
-        not_after: None,
-        in_use_by: Vec::new(),
-        is_eligible: None,
-        renewal: None,
-        validations: vec![validation],
-    }
+    Certificate::of(&["shop.example"], "_a", "_b.acm-validations.aws.")
 }
 
 fn compared(standings: Vec<Standing>) -> Vec<Compared> {
