@@ -123,10 +123,10 @@ impl Report {
         self.moments.iter().find(broken).map(|moment| moment.at)
     }
 
-    /// Whether there is anything that could have been measured: something was broken.
+    /// Whether there is anything that could have been measured: something was broken. Nothing is measured before.
     #[must_use]
     pub fn was_broken(&self) -> bool {
-        self.broken_at().is_some() || times(&self.times).iter().any(|time| time.after.is_some())
+        self.broken_at().is_some()
     }
 
     /// How long after the fault `at` was, at the pace of reality; none: before it, or nothing was broken.
