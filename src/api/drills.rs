@@ -23,7 +23,7 @@ use crate::incident::event::Opened;
 use crate::incident::plan::{Sets, Stays};
 use crate::incident::proof::Level;
 use crate::incident::run::Run;
-use crate::runbook::Field;
+use crate::runbook::{Field, Kind};
 use crate::store::{Announcement, Hindrance, Registered};
 use crate::text::{cut, span};
 
@@ -166,11 +166,12 @@ fn may_put_back(api: &Api, wanted: &wire::FaultWanted) -> Result<(), Problem> {
     }
     let known = |field: &Field| match field {
         Field::Limit { .. } => object.kind.is_workload(),
+        Field::Unschedulable => object.kind == Kind::Node,
         _ => false,
     };
     if let Some(strange) = fields.iter().find(|set| !known(&set.field)) {
         return Err(Problem::bad_request(format!(
-            "{} of {object} is nothing that a drill changes; expected the limit of a workload's container",
+            "{} of {object} is nothing that a drill changes; expected the limit of a workload's container, or whether a node takes pods",
             strange.field
         )));
     }

@@ -325,7 +325,7 @@ impl Stage {
              loki: {{url: \"{loki}\"}}\n\
              prometheus: {{url: \"{prometheus}\"}}\n\
              grafana: {{url: \"{GRAFANA}\", loki: loki, prometheus: prometheus}}\n\
-             aws: {{region: eu-central-1, endpoints: {{rds: \"{rds}\", ec2: \"{ec2}\", acm: \"{acm}\", route53: \"{route53}\"}}, credentials_file: aws-credentials}}\n\
+             aws: {{region: eu-central-1, endpoints: {{rds: \"{rds}\", ec2: \"{ec2}\", sts: \"{ec2}\", acm: \"{acm}\", route53: \"{route53}\"}}, credentials_file: aws-credentials}}\n\
              exec: {{allow: [[cat, /proc/net/tcp], [cat, /proc/net/tcp6]]}}\n\
              http: {{allow: [{allow}], pods: [{pods}], ca_file: ca.pem}}\n\
              slack: {{url: \"{slack}\", token_file: slack-token, channel: \"{CHANNEL}\"}}\n\

@@ -57,6 +57,7 @@ pub(super) enum Failed {
 }
 
 /// The daemon's API.
+#[derive(Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
@@ -142,6 +143,11 @@ impl Client {
     ) -> Result<wire::IncidentView, Failed> {
         let request = self.get(&format!("/incidents/{id}")).query(&[("after", after)]);
         self.send(request.timeout(WITHIN)).await
+    }
+
+    /// The newest drills.
+    pub(super) async fn drills(&self) -> Result<wire::Drills, Failed> {
+        self.send(self.get("/drills").timeout(WITHIN)).await
     }
 
     pub(super) async fn unanswered<T: DeserializeOwned>(&self, limit: u32) -> Result<T, Failed> {

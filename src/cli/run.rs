@@ -139,7 +139,7 @@ fn told(begun: &RunBegun, wanted: &RunWanted, follow: bool) -> Vec<String> {
 }
 
 /// A name that nobody has used: 128 bits of chance.
-fn new_key() -> String {
+pub(super) fn new_key() -> String {
     let chance = || RandomState::new().hash_one((std::process::id(), clock::now().as_nanosecond()));
     format!("{:016x}{:016x}", chance(), chance())
 }

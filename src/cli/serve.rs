@@ -235,12 +235,19 @@ pub(super) fn aws(config: &Config) -> anyhow::Result<Option<Aws>> {
 }
 
 /// Where certificates and their records are.
-pub(super) fn certificates(aws: &Aws) -> (Acm, Route53) {
+fn certificates(aws: &Aws) -> (Acm, Route53) {
     (Acm::new(aws), Route53::new(aws))
 }
 
+/// Eyes on the systems of the configuration, for a person.
+pub(super) async fn eyes_of(config: &Config) -> anyhow::Result<Eyes> {
+    let kubernetes = Kubernetes::connect(&config.kubernetes).await?;
+    let aws = aws(config)?;
+    eyes(config, kubernetes, aws.as_ref().map(certificates))
+}
+
 /// Eyes on the systems of the configuration.
-pub(super) fn eyes(
+fn eyes(
     config: &Config,
     kubernetes: Kubernetes,
     certificates: Option<(Acm, Route53)>,

@@ -11,7 +11,6 @@ use serde_json::json;
 use super::output::{self, Output};
 use super::paint::{Paint, Tone, harmless};
 use super::table::{Cell, table};
-use crate::clients::kubernetes::Kubernetes;
 use crate::config::Config;
 use crate::incident::event::Found;
 use crate::incident::evidence::{Evidence, Verdict, all_of_verify};
@@ -56,10 +55,7 @@ pub async fn run(args: Verify) -> anyhow::Result<ExitCode> {
     let loaded = load::load(&config.rules, Some(&config.vars), config.time_scale)
         .map_err(|faults| anyhow!("{faults}"))?;
     let verification = choose(&loaded.verifications, args.name.as_deref())?;
-    let kubernetes = Kubernetes::connect(&config.kubernetes).await?;
-    let aws = super::serve::aws(&config)?;
-    let certificates = aws.as_ref().map(super::serve::certificates);
-    let eyes = super::serve::eyes(&config, kubernetes, certificates)?;
+    let eyes = super::serve::eyes_of(&config).await?;
     let answers = eyes.verification(verification, config.time_scale).await;
     match args.output {
         Output::Text => output::lines(for_people(verification, &answers, Paint::of_stdout()))?,

@@ -1,8 +1,10 @@
-//! Grafana: addresses at which a person sees for themselves what a probe has seen. Nothing is ever asked of it.
+//! Grafana: addresses at which a person sees for themselves what a probe has seen. Nothing is asked of it but, by a person, whether it is there.
 
 use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::json;
+
+use super::{CallError, DEFAULT_TIMEOUT, http_client};
 
 /// Where Grafana is, for people, and how it names what runbookd asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,23 @@ pub enum Source {
 }
 
 impl Grafana {
+    /// Whether people find it there: its own health page, which needs no login.
+    /// Source: <https://grafana.com/docs/grafana/latest/developers/http_api/other/#health-api>.
+    ///
+    /// # Errors
+    /// Whatever keeps it from answering.
+    pub async fn ping(&self) -> Result<(), CallError> {
+        let call = "ask Grafana for its health";
+        let http =
+            http_client(DEFAULT_TIMEOUT).map_err(|error| CallError::unsent(call, &error.to_string()))?;
+        let url = format!("{}/api/health", self.url.trim_end_matches('/'));
+        let answer = http.get(url).send().await.map_err(|error| CallError::of_reqwest(call, error))?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        Err(CallError::of_answer(call, answer.status(), answer.headers(), ""))
+    }
+
     /// The dashboards of this title: it is searched for, as the address of a dashboard has its uid and not its title.
     #[must_use]
     pub fn dashboard(&self, title: &str) -> Option<String> {

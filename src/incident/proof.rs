@@ -48,7 +48,7 @@ pub struct Times {
     /// Until the runbook had confirmed it.
     #[serde(rename = "confirm_seconds", with = "seconds", default)]
     pub confirm: Option<Duration>,
-    /// Until the first change was asked for.
+    /// Until the first change was asked for; of a made-up alert, until it was rehearsed.
     #[serde(rename = "act_seconds", with = "seconds", default)]
     pub act: Option<Duration>,
     /// Until the runbook's incident was closed as recovered, or as healed by itself.
@@ -102,9 +102,11 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Whether the runbook acted, and it ended well. A scenario in which nothing must be done, or nothing helps, proves that it stops.
+    /// Whether the runbook acted, and it ended well. A scenario in which nothing must be done, or nothing helps, proves that it stops. Where the alert is made
+    /// up there is nothing to cure: that it would act, and what is said to that, is all that can be shown.
     #[must_use]
     pub const fn shows_a_cure(&self) -> bool {
-        self.passed && self.times.act.is_some() && self.times.recover.is_some()
+        let cured = matches!(self.at, Level::Alert) || self.times.recover.is_some();
+        self.passed && self.times.act.is_some() && cured
     }
 }

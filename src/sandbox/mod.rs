@@ -27,6 +27,7 @@ mod server;
 mod services;
 mod slack;
 mod state;
+mod sts;
 mod trouble;
 mod websocket;
 mod world;

@@ -26,6 +26,7 @@ mod fields;
 mod flows;
 mod http_calls;
 mod inject;
+mod inject_real;
 mod invariants;
 mod listen;
 mod load;

@@ -3,7 +3,8 @@
 use super::plan::{Look, On, Steady, noted};
 use super::{Bounds, Ground, INJECTED, Planned, Refused, Undo, Wanted};
 use crate::clients::kubernetes::Node;
-use crate::runbook::Kind;
+use crate::incident::plan::SetField;
+use crate::runbook::{Field, Kind};
 use crate::text::count;
 
 /// So many others must take pods.
@@ -74,6 +75,12 @@ impl Ground {
                 "while the node is there, its cordon is ended; afterwards nothing: {comes_back}"
             ),
             uid: node.uid.clone(),
+            fields: vec![SetField {
+                field: Field::Unschedulable,
+                before: None,
+                after: Some("true".to_owned()),
+                baseline: None,
+            }],
             object: Some(target),
             instance,
             ..self.planned(wanted, bounds, Undo::Uncordon)

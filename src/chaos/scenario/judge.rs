@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Afterwards, ExpectedIncident, Scenario};
 use crate::chaos::report::Checked;
+use crate::incident::drill::Rehearsed;
 use crate::incident::refusal::Guard;
 use crate::incident::{IncidentId, Outcome};
 use crate::runbook::Action;
@@ -29,8 +30,8 @@ pub struct Seen {
     pub not_made: Vec<String>,
     /// So much longer than expected everything may take: the machine is busy.
     pub grace: Duration,
-    /// The incidents whose end people were not told of.
-    pub untold: Vec<IncidentId>,
+    /// The incidents whose end people were not told of; none: it can not be seen whom Slack has told.
+    pub untold: Option<Vec<IncidentId>>,
 }
 
 /// What the checks of the steady state say.
@@ -66,8 +67,10 @@ pub struct SeenIncident {
     pub outcome: Option<Outcome>,
     /// Why, in the words of its end.
     pub why: Option<String>,
-    /// What was done, in its order.
+    /// What was done, in its order; in a drill, what would have been done.
     pub actions: Vec<Action>,
+    /// In a drill: what was said to that.
+    pub rehearsed: Vec<Rehearsed>,
     /// Who said no.
     pub refused_by: BTreeSet<Guard>,
     /// The runbooks that it stood back behind.
@@ -90,6 +93,7 @@ impl SeenIncident {
             outcome: None,
             why: None,
             actions: Vec::new(),
+            rehearsed: Vec::new(),
             refused_by: BTreeSet::new(),
             stood_back_behind: BTreeSet::new(),
             confirmed: None,
@@ -115,8 +119,10 @@ impl Scenario {
         let mut all = Vec::new();
         all.extend(self.alert(seen));
         self.incidents(seen, &mut all);
-        if !seen.healed_first || !seen.incidents.is_empty() {
-            told(seen, &mut all);
+        if let Some(untold) = &seen.untold
+            && (!seen.healed_first || !seen.incidents.is_empty())
+        {
+            told(seen, untold, &mut all);
         }
         all.extend(self.put_back(seen));
         if let Some(changes) = self.expect.changes {
@@ -161,7 +167,7 @@ impl Scenario {
             health: Health::Well,
             not_made: Vec::new(),
             grace: Duration::ZERO,
-            untold: Vec::new(),
+            untold: Some(Vec::new()),
         };
         let mut all: Vec<String> = self.judge(&nothing).into_iter().map(|checked| checked.expected).collect();
         for wanted in &self.expect.incidents {
@@ -250,9 +256,9 @@ impl Scenario {
     }
 }
 
-fn told(seen: &Seen, all: &mut Vec<Checked>) {
+fn told(seen: &Seen, untold: &[IncidentId], all: &mut Vec<Checked>) {
     let closed = seen.incidents.iter().filter(|incident| incident.outcome.is_some()).count();
-    let untold: Vec<&str> = seen.untold.iter().map(IncidentId::as_str).collect();
+    let untold: Vec<&str> = untold.iter().map(IncidentId::as_str).collect();
     all.push(Checked {
         holds: untold.is_empty() && closed > 0,
         expected: "people are told of every end in Slack".to_owned(),
@@ -303,6 +309,16 @@ fn deeds(wanted: &ExpectedIncident, incident: &SeenIncident) -> Vec<Checked> {
             holds: wanted.refused_by.iter().all(|guard| incident.refused_by.contains(guard)),
             expected: format!("it is refused by {}", names(&mut wanted.refused_by.iter())),
             found: if found.is_empty() { "nobody refused".to_owned() } else { found },
+        });
+    }
+    if !incident.rehearsed.is_empty() {
+        let fails =
+            |said: &&Rehearsed| matches!(said, Rehearsed::Refused { .. } | Rehearsed::Unanswered { .. });
+        let words: Vec<String> = incident.rehearsed.iter().map(ToString::to_string).collect();
+        all.push(Checked {
+            holds: !incident.rehearsed.iter().any(|said| fails(&said)),
+            expected: "what it would do passes its rehearsal".to_owned(),
+            found: words.join("; "),
         });
     }
     if let Some(behind) = &wanted.stands_back_behind {

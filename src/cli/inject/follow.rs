@@ -14,19 +14,58 @@ use crate::cli::paint::Tone;
 use crate::cli::teller::{self, Teller};
 use crate::cli::timeline;
 use crate::clock;
-use crate::incident::event::{Event, Found};
+use crate::incident::drill::INJECT;
+use crate::incident::event::{EffectResult, Event, Found};
 use crate::incident::restore::RESTORE;
 use crate::incident::{IncidentId, Outcome, Recorded};
+use crate::runbook::Action;
 use crate::sandbox::World;
+use crate::store::Summary;
 
 /// As many incidents are followed at once.
 const MOST: u32 = 200;
 /// Slack is told behind the journal.
 const TOLD: Duration = Duration::from_secs(15);
 
+/// Which incidents are followed.
+pub(super) enum Only {
+    /// Every one: the daemon works for nobody else.
+    All,
+    /// What a drill has made up.
+    MadeUp {
+        /// By its id.
+        run: String,
+    },
+    /// What is real in this namespace, and the faults that a drill announces, since it began.
+    Since {
+        /// That moment, by the daemon's own clock.
+        began_at: Timestamp,
+        /// The drill.
+        run: String,
+        /// The namespace; what names none may be meant.
+        namespace: String,
+    },
+}
+
+impl Only {
+    fn means(&self, summary: &Summary) -> bool {
+        match self {
+            Self::All => true,
+            Self::MadeUp { run } => summary.drill.as_ref() == Some(run),
+            Self::Since { began_at, run, namespace } => {
+                let there = summary.scope.get("namespace");
+                let is_here = there.is_empty() || there == namespace;
+                let is_ours = summary.drill.as_ref().is_none_or(|drill| drill == run);
+                summary.opened_at >= *began_at && is_here && is_ours
+            }
+        }
+    }
+}
+
 /// One run's eyes on the daemon.
 pub(super) struct Follower<'p> {
     client: Client,
+    only: Only,
     scale: u32,
     teller: &'p Teller,
     moments: RefCell<Vec<Moment>>,
@@ -38,14 +77,19 @@ pub(super) struct Follower<'p> {
 struct Followed {
     after: u64,
     last: Option<Event>,
+    /// What would be done next.
+    planned: Option<Action>,
+    /// How many changes the cluster has taken from it.
+    changes: usize,
     opened_at: Timestamp,
     seen: SeenIncident,
 }
 
 impl<'p> Follower<'p> {
-    pub(super) fn new(client: Client, scale: u32, teller: &'p Teller) -> Self {
+    pub(super) fn new(client: Client, scale: u32, only: Only, teller: &'p Teller) -> Self {
         Self {
             client,
+            only,
             scale,
             teller,
             moments: RefCell::default(),
@@ -93,7 +137,7 @@ impl<'p> Follower<'p> {
         loop {
             let recent: Incidents = self.client.incidents(false, MOST).await?;
             // The oldest first, as they happened.
-            for listed in recent.incidents.iter().rev() {
+            for listed in recent.incidents.iter().rev().filter(|listed| self.only.means(&listed.summary)) {
                 let (id, seq) = (&listed.summary.id, listed.summary.seq);
                 let after = self.followed.borrow().get(id).map_or(0, |followed| followed.after);
                 if seq > after {
@@ -130,6 +174,8 @@ impl<'p> Follower<'p> {
         let followed = all.entry(summary.id.clone()).or_insert_with(|| Followed {
             after: 0,
             last: None,
+            planned: None,
+            changes: 0,
             opened_at: summary.opened_at,
             seen: SeenIncident::new(summary.id.clone(), summary.runbook.clone()),
         });
@@ -172,6 +218,15 @@ impl<'p> Follower<'p> {
                 seen.acted.get_or_insert(after);
                 seen.actions.push(plan.action);
             }
+            Event::Planned { plan, .. } => followed.planned = Some(plan.action),
+            Event::WouldAct { rehearsed: Some(rehearsed), .. } => {
+                seen.acted.get_or_insert(after);
+                seen.actions.extend(followed.planned.take());
+                seen.rehearsed.push(rehearsed.clone());
+            }
+            Event::EffectAnswered { result: EffectResult::Applied | EffectResult::Begun { .. }, .. } => {
+                followed.changes += 1;
+            }
             Event::Refused { refusals, .. } => seen.refused_by.extend(refusals.iter().map(|no| no.guard)),
             Event::StoodBack { runbook, .. } => {
                 seen.stood_back_behind.insert(runbook.clone());
@@ -207,11 +262,18 @@ impl<'p> Follower<'p> {
         Some(PutBack { after: begun.saturating_sub(acted), outcome })
     }
 
-    /// The incidents in the order in which they were opened, without those that put something back.
+    /// How many changes the cluster has taken, by the daemon's own account, putting back included.
+    pub(super) fn changes(&self) -> usize {
+        self.followed.borrow().values().map(|followed| followed.changes).sum()
+    }
+
+    /// The incidents in the order in which they were opened, without those that put something back or announce a fault.
     pub(super) fn incidents(&self) -> Vec<SeenIncident> {
         let followed = self.followed.borrow();
-        let mut all: Vec<&Followed> =
-            followed.values().filter(|followed| followed.seen.runbook != RESTORE).collect();
+        let mut all: Vec<&Followed> = followed
+            .values()
+            .filter(|followed| ![RESTORE, INJECT].contains(&followed.seen.runbook.as_str()))
+            .collect();
         all.sort_by_key(|followed| followed.opened_at);
         all.into_iter().map(|followed| followed.seen.clone()).collect()
     }

@@ -1,7 +1,10 @@
 //! `runbookd inject`: makes a fault, watches whether everything that must follow comes true, and says so. The exit code is the verdict.
 
+mod cleanup;
 mod follow;
+mod place;
 mod play;
+mod real;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,7 +12,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
+use self::follow::{Follower, Only};
+use self::place::Sandbox;
+use self::play::Play;
+use self::real::{Answer, RealArgs, Session};
 use super::client::{Client, Connection};
 use super::load::{self, Load};
 use super::output::{finish, lines};
@@ -35,12 +43,12 @@ pub struct Inject {
     /// Which scenario, or `all`; `runbookd inject list` names them
     #[arg(required = true)]
     scenario: Option<String>,
-    /// Where
+    /// How near to the real failure
     #[arg(long, value_enum, default_value_t = At::Sandbox)]
     at: At,
     #[command(flatten)]
     rules: Rules,
-    /// Divide every duration by this
+    /// Divide every duration by this, in the sandbox
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
     time_scale: u32,
     /// How the report is written; with another form than text what happens meanwhile is told on standard error
@@ -51,10 +59,14 @@ pub struct Inject {
     record: bool,
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    real: RealArgs,
 }
 
 const AFTER_HELP: &str = "\
-At the sandbox nothing outside of this process is touched. The exit code is 0 only if all that the scenario expects came true.
+At the sandbox nothing outside of this process is touched. At `alert` an alert is made up at the real systems, and what would be done for it is planned and
+rehearsed, and not done. At `fault` the real fault is made in the real cluster, with your own rights, in a namespace that allows it by a label; the daemon knows
+of it before, and whatever ends the run, it is undone. The exit code is 0 only if all that the scenario expects came true.
 
 Examples:
   runbookd inject list                          What there is, and what each breaks
@@ -63,6 +75,11 @@ Examples:
   runbookd inject high-latency --time-scale 80  Inference gets more pods for two hours, which are 90 seconds here
   runbookd inject all --rules rules -o html > report.html
                                                 One's own runbooks, and a page for the game day
+  runbookd inject database-pool --at alert --target prod.yaml
+                                                A made-up alert through your Alertmanager and Loki; nothing is changed
+  runbookd inject inference-oom --at fault --target staging.yaml --record
+                                                The memory limit of inference really is lowered, and must be put right
+  runbookd inject cleanup --target staging.yaml  Undo whatever runs have left behind
   runbookd inject load http://chat-api:8002/api/health --concurrency 200 --duration 60s
                                                 Load on one address, and nothing is held against it";
 
@@ -78,6 +95,8 @@ enum What {
         #[command(flatten)]
         rules: Rules,
     },
+    /// Undo whatever runs at the real systems have left behind, found by its notes; the daemon need not be there
+    Cleanup(cleanup::Cleanup),
     // What it says of itself stands where it is defined.
     Load(Box<Load>),
 }
@@ -95,6 +114,20 @@ struct Rules {
 enum At {
     /// In a sandbox on this machine, with the real daemon in front of it
     Sandbox,
+    /// An alert that is made up at the real systems: what is done is a plan and its rehearsal
+    Alert,
+    /// The real fault in the real cluster
+    Fault,
+}
+
+impl At {
+    const fn level(self) -> Level {
+        match self {
+            Self::Sandbox => Level::Sandbox,
+            Self::Alert => Level::Alert,
+            Self::Fault => Level::Fault,
+        }
+    }
 }
 
 /// How a report is written.
@@ -121,6 +154,7 @@ pub async fn run(mut args: Inject) -> anyhow::Result<ExitCode> {
             let all = rules.scenarios(None)?;
             finish(show(named(&all, &scenario)?).map(|()| ExitCode::SUCCESS))
         }
+        Some(What::Cleanup(cleanup)) => cleanup::run(cleanup).await,
         Some(What::Load(load)) => load::run(*load).await,
         None => play(&args).await,
     }
@@ -242,32 +276,69 @@ fn show(scenario: &Scenario) -> anyhow::Result<()> {
 
 async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
     let wanted = args.scenario.as_deref().context("which scenario?")?;
-    let all = args.rules.scenarios(None)?;
+    let mut stopped = std::pin::pin!(left_alone()?);
+    let level = args.at.level();
+    let session = match level {
+        Level::Sandbox => None,
+        _ => Some(Session::open(args, level, &args.teller()).await?),
+    };
+    let played = session.as_ref().map(|session| (&session.config().vars, session.config().time_scale));
+    let all = args.rules.scenarios(played)?;
     let names: Vec<String> = match wanted {
-        "all" => all.iter().map(|scenario| scenario.name.clone()).collect(),
+        "all" => all
+            .iter()
+            .filter(|scenario| scenario.levels().any(|known| known == level))
+            .map(|scenario| scenario.name.clone())
+            .collect(),
         name => vec![named(&all, name)?.name.clone()],
     };
+    if let Some(session) = &session {
+        let scenarios = names.iter().map(|name| named(&all, name)).collect::<anyhow::Result<Vec<_>>>()?;
+        for scenario in &scenarios {
+            real::playable(scenario, level)?;
+        }
+        if session.meant(args, &scenarios, &args.teller()).await? == Answer::NotMeant {
+            return Ok(ExitCode::from(2));
+        }
+    }
     let mut reports = Vec::new();
     // Asked before anything is broken: who has no token learns it now.
     let keeper = args.record.then(|| Client::new(&args.connection)).transpose()?;
     if let Some(keeper) = &keeper {
         let _: Proofs = keeper.proofs().await?;
     }
-    let mut stopped = std::pin::pin!(super::stopped()?);
     let mut unrecorded = false;
     for name in &names {
         let teller = args.teller();
-        let mut report = blank(named(&all, name)?, args.time_scale);
+        let scenario = named(&all, name)?;
+        let mut report = blank(scenario, args, session.as_ref());
         let mut texts = BTreeMap::new();
+        let drill = session.as_ref().map(|session| session.drill(scenario)).transpose()?;
+        let playing = async {
+            match (&session, &drill) {
+                (Some(session), Some(drill)) => {
+                    teller.title(&format!("{}: {}", report.scenario, report.summary))?;
+                    session.play(drill, &mut report, &mut texts, &teller).await
+                }
+                _ => one(args, &mut report, &mut texts, &teller).await,
+            }
+        };
         let played = tokio::select! {
-            played = one(args, &mut report, &mut texts, &teller) => Some(played),
-            // Dropped, and with it the daemon and its folder.
+            played = playing => Some(played),
+            // Dropped, and with it a sandbox's daemon and its folder.
             () = &mut stopped => None,
         };
+        // Whatever ended it.
+        if let Some(drill) = &drill {
+            report.left_behind = drill.close(&teller).await;
+        }
         let is_stopped = played.is_none();
         match played {
             Some(Ok(())) => {}
             Some(Err(error)) => report.aborted = Some(format!("{error:#}")),
+            None if drill.is_some() => {
+                report.aborted = Some("interrupted; what was made is undone".to_owned())
+            }
             None => report.aborted = Some("interrupted; the sandbox and its daemon are gone".to_owned()),
         }
         report.ended_at = crate::clock::now();
@@ -299,18 +370,29 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Comes when somebody ends it, also by closing the terminal that it runs in: what it has made is undone first.
+fn left_alone() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut hung_up, stopped) = (signal(SignalKind::hangup())?, super::stopped()?);
+    Ok(async move {
+        tokio::select! {
+            _ = hung_up.recv() => {}
+            () = stopped => {}
+        }
+    })
+}
+
 /// A report of which nothing is known yet.
-fn blank(scenario: &Scenario, time_scale: u32) -> Report {
+fn blank(scenario: &Scenario, args: &Inject, session: Option<&Session>) -> Report {
     let now = crate::clock::now();
     Report {
         format: FORMAT,
         run: format!("{}-{}", scenario.name, now.as_millisecond()),
         scenario: scenario.name.clone(),
         summary: scenario.summary.clone(),
-        at: Level::Sandbox,
-        place: "a sandbox on this machine".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        time_scale,
+        at: args.at.level(),
+        place: session.map_or_else(|| "a sandbox on this machine".to_owned(), Session::place),
+        version: session.map_or(env!("CARGO_PKG_VERSION"), Session::version).to_owned(),
+        time_scale: session.map_or(args.time_scale, |session| session.config().time_scale),
         began_at: now,
         ended_at: now,
         broke: String::new(),
@@ -344,11 +426,13 @@ async fn one(
     let all = args.rules.scenarios(Some((&config.vars, config.time_scale)))?;
     let scenario = named(&all, &report.scenario)?;
     teller.title("What happens")?;
-    let play = play::Play::new(scenario, &stage, args.time_scale, teller).await?;
+    let eyes = super::serve::eyes_of(&config).await?;
+    let connection = Connection { url: stage.url(), token_file: Some(stage.api_token_file()) };
+    let follower = Follower::new(Client::new(&connection)?, args.time_scale, Only::All, teller);
+    let place = Sandbox::new(stage.world(), args.time_scale, &scenario.faults);
+    let play = Play { scenario, place: &place, teller, eyes: &eyes, follower };
     *texts = play.texts().await?;
-    let played = play.fill(report).await;
-    drop(play);
-    played.with_context(|| format!("the daemon's last words: {}", stage.last_words()))?;
+    play.fill(report).await.with_context(|| format!("the daemon's last words: {}", stage.last_words()))?;
     let status = stage.terminate().await?;
     if !status.success() {
         bail!("the daemon did not end gracefully ({status}): {}", stage.last_words());

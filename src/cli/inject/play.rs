@@ -1,4 +1,4 @@
-//! Plays a scenario in the sandbox, with the real daemon in front of it: what is well, the fault, the way of every incident, and what is left of it.
+//! Plays a scenario, with the real daemon in front of it: what is well, the fault, the way of every incident, and what is left of it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,19 +8,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::follow::Follower;
-use crate::chaos::breaking;
+use super::place::{Break, Place};
 use crate::chaos::report::{Answered, Doer, News, Report};
-use crate::chaos::scenario::{Afterwards, Fault, Health, Lasts, Scenario, Seen, SeenIncident};
-use crate::chaos::stage::Stage;
-use crate::cli::client::{Client, Connection};
+use crate::chaos::scenario::{Afterwards, Health, Scenario, Seen, SeenIncident};
 use crate::cli::teller::Teller;
 use crate::clock;
-use crate::config::Config;
 use crate::incident::Outcome;
 use crate::incident::evidence::{Evidence, Verdict};
 use crate::incident::proof::Times;
 use crate::probe::Eyes;
-use crate::sandbox::World;
 
 /// A busy machine gets so much more than the scenario allows: without it everything would have to be on time to a fraction of a second.
 const GRACE: Duration = Duration::from_secs(45);
@@ -29,17 +25,14 @@ const GRACE: Duration = Duration::from_secs(45);
 const QUIET: Duration = Duration::from_mins(4);
 /// For so long, at the pace of reality, the steady state must hold.
 const HOLD: Duration = Duration::from_mins(1);
-/// So often is asked whether all is well.
-const ASK: Duration = Duration::from_millis(200);
 
 /// One run.
-pub(super) struct Play<'p> {
-    scenario: &'p Scenario,
-    world: World,
-    scale: u32,
-    teller: &'p Teller,
-    eyes: Eyes,
-    follower: Follower<'p>,
+pub(super) struct Play<'p, P> {
+    pub(super) scenario: &'p Scenario,
+    pub(super) place: &'p P,
+    pub(super) teller: &'p Teller,
+    pub(super) eyes: &'p Eyes,
+    pub(super) follower: Follower<'p>,
 }
 
 /// How the wait for the alert ended.
@@ -50,24 +43,7 @@ enum Alerted {
     Not,
 }
 
-impl<'p> Play<'p> {
-    /// Before a daemon that runs.
-    pub(super) async fn new(
-        scenario: &'p Scenario,
-        stage: &'p Stage,
-        scale: u32,
-        teller: &'p Teller,
-    ) -> anyhow::Result<Self> {
-        let config = Config::load(Some(&stage.config())).map_err(|faults| anyhow::anyhow!("{faults}"))?;
-        let kubernetes = crate::clients::kubernetes::Kubernetes::connect(&config.kubernetes).await?;
-        let aws = crate::cli::serve::aws(&config)?;
-        let certificates = aws.as_ref().map(crate::cli::serve::certificates);
-        let eyes = crate::cli::serve::eyes(&config, kubernetes, certificates)?;
-        let connection = Connection { url: stage.url(), token_file: Some(stage.api_token_file()) };
-        let follower = Follower::new(Client::new(&connection)?, scale, teller);
-        Ok(Self { scenario, world: stage.world(), scale, teller, eyes, follower })
-    }
-
+impl<P: Place> Play<'_, P> {
     /// The hash of each runbook's text, as the daemon that is played with has it.
     pub(super) async fn texts(&self) -> anyhow::Result<BTreeMap<String, String>> {
         self.follower.texts().await
@@ -83,13 +59,13 @@ impl<'p> Play<'p> {
         report.ended_at = clock::now();
         report.moments = self.follower.moments();
         if !report.incidents.is_empty() {
-            self.teller.slack(&self.world).await?;
+            self.place.tell(self.teller).await?;
         }
         Ok(())
     }
 
     async fn played(&self, report: &mut Report) -> anyhow::Result<()> {
-        if let Some(why) = self.unsteady().await {
+        if let Some(why) = self.unsteady().await? {
             self.follower.say(Doer::System, News::Bad, "not steady", &why)?;
             report.aborted =
                 Some(format!("nothing was broken, because the steady state does not hold: {why}"));
@@ -123,30 +99,27 @@ impl<'p> Play<'p> {
     /// How long the detection took; none where the fault is the alert itself, and nothing had to be detected.
     fn detected(&self, seen: &Seen) -> Option<Duration> {
         let wanted = self.scenario.expect.alert.as_ref()?;
-        let is_made = self.scenario.faults.iter().any(|broken| match &broken.fault {
-            Fault::Alerts { labels, .. } => {
-                labels.get("alertname").is_some_and(|name| wanted.one_of.contains(name))
-            }
-            _ => false,
-        });
+        let made = self.place.breaks().iter().filter_map(|broken| broken.fires.as_ref());
+        let is_made = made.into_iter().any(|(name, _)| wanted.one_of.contains(name));
         seen.alert.as_ref().filter(|_| !is_made).map(|(_, after)| *after)
     }
 
     /// Breaks it, and watches what comes of it.
     async fn broken(&self, report: &mut Report) -> anyhow::Result<Seen> {
-        let (scenario, world, follower) = (self.scenario, &self.world, &self.follower);
-        let writes = world.writes().len();
+        let (scenario, place, follower) = (self.scenario, self.place, &self.follower);
+        let breaks = place.breaks();
         let fault_at = clock::now();
-        report.broke = scenario.broke();
+        let all: Vec<&str> = breaks.iter().map(|broken| broken.says.as_str()).collect();
+        report.broke = all.join(", and ");
         let alert = RefCell::new(None);
         let made = Cell::new(0);
         let expected = &scenario.expect.incidents;
         let longest = expected.iter().map(|incident| incident.within).max().unwrap_or_default();
         let making = async {
-            for broken in &scenario.faults {
+            for (number, broken) in breaks.iter().enumerate() {
                 tokio::time::sleep(self.real(broken.wait)).await;
-                follower.say(Doer::Inject, News::Bad, "broken", &broken.fault.to_string())?;
-                breaking::make(&broken.fault, world).await?;
+                follower.say(Doer::Inject, News::Bad, "broken", &broken.says)?;
+                place.make(number, self.teller).await?;
                 made.set(made.get() + 1);
             }
             anyhow::Ok(())
@@ -155,25 +128,27 @@ impl<'p> Play<'p> {
             tokio::try_join!(making, follower.until(fault_at, || follower.all_ended(expected)))?;
             anyhow::Ok(())
         };
-        let all_made = || made.get() == scenario.faults.len();
+        let all_made = || made.get() == breaks.len();
         let watching = async {
             tokio::select! {
                 ended = answering => ended.map(|()| None),
                 alerted = self.alert(fault_at, &alert, all_made) => alerted.map(Some),
             }
         };
-        let takes = longest + scenario.making();
+        let making =
+            |broken: &Break| broken.wait + broken.fires.as_ref().map_or(Duration::ZERO, |(_, takes)| *takes);
+        let takes = longest + breaks.iter().map(making).sum::<Duration>();
         let alerted = match tokio::time::timeout(self.real(takes) + GRACE, watching).await {
             Ok(ended) => ended?,
             Err(_) => None,
         };
-        for broken in scenario.faults.iter().filter(|broken| broken.lasts == Lasts::UntilClosed) {
-            breaking::end(&broken.fault, world);
-            follower.say(Doer::Inject, News::Good, "ended", &format!("no longer: {}", broken.fault))?;
+        for (number, broken) in breaks.iter().enumerate().filter(|(_, broken)| broken.until_closed) {
+            place.end(number).await?;
+            follower.say(Doer::Inject, News::Good, "ended", &format!("no longer: {}", broken.says))?;
         }
         let main = expected.first().map_or("", |wanted| wanted.runbook.as_str());
         let put_back = || follower.put_back(main, fault_at);
-        if let Some(stays) = scenario.expect.put_back_after.filter(|_| world.writes().len() > writes) {
+        if let Some(stays) = scenario.expect.put_back_after.filter(|_| place.changes(follower) > 0) {
             let restored = || put_back().is_some_and(|put_back| put_back.outcome.is_some());
             let putting = follower.until(fault_at, restored);
             if let Ok(ended) = tokio::time::timeout(self.real(stays + longest) + GRACE, putting).await {
@@ -197,36 +172,36 @@ impl<'p> Play<'p> {
         Ok(Seen {
             alert: alert.into_inner(),
             healed_first: matches!(alerted, Some(Alerted::Healed)),
-            untold: follower.untold(world).await,
+            untold: place.untold(follower).await,
             incidents: follower.incidents(),
             put_back: put_back(),
-            changes: world.writes().len() - writes,
+            changes: place.changes(follower),
             health,
-            not_made: scenario.faults[made.get()..].iter().map(|broken| broken.fault.to_string()).collect(),
-            grace: GRACE.saturating_mul(self.scale),
+            not_made: breaks[made.get()..].iter().map(|broken| broken.says.clone()).collect(),
+            grace: GRACE.saturating_mul(place.scale()),
         })
     }
 
     fn real(&self, duration: Duration) -> Duration {
-        self.world.real(duration)
+        self.place.real(duration)
     }
 
     /// What does not hold, once it is certain that it will not in time; none: all of it holds.
-    async fn unsteady(&self) -> Option<String> {
+    async fn unsteady(&self) -> anyhow::Result<Option<String>> {
         let within = self.real(self.scenario.steady_within).max(GRACE);
         let begun = Instant::now();
         loop {
             let why = match self.asked().await {
                 Health::Unwell(why) | Health::Unknown(why) => why,
-                Health::Well => match self.fires().as_slice() {
-                    [] => return None,
+                Health::Well => match self.fires().await?.as_slice() {
+                    [] => return Ok(None),
                     names => format!("{} fires already", names.join(", ")),
                 },
             };
             if begun.elapsed() >= within {
-                return Some(why);
+                return Ok(Some(why));
             }
-            tokio::time::sleep(ASK).await;
+            tokio::time::sleep(self.place.ask_every()).await;
         }
     }
 
@@ -251,13 +226,13 @@ impl<'p> Play<'p> {
                 _ if is_late => return health,
                 _ => well_since = None,
             }
-            tokio::time::sleep(ASK).await;
+            tokio::time::sleep(self.place.ask_every()).await;
         }
     }
 
     /// The checks of the steady state, with what was seen of those that do not hold.
     async fn asked(&self) -> Health {
-        let answers = self.eyes.verification(&self.scenario.steady, self.scale).await;
+        let answers = self.eyes.verification(&self.scenario.steady, self.place.scale()).await;
         let words = |answers: &mut dyn Iterator<Item = &Evidence>| -> Vec<String> {
             answers.map(|Evidence { probe, saw, .. }| format!("{probe}: {saw}")).collect()
         };
@@ -271,10 +246,10 @@ impl<'p> Play<'p> {
     }
 
     /// The expected alerts that fire.
-    fn fires(&self) -> Vec<String> {
-        let Some(wanted) = &self.scenario.expect.alert else { return Vec::new() };
-        let names = self.world.firing().into_iter().filter_map(|labels| labels.get("alertname").cloned());
-        names.filter(|name| wanted.one_of.contains(name)).collect()
+    async fn fires(&self) -> anyhow::Result<Vec<String>> {
+        let Some(wanted) = &self.scenario.expect.alert else { return Ok(Vec::new()) };
+        let names = self.place.firing().await?.into_iter();
+        Ok(names.filter(|name| wanted.one_of.contains(name)).collect())
     }
 
     /// Waits for the alert and notes it; comes back only when none will fire. Its time begins when all is broken.
@@ -288,7 +263,7 @@ impl<'p> Play<'p> {
         let limit = self.real(wanted.within) + GRACE;
         let (mut begun, mut well_since) = (Instant::now(), None);
         loop {
-            if let Some(name) = self.fires().into_iter().next() {
+            if let Some(name) = self.fires().await?.into_iter().next() {
                 let now = clock::now();
                 self.follower.say(Doer::System, News::Bad, "fired", &name)?;
                 *seen.borrow_mut() = Some((name, self.follower.after(fault_at, now)));
@@ -309,10 +284,7 @@ impl<'p> Play<'p> {
                     return Ok(Alerted::Healed);
                 }
             }
-            tokio::select! {
-                () = self.world.changed() => {}
-                () = tokio::time::sleep(ASK) => {}
-            }
+            self.place.changed().await;
         }
     }
 }

@@ -9,6 +9,7 @@ mod query;
 #[cfg(test)]
 pub(crate) mod tests;
 mod web_identity;
+mod who;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use identity::Identity;
 #[cfg(test)]
 pub(super) use query::address;
 pub(super) use query::{Answered, Query, form};
+pub use who::Who;
 
 use super::server::is_address;
 use super::{CONNECT_TIMEOUT, CallError, ConnectError, DEFAULT_TIMEOUT, Reason, Secret};

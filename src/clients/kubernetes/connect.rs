@@ -25,6 +25,37 @@ pub(super) async fn client(settings: &Settings) -> Result<(Client, http::Uri), C
     Ok((client, server))
 }
 
+/// What a kubeconfig calls the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// The context.
+    pub context: String,
+    /// The cluster of that context.
+    pub cluster: String,
+}
+
+/// How the kubeconfig of these settings calls the cluster that is meant; none in the cluster itself, where nothing has a name.
+///
+/// # Errors
+/// When there is no usable kubeconfig, or it names no context.
+pub fn called(settings: &Settings) -> Result<Option<Called>, ConnectError> {
+    if settings.kubeconfig.is_none() && settings.context.is_none() && Config::incluster().is_ok() {
+        return Ok(None);
+    }
+    let from = "the kubeconfig";
+    let read = settings.kubeconfig.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+    let file = read.map_err(|error| unusable(from, &error))?;
+    let wanted = settings.context.clone().or(file.current_context);
+    let found = file.contexts.into_iter().find(|named| Some(&named.name) == wanted.as_ref());
+    let cluster = found.and_then(|named| Some((named.name, named.context?.cluster)));
+    cluster.map(|(context, cluster)| Some(Called { context, cluster })).ok_or_else(|| {
+        let wanted = wanted.unwrap_or_default();
+        ConnectError::new(format!(
+            "the kubeconfig has no context {wanted:?}; see `kubectl config get-contexts`, and name one in `kubernetes.context`"
+        ))
+    })
+}
+
 /// The configuration, and where it came from in an operator's words.
 async fn config(settings: &Settings) -> Result<(Config, String), ConnectError> {
     let options = KubeConfigOptions { context: settings.context.clone(), ..KubeConfigOptions::default() };

@@ -47,6 +47,7 @@ use crate::retry::Backoff;
 
 pub use autoscalers::Autoscaler;
 pub use budgets::Budget;
+pub use connect::{Called, called};
 pub use events::Event;
 pub use exec::Output;
 pub use field_patch::{FieldPatch, Plain, SetTo};

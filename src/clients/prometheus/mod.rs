@@ -63,6 +63,15 @@ impl Prometheus {
         Ok(Self(Arc::new(server)))
     }
 
+    /// Whether Prometheus answers us.
+    ///
+    /// # Errors
+    /// Whatever keeps it from answering.
+    pub async fn ping(&self) -> Result<(), CallError> {
+        // Not `/-/ready`, which other servers of the same API do not have.
+        self.0.get("ask Prometheus for its version", "/api/v1/status/buildinfo", &[]).await.map(drop)
+    }
+
     /// What a query gives at one moment. No series is not a zero.
     ///
     /// # Errors

@@ -37,6 +37,11 @@ pub(super) fn answer(world: &World<'_>, received: &Received) -> Answer {
         ("GET", "/-/healthy") => Answer::text(200, "Prometheus Server is Healthy.\n"),
         ("GET", "/-/ready") => Answer::text(200, "Prometheus Server is Ready.\n"),
         ("GET" | "POST", "/api/v1/query") => query(world, &asked),
+        ("GET", "/api/v1/status/buildinfo") => Answer::new(
+            200,
+            "application/json",
+            r#"{"status":"success","data":{"version":"2.42.0","revision":"sandbox","branch":"HEAD","buildUser":"","buildDate":"","goVersion":"go1.19.8"}}"#,
+        ),
         (_, "/api/v1/query") => Answer::text(405, "Method Not Allowed\n"),
         _ => Answer::text(404, "404 page not found\n"),
     }

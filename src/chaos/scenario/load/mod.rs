@@ -261,7 +261,10 @@ fn outcomes(field: Field<'_>, faults: &mut Faults) -> Vec<Outcome> {
         Value::List(_) => not_empty(field, "[recovered, self_healed]", faults),
         Value::Scalar(_) | Value::Map(_) => vec![field],
     };
-    items.iter().filter_map(|item| item.word(&Outcome::ALL, Outcome::as_str, faults)).collect()
+    // No runbook's incident ends as the word of a fault.
+    let ends: Vec<Outcome> =
+        Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Injected).collect();
+    items.iter().filter_map(|item| item.word(&ends, Outcome::as_str, faults)).collect()
 }
 
 /// The items of a list that must have some.
