@@ -8,11 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use runbookd::chaos::real::{
-    Bounds, CHAOS, Cleaned, EndsInstance, Ground, INJECTED, Load, NotMade, Note, Planned, Undone, Wanted,
-    cleanup,
+    Bounds, CHAOS, Cleaned, EndsInstance, Ground, INJECTED, Load, NotMade, Note, Planned, Undo, Undone,
+    Wanted, cleanup,
 };
-use runbookd::clients::CallError;
 use runbookd::clients::kubernetes::{Kubernetes, Settings};
+use runbookd::clients::{CallError, Reason};
+use runbookd::runbook::Field;
 use runbookd::sandbox::{NAMESPACE, NodeFault, Options, Request, Sandbox, System, Trouble, World};
 use serde_json::{Value, json};
 
@@ -603,13 +604,34 @@ async fn cleanup_touches_only_what_bears_a_note_that_it_can_read_of_the_run_and_
     );
     set.nothing_was_written();
     assert_eq!(set.left(), left);
-    // A note that speaks of another kind of fault than can be made there.
-    let forged = Note { undo: runbookd::chaos::real::Undo::DeleteJob, ..note_of(&planned, RUN) };
-    assert!(set.world.edit(SERVICE, "kubectl-annotate", |object| {
-        object["metadata"]["annotations"][INJECTED] = json!(forged.text());
+    // Notes that speak of what is never made there.
+    let field = |container: &str, resource: &str, ours: &str, base: Option<&str>| Undo::Field {
+        field: Field::Limit { container: container.to_owned(), resource: resource.to_owned() },
+        ours: ours.to_owned(),
+        base: base.map(str::to_owned),
+    };
+    // The node's note would be in the way of the next question.
+    assert!(set.world.edit_node(one, |node| {
+        node["metadata"]["annotations"].as_object_mut().unwrap().remove(INJECTED);
     }));
-    let cleaned = set.cleanup().await;
-    assert!(matches!(cleaned[0].came, Ok(Undone::LeftAlone(_))), "{}", said(&cleaned));
+    for undo in [
+        Undo::DeleteJob,
+        Undo::Uncordon,
+        Undo::Field { field: Field::Replicas, ours: "2".to_owned(), base: Some("0".to_owned()) },
+        field(SERVICE, "cpu", "1", None),
+        field(SERVICE, "memory", "512Mi", Some("\u{1b}[2J")),
+        field("\u{1b}[2J", "memory", "512Mi", None),
+    ] {
+        let forged = Note { undo, ..note_of(&planned, "\u{1b}[2J") };
+        assert!(set.world.edit(SERVICE, "kubectl-annotate", |object| {
+            object["metadata"]["annotations"][INJECTED] = json!(forged.text());
+        }));
+        let cleaned = set.cleanup().await;
+        assert!(matches!(cleaned[0].came, Ok(Undone::LeftAlone(_))), "{}", said(&cleaned));
+        assert!(!said(&cleaned).contains('\u{1b}'), "{cleaned:?}");
+        let why = set.refused(&pods(Some(1)), Bounds::default()).await;
+        assert!(why.contains("the run ·[2J of a-scenario"), "{why}");
+    }
     set.nothing_was_written();
 }
 
@@ -749,6 +771,121 @@ async fn break_off(wanted: &Wanted, bounds: Bounds, trouble: &Trouble, skipped: 
     let writes = set.world.writes();
     assert_eq!(set.cleanup().await, [], "{case}");
     assert_eq!(set.world.writes().len(), writes.len(), "{case}");
+}
+
+/// The same for what undoes it: refused, cut off or unanswered, it is done by the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_undone_now_is_undone_later() {
+    let troubles = [
+        Trouble::CutAfterApply,
+        Trouble::RefuseWrites403,
+        Trouble::Down,
+        Trouble::Status(500, "broken".to_owned()),
+    ];
+    for trouble in troubles {
+        for wanted in all() {
+            let set = set().await;
+            let planned = match &wanted {
+                // A node that is deleted has nothing to undo: here nobody knows what came of it.
+                Wanted::EndNode { .. } => {
+                    let (ground, _) = with_ec2(&set, Some("timeout"));
+                    let planned = ground.plan(&wanted, &Bounds::default()).await.unwrap();
+                    ground.make(&planned, &noted(&planned)).await.unwrap_err();
+                    planned
+                }
+                _ => set.make(&wanted).await,
+            };
+            assert_ne!(set.left(), [] as [String; 0], "{wanted:?}");
+            set.world.disturb(System::Kubernetes, Some(trouble.clone()));
+            assert!(set.ground.undo(&planned, RUN).await.is_err(), "{wanted:?}, {trouble:?}");
+            set.world.disturb(System::Kubernetes, None);
+            let again = set.ground.undo(&planned, RUN).await.unwrap();
+            let applied = trouble == Trouble::CutAfterApply;
+            assert_eq!(matches!(again, Undone::Nothing(_)), applied, "{wanted:?}, {trouble:?}: {again}");
+            assert_eq!((set.left(), set.limit()), (vec![], json!("512Mi")), "{wanted:?}, {trouble:?}");
+        }
+    }
+}
+
+/// The write itself holds the cluster to what was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_between_the_look_and_the_write_wins() {
+    let late = Trouble::Slow { by: Duration::from_millis(600) };
+    let meanwhile = async |world: &World| {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(world.set_memory_limit(SERVICE, "1Gi"));
+    };
+    let set = set().await;
+    let planned = set.plan(&limit("256Mi")).await;
+    let note = noted(&planned);
+    // The deployment has been read, and the answer about its pods is late.
+    set.world.disturb_after(System::Kubernetes, late.clone(), 3);
+    let (made, ()) = tokio::join!(set.ground.make(&planned, &note), meanwhile(&set.world));
+    set.world.disturb(System::Kubernetes, None);
+    let Err(NotMade::Failed { error, left }) = made else { panic!("{made:?}") };
+    assert_eq!((error.reason, left.as_str()), (Reason::Conflict, "nothing was changed"));
+    assert_eq!((set.limit(), set.left()), (json!("1Gi"), vec![]));
+    assert!(set.world.set_memory_limit(SERVICE, "512Mi"));
+    set.quiet().await;
+    let planned = set.make(&limit("256Mi")).await;
+    set.world.disturb_next(System::Kubernetes, late, 1);
+    let (undone, ()) = tokio::join!(set.ground.undo(&planned, RUN), meanwhile(&set.world));
+    assert_eq!(undone.unwrap_err().reason, Reason::Conflict);
+    assert_eq!(set.limit(), "1Gi");
+    let undone = set.ground.undo(&planned, RUN).await.unwrap();
+    assert!(matches!(undone, Undone::LeftAlone(_)), "{undone}");
+    assert_eq!((set.limit(), set.left()), (json!("1Gi"), vec![]));
+}
+
+/// The API of the sandbox, where these faults need more of it than others do.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_takes_a_job_once_and_only_as_the_schema_has_it() {
+    let set = set().await;
+    let kubernetes = &set.ground.kubernetes;
+    let job = |edit: fn(&mut Value)| {
+        let mut job = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a-job"},
+            "spec": {"template": {"spec": {
+                "restartPolicy": "Never", "containers": [{"name": "c", "image": "i", "args": ["--duration=1s"]}],
+            }}},
+        });
+        edit(&mut job);
+        job
+    };
+    let edits: [(fn(&mut Value), &str); 3] = [
+        (|job| job["spec"]["strange"] = json!(1), "unknown field"),
+        (
+            |job| job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always"),
+            "valid values: \"OnFailure\", \"Never\"",
+        ),
+        (|job| job["spec"]["backoffLimit"] = json!("0"), "cannot convert string to int32"),
+    ];
+    for (edit, said) in edits {
+        let error = kubernetes.create_job(NAMESPACE, &job(edit)).await.unwrap_err();
+        assert_eq!(error.reason, Reason::ClientError, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    let error = kubernetes.create_job("nowhere", &job(|_| {})).await.unwrap_err();
+    assert_eq!(error.reason, Reason::NotFound, "{error}");
+    kubernetes.create_job(NAMESPACE, &job(|_| {})).await.unwrap();
+    let error = kubernetes.create_job(NAMESPACE, &job(|_| {})).await.unwrap_err();
+    assert_eq!(error.reason, Reason::Conflict, "{error}");
+    let done = |world: &World| world.jobs()[0]["status"]["succeeded"] == 1;
+    assert!(set.world.until(LIMIT, done).await);
+    let error = kubernetes.remove_job(NAMESPACE, "a-job", "another").await.unwrap_err();
+    assert_eq!(error.reason, Reason::Conflict, "{error}");
+    let error = kubernetes.delete_node("node-1", "another").await.unwrap_err();
+    assert_eq!(error.reason, Reason::Conflict, "{error}");
+    assert_eq!((set.world.jobs().len(), set.world.nodes().len()), (1, 3));
+    // A deadline that is sooner than its work is its end.
+    let late = job(|job| {
+        job["metadata"]["name"] = json!("late");
+        job["spec"]["activeDeadlineSeconds"] = json!(1);
+        job["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["--duration=1h"]);
+    });
+    kubernetes.create_job(NAMESPACE, &late).await.unwrap();
+    let failed = |world: &World| world.jobs()[1]["status"]["conditions"][1]["reason"] == "DeadlineExceeded";
+    assert!(set.world.until(LIMIT, failed).await);
 }
 
 /// How many requests it takes to look whether it may be broken.

@@ -5,7 +5,7 @@ use crate::clients::kubernetes::{At, Node, Object, Pod, Rollout, valid_name};
 use crate::clients::{CallError, Reason};
 use crate::incident::plan::{SetField, Target};
 use crate::runbook::{Field, Kind, Quantity};
-use crate::text::count;
+use crate::text::{count, harmless};
 
 /// A fault as it is planned, and what it was planned upon: the write holds the cluster to that.
 pub(super) struct Look {
@@ -237,7 +237,8 @@ impl Ground {
 /// There is a note already.
 pub(super) fn noted(target: &str, note: &str) -> Refused {
     let whose = match super::Note::read(note) {
-        Ok(note) => format!("the run {} of {}", note.run, note.scenario),
+        // Whoever may write the annotation can have written anything.
+        Ok(note) => harmless(&format!("the run {} of {}", note.run, note.scenario)),
         Err(_) => "somebody".to_owned(),
     };
     Refused::with(

@@ -4,9 +4,10 @@ use std::fmt;
 
 use super::make::path_of_note;
 use super::{Ground, INJECTED, Note, Planned, Undo, Wanted, load};
-use crate::clients::kubernetes::{At, Node, Object, Plain, SetTo};
+use crate::clients::kubernetes::{At, Node, Object, Plain, SetTo, valid_name};
 use crate::clients::{CallError, Reason};
-use crate::runbook::Field;
+use crate::runbook::{Field, Quantity};
+use crate::text::harmless;
 
 /// What came of undoing a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +80,7 @@ impl Ground {
                 return Ok(Undone::Done(format!("took the note off {target}")));
             }
             // Nothing else is ever set here: a note that says so is somebody else's.
-            Undo::Field { field: field @ Field::Limit { resource, .. }, ours, base }
-                if resource == "memory" =>
-            {
+            Undo::Field { field, ours, base } if is_memory(field, ours, base.as_deref()) => {
                 (field, ours, base)
             }
             _ => {
@@ -148,6 +147,13 @@ impl Ground {
     }
 }
 
+/// Whether it is an amount of memory that was set over another one.
+fn is_memory(field: &Field, ours: &str, base: Option<&str>) -> bool {
+    let is_amount = |text: &str| text.parse::<Quantity>().is_ok();
+    let of_memory = matches!(field, Field::Limit { container, resource } if resource == "memory" && valid_name(container));
+    of_memory && is_amount(ours) && base.is_none_or(is_amount)
+}
+
 fn gone(target: &str) -> Undone {
     Undone::Nothing(format!("{target} is gone"))
 }
@@ -158,7 +164,8 @@ fn ours(target: &str, text: Option<&str>, run: Option<&str>) -> Result<Note, Und
     let note = Note::read(text).map_err(|error| Undone::LeftAlone(format!("{target}: {error}")))?;
     match run {
         Some(run) if run != note.run => {
-            Err(Undone::LeftAlone(format!("{target} bears the note of another run, {}", note.run)))
+            let other = harmless(&note.run);
+            Err(Undone::LeftAlone(format!("{target} bears the note of another run, {other}")))
         }
         _ => Ok(note),
     }
