@@ -23,6 +23,9 @@ const SERVICE: &str = "chat-api";
 const LIMIT: Duration = Duration::from_secs(30);
 const RUN: &str = "run-1";
 
+/// What somebody does to an object.
+type Edit = fn(&mut Value);
+
 struct Set {
     world: World,
     ground: Ground,
@@ -270,7 +273,6 @@ async fn a_node_is_ended_only_while_two_others_take_pods_and_never_one_of_the_co
     let names: Vec<String> = set.world.nodes().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), 3);
     let others: Vec<&String> = names.iter().filter(|name| **name != first).collect();
-    type Edit = fn(&mut Value);
     let edits: [Edit; 3] = [
         |node| node["spec"]["unschedulable"] = json!(true),
         |node| node["spec"]["taints"] = json!([{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]),
@@ -842,7 +844,7 @@ async fn who_writes_between_the_look_and_the_write_wins() {
 async fn the_server_takes_a_job_once_and_only_as_the_schema_has_it() {
     let set = set().await;
     let kubernetes = &set.ground.kubernetes;
-    let job = |edit: fn(&mut Value)| {
+    let job = |edit: Edit| {
         let mut job = json!({
             "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a-job"},
             "spec": {"template": {"spec": {
@@ -852,7 +854,7 @@ async fn the_server_takes_a_job_once_and_only_as_the_schema_has_it() {
         edit(&mut job);
         job
     };
-    let edits: [(fn(&mut Value), &str); 3] = [
+    let edits: [(Edit, &str); 3] = [
         (|job| job["spec"]["strange"] = json!(1), "unknown field"),
         (
             |job| job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always"),

@@ -1,5 +1,8 @@
 //! The note that a fault leaves on the object that it breaks: whoever finds it knows whose it is, until when, and how it is undone. It is written before
 //! the fault or with it, so that what a run leaves behind when it dies can be found without it.
+//!
+//! Kubernetes copies the annotations of a Deployment to its `ReplicaSet`, where the note stays, and `kubectl rollout undo` back to that one brings it to the Deployment again: `cleanup`
+//! takes it off, and compares the value first like any other.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
