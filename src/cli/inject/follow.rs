@@ -197,6 +197,10 @@ impl<'p> Follower<'p> {
                 self.note(recorded.at, Doer::Runbookd, tone, word, &text);
                 self.teller.out(timeline::line(recorded, self.teller.began(), self.teller.paint))?;
             }
+            if matches!(recorded.event, Event::ApprovalAsked { .. }) {
+                let text = format!("a person must say yes: `runbookd approve {}`", summary.id);
+                self.teller.say(Tone::Wait, "asks", &text)?;
+            }
             followed.last = Some(recorded.event.clone());
         }
         if let (Some(outcome), Some(at)) = (summary.outcome, summary.closed_at) {
