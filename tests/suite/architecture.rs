@@ -161,6 +161,17 @@ const WORDS: &[(&str, &[&str], &str)] = &[
         &["act/", "clients/route53/"],
         "a record in DNS is an effect: give it a plan, a permit and an observation",
     ),
+    // A value that names a drill, and the right one after it: `Drill` is made of the right record and the run alone.
+    (
+        ".begin_drill(",
+        &["chaos/real/"],
+        "a record is spoiled by the person who runs `inject`, after a note that says so, and by nothing else",
+    ),
+    (
+        ".end_drill(",
+        &["chaos/real/"],
+        "what a drill has written is put back by its note; any other record is an effect of act/",
+    ),
     ("process::exit", &["main.rs"], "a daemon ends by returning, so that calls on their way are finished"),
     (
         "process::Command",
@@ -198,6 +209,7 @@ const KUBERNETES_READS: &[&str] = &[
     "previous_logs",
     "ping",
     "namespace_labels",
+    "namespace",
     "objects_of",
 ];
 /// Those that write: only act/ calls them, and what a person breaks.
@@ -212,6 +224,8 @@ const KUBERNETES_WRITES: &[&str] = &[
     "cordon_with_note",
     "uncordon_with_note",
     "remove_note_of_node",
+    "note_namespace",
+    "remove_note_of_namespace",
     "delete_node",
     "create_job",
     "remove_job",
@@ -232,8 +246,13 @@ const CLIENTS: &[(&str, &[&str], &str)] = &[
         "only probe/ asks other services, and only act/ calls them",
     ),
     ("load", &["chaos", "cli", "clients"], "only a person makes load, and no alert can"),
-    ("acm", &["probe", "act", "config", "cli", "clients"], "only probe/ and act/ ask ACM"),
-    ("route53", &["probe", "act", "cli", "clients"], "probe/ reads names and act/ writes them"),
+    // A person's drill finds the record as the daemon does, and spoils that one; what it may call stands in WORDS.
+    ("acm", &["probe", "act", "config", "chaos", "cli", "clients"], "only probe/, act/ and a drill ask ACM"),
+    (
+        "route53",
+        &["probe", "act", "chaos", "cli", "clients"],
+        "probe/ reads names and act/ writes them; a drill spoils one",
+    ),
     ("ec2", &["chaos", "cli", "clients"], "only a person ends a machine, and no alert can"),
     ("aws", &["config", "cli", "clients"], "who we are in AWS its clients know, and nobody else asks"),
     ("github", &["act", "config", "cli", "clients"], "only act/ starts workflows"),

@@ -1,7 +1,7 @@
 //! Faults in a real cluster, against the sandbox: what keeps one from being made, that its note is there before it, and that whatever breaks off at whichever
 //! write is found by its note and undone, without overwriting anybody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,29 +11,34 @@ use runbookd::chaos::real::{
     Bounds, CHAOS, Cleaned, EndsInstance, Ground, INJECTED, Load, NotMade, Note, Planned, Undo, Undone,
     Wanted, cleanup,
 };
+use runbookd::clients::acm::Acm;
+use runbookd::clients::aws::{self, Aws, Service};
 use runbookd::clients::kubernetes::{Kubernetes, Settings};
-use runbookd::clients::{CallError, Reason};
+use runbookd::clients::route53::Route53;
+use runbookd::clients::{CallError, Reason, Secret};
 use runbookd::runbook::Field;
-use runbookd::sandbox::{NAMESPACE, NodeFault, Options, Request, Sandbox, System, Trouble, World};
+use runbookd::sandbox::{
+    ACCESS_KEY, HOST, NAMESPACE, NodeFault, Options, Request, Sandbox, System, Trouble, World,
+};
 use serde_json::{Value, json};
 
 use crate::actions::right_of;
 
 const SERVICE: &str = "chat-api";
 const LIMIT: Duration = Duration::from_secs(30);
-const RUN: &str = "run-1";
+pub(crate) const RUN: &str = "run-1";
 
 /// What somebody does to an object.
 type Edit = fn(&mut Value);
 
-struct Set {
-    world: World,
-    ground: Ground,
+pub(crate) struct Set {
+    pub(crate) world: World,
+    pub(crate) ground: Ground,
     _sandbox: Sandbox,
 }
 
 /// A cluster whose namespace says that it may be broken.
-async fn set() -> Set {
+pub(crate) async fn set() -> Set {
     let options = Options { traffic: false, pace: 50, ..Options::default() };
     let sandbox = Sandbox::start(options).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -43,8 +48,15 @@ async fn set() -> Set {
     let kubernetes = Kubernetes::connect(&settings).await.unwrap();
     let world = sandbox.world();
     world.label_namespace(CHAOS, Some("allowed"));
-    let ground =
-        Ground { image: Some("example/runbookd:1".to_owned()), ..Ground::new(kubernetes, NAMESPACE) };
+    let endpoints =
+        BTreeMap::from([(Service::Acm, sandbox.acm_url()), (Service::Route53, sandbox.route53_url())]);
+    let settings = aws::Settings { endpoints, ..aws::Settings::new("eu-central-1") };
+    let aws = Aws::new(&settings.with_key(ACCESS_KEY, Secret::new("sandbox-secret"), None)).unwrap();
+    let ground = Ground {
+        image: Some("example/runbookd:1".to_owned()),
+        certificates: Some((Acm::new(&aws), Route53::new(&aws))),
+        ..Ground::new(kubernetes, NAMESPACE)
+    };
     let set = Set { world, ground, _sandbox: sandbox };
     set.quiet().await;
     set
@@ -74,16 +86,20 @@ fn load() -> Load {
     }
 }
 
-/// One of each.
-fn all() -> [Wanted; 4] {
-    [pods(Some(1)), limit("256Mi"), node(), Wanted::Load(load())]
+pub(crate) fn record() -> Wanted {
+    Wanted::ValidationRecord { host: HOST.to_owned() }
 }
 
-fn noted(planned: &Planned) -> Note {
+/// One of each.
+fn all() -> [Wanted; 5] {
+    [pods(Some(1)), limit("256Mi"), node(), Wanted::Load(load()), record()]
+}
+
+pub(crate) fn noted(planned: &Planned) -> Note {
     note_of(planned, RUN)
 }
 
-fn note_of(planned: &Planned, run: &str) -> Note {
+pub(crate) fn note_of(planned: &Planned, run: &str) -> Note {
     let until = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
     planned.note(run, "a-scenario", "mila", (Timestamp::UNIX_EPOCH, until))
 }
@@ -98,11 +114,11 @@ impl Set {
         assert!(self.world.until(LIMIT, steady).await);
     }
 
-    async fn plan(&self, wanted: &Wanted) -> Planned {
+    pub(crate) async fn plan(&self, wanted: &Wanted) -> Planned {
         self.ground.plan(wanted, &Bounds::default()).await.unwrap()
     }
 
-    async fn refused(&self, wanted: &Wanted, bounds: Bounds) -> String {
+    pub(crate) async fn refused(&self, wanted: &Wanted, bounds: Bounds) -> String {
         let said = match self.ground.plan(wanted, &bounds).await {
             Ok(planned) => panic!("{wanted:?} is planned: {}", planned.says),
             Err(error) => error.to_string(),
@@ -111,15 +127,23 @@ impl Set {
         said
     }
 
-    async fn make(&self, wanted: &Wanted) -> Planned {
+    pub(crate) async fn make(&self, wanted: &Wanted) -> Planned {
         let planned = self.plan(wanted).await;
         self.ground.make(&planned, &noted(&planned)).await.unwrap();
         planned
     }
 
     #[track_caller]
-    fn nothing_was_written(&self) {
+    pub(crate) fn nothing_was_written(&self) {
         assert_eq!(self.world.writes(), [], "something was written");
+        assert_eq!(self.records_written(), [] as [String; 0], "something was written");
+    }
+
+    /// The changes that Route 53 was sent.
+    pub(crate) fn records_written(&self) -> Vec<String> {
+        let all = self.world.requests().into_iter();
+        let sent = all.filter(|request| request.system == System::Route53 && request.method != "GET");
+        sent.map(|request| request.body).collect()
     }
 
     fn limit(&self) -> Value {
@@ -134,13 +158,15 @@ impl Set {
     }
 
     /// Every note that there is, and every cordon.
-    fn left(&self) -> Vec<String> {
+    pub(crate) fn left(&self) -> Vec<String> {
         let of = |what: &str, object: &Value| {
             let note = object["metadata"]["annotations"][INJECTED].as_str();
             note.map(|note| format!("{what}: {note}"))
         };
         let mut left: Vec<String> =
             self.world.deployment(SERVICE).iter().filter_map(|object| of("deployment", object)).collect();
+        left.extend(of("namespace", &self.world.namespace()));
+        left.extend((!self.world.validation_record_is_right()).then(|| "the record is wrong".to_owned()));
         left.extend(self.world.jobs().iter().map(|job| format!("job {}", job["metadata"]["name"])));
         for (name, _) in self.world.nodes() {
             let node = self.world.node(&name).unwrap();
@@ -150,12 +176,12 @@ impl Set {
         left
     }
 
-    async fn cleanup(&self) -> Vec<Cleaned> {
+    pub(crate) async fn cleanup(&self) -> Vec<Cleaned> {
         cleanup(&self.ground, None).await.unwrap()
     }
 }
 
-fn said(cleaned: &[Cleaned]) -> String {
+pub(crate) fn said(cleaned: &[Cleaned]) -> String {
     let line = |one: &Cleaned| match &one.came {
         Ok(undone) => format!("{}: {undone}\n", one.object),
         Err(error) => format!("{}: failed: {error}\n", one.object),

@@ -14,7 +14,7 @@ pub struct Cleaned {
     pub came: Result<Undone, CallError>,
 }
 
-/// Undoes what the notes in the namespace and on the nodes tell of: of this run, or of every run in this namespace. Each object is gone on with, whatever comes of the others.
+/// Undoes what the notes in the namespace, on its own object and on the nodes tell of: of this run, or of every run in this namespace. Each object is gone on with, whatever comes of the others.
 ///
 /// # Errors
 /// When the Deployments of the namespace can not be looked at.
@@ -38,6 +38,17 @@ pub async fn cleanup(ground: &Ground, run: Option<&str>) -> Result<Vec<Cleaned>,
             }
         }
         Err(error) => all.push(Cleaned { object: "jobs".to_owned(), note: None, came: Err(error) }),
+    }
+    let own = format!("namespace/{namespace}");
+    match kubernetes.namespace(namespace).await {
+        Ok(Some(object)) => {
+            if let Some(note) = found(namespace, object.annotation(INJECTED), run) {
+                let came = ground.undo_namespace(&object, run).await;
+                all.push(Cleaned { object: own, note, came });
+            }
+        }
+        Ok(None) => {}
+        Err(error) => all.push(Cleaned { object: own, note: None, came: Err(error) }),
     }
     // Whoever may not see the nodes has not cordoned one; but another may have.
     match kubernetes.nodes().await {

@@ -22,14 +22,14 @@ pub enum NotMade {
     },
 }
 
-const CLEANUP: &str = "`runbookd inject cleanup` ends it";
+pub(super) const CLEANUP: &str = "`runbookd inject cleanup` ends it";
 
 pub(super) fn path_of_note() -> Vec<String> {
     ["metadata", "annotations", INJECTED].map(str::to_owned).to_vec()
 }
 
 /// A write that failed: whether there can be anything of it.
-fn failed(error: CallError, object: &str) -> NotMade {
+pub(super) fn failed(error: CallError, object: &str) -> NotMade {
     let left = if error.reason.surely_without_effect() {
         "nothing was changed".to_owned()
     } else {
@@ -44,7 +44,7 @@ impl Ground {
     /// # Errors
     /// When it must not be any more, or a write fails; what stands then is said, and is never more than a note tells of.
     pub async fn make(&self, planned: &Planned, note: &Note) -> Result<String, NotMade> {
-        if note.undo != planned.undo || note.namespace != self.namespace {
+        if note.undo != planned.undo_of(&note.run) || note.namespace != self.namespace {
             return Err(Refused::rule("the note is of another fault", "the note of what was planned").into());
         }
         let Look { planned: now, on } = self.look(&planned.wanted, planned.bounds).await?;
@@ -67,6 +67,10 @@ impl Ground {
                 self.set_limit(planned, &object, note).await
             }
             (Wanted::EndNode { .. }, On::Node(node)) => self.end_node(planned, &node, note).await,
+            (Wanted::ValidationRecord { .. }, On::Namespace(namespace)) => match &planned.record {
+                Some(right) => self.spoil_record(right, &namespace, note).await,
+                None => Err(Refused::rule("the plan has no record", "the one that it is about").into()),
+            },
             (Wanted::Load(wanted), _) => self.start_load(wanted, note).await,
             _ => {
                 Err(Refused::rule("the plan is of another kind of object", "the one that it is about").into())

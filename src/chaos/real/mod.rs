@@ -2,7 +2,8 @@
 //!
 //! - Only in a namespace that says by a label that it may be broken, and as much as the bounds allow: looked at when it is planned, and again right before
 //!   the first write. What was planned and what is there then must be the same, to the uid.
-//! - A note goes onto the object before the fault or with it, in the same write, so that whatever a run leaves behind can be found and undone without it.
+//! - A note goes onto the object before the fault or with it, in the same write, so that whatever a run leaves behind can be found and undone without it. Of what is outside of
+//!   the cluster it goes onto the namespace.
 //! - Every write is sent once. What nobody answered is not sent again: [`cleanup`] looks at what there is.
 //! - What is undone is compared first: what somebody else has written since is left alone, and only the note goes.
 
@@ -12,6 +13,7 @@ mod make;
 mod node;
 mod note;
 mod plan;
+mod record;
 mod undo;
 
 use std::fmt;
@@ -22,7 +24,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::clients::CallError;
+use crate::clients::acm::Acm;
 use crate::clients::kubernetes::{Kubernetes, valid_namespace};
+use crate::clients::route53::{Route53, Upsert};
 use crate::incident::plan::{SetField, Target};
 
 pub use cleanup::{Cleaned, cleanup};
@@ -61,6 +65,11 @@ pub enum Wanted {
     },
     /// A Job in the cluster makes load.
     Load(Load),
+    /// The CNAME by which ACM validates the certificate gets another value.
+    ValidationRecord {
+        /// One that the certificate is for.
+        host: String,
+    },
 }
 
 /// Load that is made from inside the cluster, in the words of `runbookd inject load`.
@@ -120,6 +129,8 @@ pub struct Ground {
     pub image: Option<String>,
     /// What terminates EC2 instances; without it the object of a node is deleted.
     pub ends_instances: Option<Arc<dyn EndsInstance>>,
+    /// Where certificates and their records are; without it no record is changed.
+    pub certificates: Option<(Acm, Route53)>,
 }
 
 impl fmt::Debug for Ground {
@@ -168,11 +179,11 @@ pub struct Planned {
     pub touches: Vec<String>,
     /// The object that is broken; none for load, of which the Job is made only then.
     pub object: Option<Target>,
-    /// The very object; empty for load.
+    /// The very object, of a certificate its ARN; empty for load.
     pub uid: String,
     /// The fields that are set, for the ledger of what is changed for a while; empty when none is.
     pub fields: Vec<SetField>,
-    /// How it is undone.
+    /// How it is undone. What a record gets says the run: it is empty here, and stands in the note.
     pub undo: Undo,
     /// The same for people.
     pub undo_says: String,
@@ -184,6 +195,8 @@ pub struct Planned {
     pods: Vec<(String, String)>,
     /// The instance that is terminated.
     instance: Option<String>,
+    /// The record that is changed, as ACM asks for it.
+    record: Option<Upsert>,
 }
 
 impl Planned {
@@ -209,16 +222,27 @@ impl Planned {
             namespace: self.namespace.clone(),
             made_at,
             until,
-            undo: self.undo.clone(),
+            undo: self.undo_of(run),
         }
+    }
+
+    /// How it is undone when this run has made it.
+    fn undo_of(&self, run: &str) -> Undo {
+        self.record.as_ref().map_or_else(|| self.undo.clone(), |right| record::undo_of(right, run))
     }
 }
 
 impl Ground {
-    /// A namespace of a cluster; without an image there is no load, and nodes are deleted and not terminated.
+    /// A namespace of a cluster; without an image there is no load, nodes are deleted and not terminated, and no record is changed.
     #[must_use]
     pub fn new(kubernetes: Kubernetes, namespace: &str) -> Self {
-        Self { kubernetes, namespace: namespace.to_owned(), image: None, ends_instances: None }
+        Self {
+            kubernetes,
+            namespace: namespace.to_owned(),
+            image: None,
+            ends_instances: None,
+            certificates: None,
+        }
     }
 
     /// Whether this namespace may be broken at all.

@@ -44,6 +44,17 @@ pub enum Undo {
         /// What was there before; none: nothing.
         base: Option<String>,
     },
+    /// A CNAME of ACM's gets its right value again, if it still has ours.
+    Record {
+        /// The hosted zone's id.
+        zone: String,
+        /// The record's.
+        name: String,
+        /// What ACM asks for.
+        base: String,
+        /// What the fault has written: it follows from `base` and the run.
+        ours: String,
+    },
     /// New pods are let onto the node again.
     Uncordon,
     /// The Job is deleted.
@@ -94,7 +105,9 @@ mod tests {
     fn a_note_is_read_as_it_was_written() {
         let field = Field::Limit { container: "inference".to_owned(), resource: "memory".to_owned() };
         let limit = Undo::Field { field, ours: "512Mi".to_owned(), base: None };
-        for undo in [limit, Undo::Uncordon, Undo::DeleteJob, Undo::Nothing] {
+        let [zone, name, base, ours] = ["Z1", "_a.shop.example", "_b", "c._b"].map(str::to_owned);
+        let record = Undo::Record { zone, name, base, ours };
+        for undo in [limit, record, Undo::Uncordon, Undo::DeleteJob, Undo::Nothing] {
             let note = note(undo);
             assert_eq!(Note::read(&note.text()), Ok(note));
         }

@@ -17,6 +17,7 @@ pub(super) struct Look {
 pub(super) enum On {
     Deployment(Object),
     Node(Node),
+    Namespace(Object),
     Nothing,
 }
 
@@ -42,6 +43,7 @@ impl Ground {
             Wanted::MemoryLimit { deployment, limit } => self.look_at_limit(deployment, limit, bounds).await,
             Wanted::EndNode { with_pod_of } => self.look_for_node(with_pod_of, bounds).await,
             Wanted::Load(wanted) => load::look(self, wanted, bounds),
+            Wanted::ValidationRecord { host } => self.look_at_record(host, bounds).await,
         }
     }
 
@@ -59,6 +61,7 @@ impl Ground {
             bounds,
             pods: Vec::new(),
             instance: None,
+            record: None,
         }
     }
 

@@ -51,6 +51,10 @@ impl Ground {
                 Some(node) => self.undo_node(&node, Some(run)).await,
                 None => Ok(gone(&format!("node/{name}"))),
             },
+            Wanted::ValidationRecord { .. } => match self.kubernetes.namespace(namespace).await? {
+                Some(object) => self.undo_namespace(&object, Some(run)).await,
+                None => Ok(gone(&format!("namespace/{namespace}"))),
+            },
             Wanted::Load(wanted) => {
                 let name = load::name(run, wanted);
                 let jobs = self.kubernetes.objects_of("job", namespace).await?;
@@ -159,7 +163,7 @@ fn gone(target: &str) -> Undone {
 }
 
 /// The note, if it is of this run; of any, when none is named.
-fn ours(target: &str, text: Option<&str>, run: Option<&str>) -> Result<Note, Undone> {
+pub(super) fn ours(target: &str, text: Option<&str>, run: Option<&str>) -> Result<Note, Undone> {
     let text = text.ok_or_else(|| Undone::Nothing(format!("{target} bears no note")))?;
     let note = Note::read(text).map_err(|error| Undone::LeftAlone(format!("{target}: {error}")))?;
     match run {

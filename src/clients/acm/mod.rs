@@ -12,7 +12,7 @@ use aws_sdk_acm::config::{Config, Region};
 use aws_sdk_acm::types::{Filters, KeyAlgorithm};
 
 pub use certificate::{AMAZON_ISSUED, Certificate, ISSUED, Record, Renewal, SUCCESS, Validation};
-pub use which::{Unclear, Which};
+pub use which::{Unclear, Which, covers};
 
 use super::aws::{Aws, Failure, Service, boxed, failed};
 use super::{CallError, Questions, Reason};
@@ -96,7 +96,7 @@ impl Acm {
     /// Whatever keeps AWS from answering.
     pub async fn of_domain(&self, domain: &str) -> Result<Vec<Certificate>, CallError> {
         let list = self.list().await?;
-        let may_be = |one: &&Listed| one.has_more || one.names.iter().any(|name| which::covers(name, domain));
+        let may_be = |one: &&Listed| one.has_more || one.names.iter().any(|name| covers(name, domain));
         let listed: Vec<&Listed> = list.iter().filter(may_be).collect();
         if listed.len() > MOST_FOR_A_NAME {
             let message = format!("{} certificates may be for it; name one by its ARN", listed.len());

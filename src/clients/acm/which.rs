@@ -90,7 +90,8 @@ fn is_host(text: &str) -> bool {
 }
 
 /// Whether a name of a certificate is this domain, or stands for it: a `*` is one label, as in TLS (RFC 6125, 6.4.3).
-pub(super) fn covers(name: &str, domain: &str) -> bool {
+#[must_use]
+pub fn covers(name: &str, domain: &str) -> bool {
     if name.eq_ignore_ascii_case(domain) {
         return true;
     }

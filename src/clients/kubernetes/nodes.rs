@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::core::Resource as _;
 use serde_json::{Value, json};
 
-use super::objects::escaped;
+use super::notes::{of_note, with_note, without_note};
 use super::{CallError, JSON_PATCH, Kubernetes, STRATEGIC_MERGE, valid_name};
 
 /// The annotation that says that runbookd cordoned a node, and when.
@@ -184,20 +184,14 @@ impl Kubernetes {
     ///
     /// # Errors
     /// `Conflict` when the node is another one by now, is cordoned, or has such a note.
-    pub async fn cordon_with_note(&self, node: &Node, (key, note): (&str, &str)) -> Result<(), CallError> {
+    pub async fn cordon_with_note(&self, node: &Node, note: (&str, &str)) -> Result<(), CallError> {
         let call = format!("cordon node/{}", node.name);
         checked(&call, &node.name)?;
         let mut change = vec![
             json!({"op": "test", "path": "/metadata/uid", "value": node.uid}),
             json!({"op": "test", "path": "/spec/unschedulable", "value": null}),
         ];
-        if node.annotations.is_empty() {
-            change.push(json!({"op": "test", "path": "/metadata/annotations", "value": null}));
-            change.push(json!({"op": "add", "path": "/metadata/annotations", "value": {key: note}}));
-        } else {
-            change.push(json!({"op": "test", "path": of_note(key), "value": null}));
-            change.push(json!({"op": "add", "path": of_note(key), "value": note}));
-        }
+        change.extend(with_note(!node.annotations.is_empty(), note));
         change.push(json!({"op": "add", "path": "/spec/unschedulable", "value": true}));
         let path = core::Node::url_path(&(), None);
         self.write(&call, &path, &node.name, JSON_PATCH, Value::Array(change)).await
@@ -233,16 +227,11 @@ impl Kubernetes {
         &self,
         name: &str,
         uid: &str,
-        (key, note): (&str, &str),
+        note: (&str, &str),
     ) -> Result<(), CallError> {
         let call = format!("take the note off node/{name}");
         checked(&call, name)?;
-        let change: Value = json!([
-            {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "test", "path": of_note(key), "value": note},
-            {"op": "remove", "path": of_note(key)},
-        ]);
-        self.write(&call, &core::Node::url_path(&(), None), name, JSON_PATCH, change).await
+        self.write(&call, &core::Node::url_path(&(), None), name, JSON_PATCH, without_note(uid, note)).await
     }
 
     /// Deletes the object of the node with this `uid`; its machine goes on. One that is gone is deleted.
@@ -254,11 +243,6 @@ impl Kubernetes {
         checked(&call, name)?;
         self.delete(&call, &format!("{}/{name}", core::Node::url_path(&(), None)), uid, &json!({})).await
     }
-}
-
-/// Where an annotation stands, for a JSON patch.
-fn of_note(key: &str) -> String {
-    format!("/metadata/annotations/{}", escaped(key))
 }
 
 fn checked(call: &str, name: &str) -> Result<(), CallError> {

@@ -1,5 +1,7 @@
-//! Amazon Route 53: which records stand in the public hosted zones, and the one write: an upsert of a single CNAME that ACM asks for. There is nothing here that deletes.
+//! Amazon Route 53: which records stand in the public hosted zones, and the one write: an upsert of a single CNAME that ACM asks for; for a person's drill (`drill.rs`), with a
+//! value that names the drill. There is nothing here that deletes.
 
+mod drill;
 mod name;
 mod standing;
 #[cfg(test)]
@@ -12,6 +14,7 @@ use aws_sdk_route53::config::{Config, Region};
 use aws_sdk_route53::types as sdk;
 use jiff::Timestamp;
 
+pub use drill::{Drill, Drilled};
 pub use name::{Zone, plain};
 pub use standing::{Compared, RecordSet, Standing, Upsert, Wanted, wanted};
 
@@ -228,15 +231,19 @@ impl Route53 {
     /// # Errors
     /// Whatever kept AWS from taking it, or from saying that it has.
     pub async fn upsert(&self, upsert: &Upsert) -> Result<Change, CallError> {
-        let zone = upsert.zone();
-        let call = format!("write {} CNAME {} in the zone {}", upsert.name(), upsert.value(), zone.id);
+        self.put((&upsert.zone().id, upsert.name(), upsert.value()), COMMENT).await
+    }
+
+    /// An [`Upsert`], or a [`Drill`]: nobody else calls it.
+    async fn put(&self, (zone, name, value): (&str, &str, &str), comment: &str) -> Result<Change, CallError> {
+        let call = format!("write {name} CNAME {value} in the zone {zone}");
         let incomplete = |error: aws_sdk_route53::error::BuildError| {
             CallError::unsent(&call, &format!("the request can not be made: {error}"))
         };
         let dotted = |name: &str| format!("{name}.");
-        let record = sdk::ResourceRecord::builder().value(dotted(upsert.value())).build();
+        let record = sdk::ResourceRecord::builder().value(dotted(value)).build();
         let set = sdk::ResourceRecordSet::builder()
-            .name(dotted(upsert.name()))
+            .name(dotted(name))
             .r#type(sdk::RrType::Cname)
             .ttl(TTL)
             .resource_records(record.map_err(incomplete)?)
@@ -245,10 +252,10 @@ impl Route53 {
             .action(sdk::ChangeAction::Upsert)
             .resource_record_set(set.map_err(incomplete)?)
             .build();
-        let batch = sdk::ChangeBatch::builder().comment(COMMENT).changes(change.map_err(incomplete)?).build();
+        let batch = sdk::ChangeBatch::builder().comment(comment).changes(change.map_err(incomplete)?).build();
         let batch = batch.map_err(incomplete)?;
         let write = async {
-            let request = self.0.client.change_resource_record_sets().hosted_zone_id(&zone.id);
+            let request = self.0.client.change_resource_record_sets().hosted_zone_id(zone);
             let answer = boxed(request.change_batch(batch.clone()).send())
                 .await
                 .map_err(|error| failed(&call, "route53:ChangeResourceRecordSets", error))?;

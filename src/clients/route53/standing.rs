@@ -190,15 +190,17 @@ impl std::fmt::Display for Compared {
     }
 }
 
+/// Whether a name has no more than letters, digits, `-`, `_` and points, and is not too long.
+pub(super) fn is_text(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
 /// Why this is none of ACM's records. What runbookd may write must not be anything that somebody could want it to write.
 fn strange(name: &str, kind: &str, value: &str) -> Option<String> {
-    let is_text = |text: &str| {
-        text.len() <= 253
-            && text.split('.').all(|label| {
-                (1..=63).contains(&label.len())
-                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-            })
-    };
     if kind != CNAME {
         return Some(format!("a {kind} is not what ACM asks for"));
     }

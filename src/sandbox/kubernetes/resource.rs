@@ -29,7 +29,7 @@ const fn resource(
 }
 
 static RESOURCES: [Resource; 13] = [
-    resource("", "v1", "namespaces", "Namespace", false, false),
+    resource("", "v1", "namespaces", "Namespace", false, true),
     resource("", "v1", "nodes", "Node", false, true),
     resource("", "v1", "pods", "Pod", true, false),
     resource("", "v1", "resourcequotas", "ResourceQuota", true, false),

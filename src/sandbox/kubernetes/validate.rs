@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Namespace, Node};
 use serde_json::Value;
 
 use super::resource::Resource;
@@ -31,6 +31,7 @@ pub(super) fn decode(resource: &Resource, object: &Value) -> Result<Decoded, Str
         "daemonsets" => serde_json::from_value::<DaemonSet>(spec_only).and_then(serde_json::to_value),
         "jobs" => serde_json::from_value::<Job>(spec_only).and_then(serde_json::to_value),
         "nodes" => serde_json::from_value::<Node>(spec_only).and_then(serde_json::to_value),
+        "namespaces" => serde_json::from_value::<Namespace>(spec_only).and_then(serde_json::to_value),
         "horizontalpodautoscalers" => {
             serde_json::from_value::<HorizontalPodAutoscaler>(spec_only).and_then(serde_json::to_value)
         }

@@ -1,4 +1,4 @@
-//! Writes: patches of deployments, their scale, autoscalers and nodes, the deletion and eviction of pods, and the deletion of nodes.
+//! Writes: patches of deployments, their scale, autoscalers, nodes and namespaces, the deletion and eviction of pods, and the deletion of nodes.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{World, named};
 use crate::clock;
 use crate::sandbox::cluster::{JobEnd, NAMESPACE};
+use crate::sandbox::state::State;
 
 impl World {
     /// Puts a Job into the namespace, such as a migration that a deployment waits for: its annotations say of which hook it is. One of the same name
@@ -47,17 +48,26 @@ impl World {
 
     /// Sets a label of the namespace, or takes it away, as `kubectl label namespace` does.
     pub fn label_namespace(&self, key: &str, value: Option<&str>) {
+        self.edit_namespace(|namespace| match (value, namespace["metadata"]["labels"].as_object_mut()) {
+            (Some(value), Some(labels)) => drop(labels.insert(key.to_owned(), json!(value))),
+            (None, Some(labels)) => drop(labels.remove(key)),
+            (_, None) => {}
+        });
+    }
+
+    /// Changes the object of the namespace as it stands in the cluster.
+    pub fn edit_namespace(&self, edit: impl FnOnce(&mut Value)) {
         self.shared.change(|state| {
-            let all = state.cluster.others.get("namespaces");
-            let name = (String::new(), NAMESPACE.to_owned());
-            let Some(mut namespace) = all.and_then(|all| all.get(&name)).cloned() else { return };
-            match (value, namespace["metadata"]["labels"].as_object_mut()) {
-                (Some(value), Some(labels)) => drop(labels.insert(key.to_owned(), json!(value))),
-                (None, Some(labels)) => drop(labels.remove(key)),
-                (_, None) => {}
-            }
+            let mut namespace = own_namespace(state);
+            edit(&mut namespace);
             state.cluster.store_other("namespaces", namespace);
         });
+    }
+
+    /// The object of the namespace, as the API serves it.
+    #[must_use]
+    pub fn namespace(&self) -> Value {
+        own_namespace(&self.shared.lock())
     }
 
     /// The deployment is part of this release of Helm. False when there is no such deployment.
@@ -77,4 +87,9 @@ impl World {
     pub fn grant(&self, plural: &str) {
         self.shared.change(|state| state.forbidden.remove(plural));
     }
+}
+
+fn own_namespace(state: &State) -> Value {
+    let all = state.cluster.others.get("namespaces");
+    all.and_then(|all| all.get(&(String::new(), NAMESPACE.to_owned()))).cloned().unwrap_or_default()
 }
