@@ -161,14 +161,14 @@ const WORDS: &[(&str, &[&str], &str)] = &[
         &["act/", "clients/route53/"],
         "a record in DNS is an effect: give it a plan, a permit and an observation",
     ),
-    // A value that names a drill, and the right one after it: `Drill` is made of the right record and the run alone.
+    // A value that names a drill, and the right one after it: `Spoiled` is made of the right record and the run alone.
     (
-        ".begin_drill(",
+        ".spoil(",
         &["chaos/real/"],
         "a record is spoiled by the person who runs `inject`, after a note that says so, and by nothing else",
     ),
     (
-        ".end_drill(",
+        ".unspoil(",
         &["chaos/real/"],
         "what a drill has written is put back by its note; any other record is an effect of act/",
     ),

@@ -38,6 +38,7 @@ mod real_faults;
 mod real_prometheus;
 mod real_prometheus_api;
 mod real_rds;
+mod real_record;
 mod real_terraform;
 mod receive;
 mod reconcile;

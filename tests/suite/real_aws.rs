@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use runbookd::chaos::real::{Bounds, Ground, Undone, Wanted as Fault, cleanup};
 use runbookd::clients::Reason;
 use runbookd::clients::acm::{Acm, Certificate, Which};
 use runbookd::clients::aws::{Aws, Service, Settings, Source, WebIdentity};
@@ -17,6 +18,7 @@ use runbookd::clients::route53::{Route53, Standing, Upsert, Zone, wanted};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use super::daemon::{LIMIT, until};
 use super::real_rds::{account, moto};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -161,6 +163,56 @@ async fn a_record_below_a_delegated_name_is_a_persons() {
     let zones = route53.zones().await.unwrap();
     let inner = zones.iter().find(|zone| zone.name == "eu.shop.example").unwrap().clone();
     assert_eq!(standing().await, Standing::Missing(inner));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_spoiled_where_it_is_clear_which_one_and_put_back() {
+    let Some((_child, url)) = moto().await else { return };
+    let aws = account(&url);
+    let (acm, route53) = (Acm::new(&aws), Route53::new(&aws));
+    let set = super::real_faults::set().await;
+    let ground = Ground { certificates: Some((acm.clone(), route53.clone())), ..set.ground.clone() };
+    let fault = |host: &str| Fault::ValidationRecord { host: host.to_owned() };
+    let refused = async |host: &str| {
+        let why = ground.plan(&fault(host), &Bounds::default()).await.unwrap_err().to_string();
+        set.nothing_was_written();
+        why
+    };
+    request_certificate(&url, &["shop.example", "www.shop.example"]).await;
+    let other = request_certificate(&url, &["*.shop.example"]).await;
+    // moto issues after a moment.
+    let issued = async || refused("shop.example").await.contains("no public hosted zone of this account");
+    assert!(until(LIMIT, issued).await, "{}", refused("shop.example").await);
+    make_zone(&url, "shop.example", true).await;
+    let why = refused("shop.example").await;
+    assert!(why.contains("no public hosted zone of this account"), "{why}");
+    // Both are for it, and none is in use.
+    let why = refused("www.shop.example").await;
+    assert!(why.starts_with("2 certificates are for www.shop.example"), "{why}");
+
+    make_zone(&url, "shop.example", false).await;
+    let zone = route53.zones().await.unwrap()[0].clone();
+    let all = wanted(&[certificate(&acm, "shop.example").await]);
+    for record in &all {
+        make_record(&url, &zone, &record.name, "CNAME", &record.value).await;
+    }
+    let of_host = all.iter().find(|record| record.domains == ["shop.example"]).unwrap();
+    let planned = ground.plan(&fault("shop.example"), &Bounds::default()).await.unwrap();
+    assert!(planned.says.contains(&of_host.name), "{}", planned.says);
+    // The star is validated by the record of the name itself, and `shop.example` is none of the star's names.
+    assert_eq!(wanted(&[certificate(&acm, &other).await])[0].name, of_host.name);
+    let line = format!("{other} shares it, for *.shop.example");
+    assert!(planned.touches.contains(&line), "{:?}", planned.touches);
+    let standings = async || -> Vec<Standing> {
+        route53.compare(&all).await.unwrap().into_iter().map(|one| one.standing).collect()
+    };
+    ground.make(&planned, &super::real_faults::noted(&planned)).await.unwrap();
+    let standing = standings().await;
+    let wrong = standing.iter().filter(|one| matches!(one, Standing::Different(..))).count();
+    assert_eq!(wrong, 1, "{standing:?}");
+    let cleaned = cleanup(&ground, None).await.unwrap();
+    assert!(matches!(cleaned[0].came, Ok(Undone::Done(_))), "{}", super::real_faults::said(&cleaned));
+    assert_eq!(standings().await, [Standing::Right(zone.clone()), Standing::Right(zone)]);
 }
 
 /// The first text of this element.

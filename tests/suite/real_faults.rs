@@ -385,6 +385,11 @@ async fn the_note_is_written_before_the_fault_or_with_it_and_every_write_names_t
         set.nothing_was_written();
         told += &format!("{}\n", planned.says);
         for line in planned.touches.iter().chain([&planned.undo_says]) {
+            // A certificate is good until another moment in each world.
+            let dated =
+                line.split_once(" until ").and_then(|(before, rest)| Some((before, rest.split_once(',')?.1)));
+            let line =
+                dated.map_or_else(|| line.clone(), |(before, after)| format!("{before} until then,{after}"));
             told += &format!("  {line}\n");
         }
         let done = set.ground.make(&planned, &noted(&planned)).await.unwrap();

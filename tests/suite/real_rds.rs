@@ -19,6 +19,8 @@ pub(crate) async fn moto() -> Option<(Child, String)> {
     #[expect(clippy::disallowed_methods, reason = "the real program is started by hand")]
     let child = Command::new(program)
         .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        // Until a certificate is issued, in seconds.
+        .env("MOTO_ACM_VALIDATION_WAIT", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -7,7 +7,7 @@ use super::undo::ours;
 use super::{Bounds, Ground, INJECTED, NotMade, Note, Planned, Refused, Undo, Undone, Wanted};
 use crate::clients::acm::{self, Acm, Certificate, SUCCESS, Which};
 use crate::clients::kubernetes::Object;
-use crate::clients::route53::{Compared, Drill, Drilled, Route53, Standing, Upsert, Zone, plain, wanted};
+use crate::clients::route53::{Compared, Route53, Spoiled, SpoiledIs, Standing, Upsert, Zone, plain, wanted};
 use crate::clients::{CallError, Reason};
 use crate::runbook::Kind;
 
@@ -19,7 +19,7 @@ pub(super) fn undo_of(right: &Upsert, run: &str) -> Undo {
         zone: right.zone().id.clone(),
         name: right.name().to_owned(),
         base: right.value().to_owned(),
-        ours: Drill::new(right, run).map(|drill| drill.value().to_owned()).unwrap_or_default(),
+        ours: Spoiled::new(right, run).map(|spoiled| spoiled.value().to_owned()).unwrap_or_default(),
     }
 }
 
@@ -83,7 +83,7 @@ impl Ground {
                 right.name(),
                 zone.name,
                 zone.id,
-                Drill::shown(&right)
+                Spoiled::shown(&right)
             ),
             touches,
             undo_says: format!(
@@ -106,13 +106,13 @@ impl Ground {
         let Some((_, route53)) = &self.certificates else {
             return Err(Refused::rule(NO_AWS, "`aws` with its region").into());
         };
-        let drill =
-            Drill::new(right, &note.run).map_err(|why| Refused::rule(why, "a run whose id can be"))?;
+        let spoiled =
+            Spoiled::new(right, &note.run).map_err(|why| Refused::rule(why, "a run whose id can be"))?;
         let (target, text, name) = (format!("namespace/{}", self.namespace), note.text(), right.name());
         let set = self.kubernetes.note_namespace(namespace, (INJECTED, &text)).await;
         set.map_err(|error| failed(error, &target))?;
-        let done = format!("the record {name} is CNAME {} now", drill.value());
-        let error = match route53.begin_drill(&drill).await {
+        let done = format!("the record {name} is CNAME {} now", spoiled.value());
+        let error = match route53.spoil(&spoiled).await {
             Ok(change) => return Ok(format!("{done} (the change {} of Route 53)", change.id)),
             Err(error) => error,
         };
@@ -128,10 +128,10 @@ impl Ground {
             return Err(NotMade::Failed { error, left });
         }
         // Nobody answered, but it may be done.
-        let saw = match route53.drilled(&drill).await {
-            Ok(Drilled::Ours) => return Ok(done),
-            Ok(Drilled::Right) => "it is not changed so far".to_owned(),
-            Ok(Drilled::Otherwise(saw)) => saw,
+        let saw = match route53.look_at_spoiled(&spoiled).await {
+            Ok(SpoiledIs::Ours) => return Ok(done),
+            Ok(SpoiledIs::Right) => "it is not changed so far".to_owned(),
+            Ok(SpoiledIs::Otherwise(saw)) => saw,
             Err(again) => again.to_string(),
         };
         let left =
@@ -162,23 +162,23 @@ impl Ground {
             return Err(unable(name, &format!("this account has no public hosted zone {zone}")));
         };
         // Anybody who may write to the namespace can have written the note: nothing but a record that a drill has changed is written by it.
-        let drill = match drill(zone, name, base, &note.run).filter(|drill| drill.value() == ours) {
-            Some(drill) => drill,
+        let spoiled = match spoiled(zone, name, base, &note.run).filter(|spoiled| spoiled.value() == ours) {
+            Some(spoiled) => spoiled,
             None => {
                 return Ok(Undone::LeftAlone(format!(
                     "the note on {target} is of no record that a run changes"
                 )));
             }
         };
-        let undone = match route53.drilled(&drill).await? {
-            Drilled::Right => {
+        let undone = match route53.look_at_spoiled(&spoiled).await? {
+            SpoiledIs::Right => {
                 Undone::Done(format!("the record {name} is as before already; took the note off {target}"))
             }
-            Drilled::Ours => {
-                self.put_back(route53, &drill).await?;
+            SpoiledIs::Ours => {
+                self.put_back(route53, &spoiled).await?;
                 Undone::Done(format!("the record {name} is CNAME {base} again"))
             }
-            Drilled::Otherwise(saw) => Undone::LeftAlone(format!(
+            SpoiledIs::Otherwise(saw) => Undone::LeftAlone(format!(
                 "{saw}, and not {ours} (ours); only the note was taken off {target}"
             )),
         };
@@ -187,16 +187,16 @@ impl Ground {
         Ok(undone)
     }
 
-    async fn put_back(&self, route53: &Route53, drill: &Drill) -> Result<(), CallError> {
-        let Err(error) = route53.end_drill(drill).await else { return Ok(()) };
-        let is_right = async || matches!(route53.drilled(drill).await, Ok(Drilled::Right));
+    async fn put_back(&self, route53: &Route53, spoiled: &Spoiled) -> Result<(), CallError> {
+        let Err(error) = route53.unspoil(spoiled).await else { return Ok(()) };
+        let is_right = async || matches!(route53.look_at_spoiled(spoiled).await, Ok(SpoiledIs::Right));
         // Nobody answered, but it is done. What is not known is looked at again by the next `cleanup`, as the note stays.
         if !error.reason.surely_without_effect() && is_right().await { Ok(()) } else { Err(error) }
     }
 }
 
-fn drill(zone: &Zone, name: &str, base: &str, run: &str) -> Option<Drill> {
-    Drill::new(&Upsert::new(zone, name, base).ok()?, run).ok()
+fn spoiled(zone: &Zone, name: &str, base: &str, run: &str) -> Option<Spoiled> {
+    Spoiled::new(&Upsert::new(zone, name, base).ok()?, run).ok()
 }
 
 fn unable(name: &str, why: &str) -> CallError {
@@ -242,22 +242,18 @@ fn only_renewal(certificate: &Certificate) -> String {
     format!("nothing breaks at once: only a renewal of {}{until}, needs the record{renewal}", certificate.arn)
 }
 
-/// Who else is validated by the record, as far as this region's ACM knows.
+/// Who else is validated by the record, as far as this region's ACM knows: one for the same name, or for a `*` below it.
 async fn sharing(acm: &Acm, arn: &str, record: &Compared) -> Result<Vec<String>, CallError> {
-    let domains = &record.wanted.domains;
-    let mut all = vec![format!("the record validates {}", domains.join(", "))];
-    for domain in domains {
-        let mut found = acm.of_domain(domain).await?;
-        found.sort_by(|one, other| one.arn.cmp(&other.arn));
-        let shares = |one: &&Certificate| {
-            one.arn != arn && one.records().any(|(_, asked)| plain(&asked.name) == record.wanted.name)
-        };
-        for one in found.iter().filter(shares) {
-            let line = format!("{} shares it, for {}", one.arn, one.names.join(", "));
-            if !all.contains(&line) {
-                all.push(line);
-            }
-        }
-    }
-    Ok(all)
+    let asked = &record.wanted;
+    let parent = asked.name.split_once('.').map_or("", |(_, parent)| parent);
+    let mut found = acm.of_domain(parent).await?;
+    found.extend(acm.of_domain(&format!("*.{parent}")).await?);
+    found.sort_by(|one, other| one.arn.cmp(&other.arn));
+    found.dedup_by(|one, other| one.arn == other.arn);
+    let shares = |one: &&Certificate| {
+        one.arn != arn && one.records().any(|(_, record)| plain(&record.name) == asked.name)
+    };
+    let others = found.iter().filter(shares);
+    let others = others.map(|one| format!("{} shares it, for {}", one.arn, one.names.join(", ")));
+    Ok([format!("the record validates {}", asked.domains.join(", "))].into_iter().chain(others).collect())
 }

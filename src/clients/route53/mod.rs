@@ -1,8 +1,8 @@
-//! Amazon Route 53: which records stand in the public hosted zones, and the one write: an upsert of a single CNAME that ACM asks for; for a person's drill (`drill.rs`), with a
+//! Amazon Route 53: which records stand in the public hosted zones, and the one write: an upsert of a single CNAME that ACM asks for; for a person's drill (`spoiled.rs`), with a
 //! value that names the drill. There is nothing here that deletes.
 
-mod drill;
 mod name;
+mod spoiled;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -14,8 +14,8 @@ use aws_sdk_route53::config::{Config, Region};
 use aws_sdk_route53::types as sdk;
 use jiff::Timestamp;
 
-pub use drill::{Drill, Drilled};
 pub use name::{Zone, plain};
+pub use spoiled::{Spoiled, SpoiledIs};
 pub use standing::{Compared, RecordSet, Standing, Upsert, Wanted, wanted};
 
 use super::aws::{Aws, Failure, Service, boxed, failed};
@@ -234,7 +234,7 @@ impl Route53 {
         self.put((&upsert.zone().id, upsert.name(), upsert.value()), COMMENT).await
     }
 
-    /// An [`Upsert`], or a [`Drill`]: nobody else calls it.
+    /// An [`Upsert`], or a [`Spoiled`]: nobody else calls it.
     async fn put(&self, (zone, name, value): (&str, &str, &str), comment: &str) -> Result<Change, CallError> {
         let call = format!("write {name} CNAME {value} in the zone {zone}");
         let incomplete = |error: aws_sdk_route53::error::BuildError| {

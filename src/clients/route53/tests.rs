@@ -412,3 +412,61 @@ fn nothing_but_a_record_of_acm_in_its_zone_can_be_written() {
         assert!(Upsert::new(&zone, name, value).is_err(), "{zone:?} {name} {value}");
     }
 }
+
+#[tokio::test]
+async fn a_drill_writes_the_same_record_with_a_value_that_nobody_else_can_mean() {
+    let spoiled = Spoiled::new(&upsert(), "01JAB-c9").unwrap();
+    assert_eq!(spoiled.value(), format!("runbookd-drill-01jab-c9.{VALUE}"));
+    assert_eq!(spoiled.right(), &upsert());
+    // The daemon's own write can not be made of it.
+    assert!(Upsert::new(upsert().zone(), upsert().name(), spoiled.value()).is_err());
+    let long = format!("_{}.{VALUE}", vec!["a"; 85].join("."));
+    let long = Upsert::new(&zone("Z2", "shop.example"), upsert().name(), &long).unwrap();
+    for (right, run) in [
+        (&upsert(), ""),
+        (&upsert(), "a.b"),
+        (&upsert(), "a_b"),
+        (&upsert(), "a b"),
+        (&upsert(), "a-"),
+        (&upsert(), "\u{e4}"),
+        (&upsert(), &"a".repeat(49)),
+        (&long, "01JAB"),
+    ] {
+        assert!(Spoiled::new(right, run).is_err(), "{run}");
+    }
+    assert!(Spoiled::new(&upsert(), &"a".repeat(48)).is_ok());
+
+    let taken = || Reply::recorded("aws/r53-change.txt");
+    let (route53, wire) = with(vec![taken(), taken()]).await;
+    route53.spoil(&spoiled).await.unwrap();
+    route53.unspoil(&spoiled).await.unwrap();
+    let [spoils, mends] = wire.seen().try_into().unwrap();
+    let value = |value: &str| format!("<Value>{value}.</Value>");
+    assert!(spoils.body.contains("<Comment>runbookd: a drill gives a record"), "{}", spoils.body);
+    assert_eq!(spoils.body.matches("<Action>UPSERT</Action>").count(), 1);
+    assert!(spoils.body.contains(&value(spoiled.value())) && mends.body.contains(&value(VALUE)));
+    let (route53, wire) = with(vec![refusal(500, "InternalError"); 2]).await;
+    assert_eq!(route53.spoil(&spoiled).await.unwrap_err().reason, Reason::ServerError);
+    assert_eq!(wire.seen().len(), 1, "a write is sent once");
+
+    let name = format!("{TOKEN}.shop.example.");
+    let otherwise = |what: &str| {
+        let name = name.trim_end_matches('.');
+        SpoiledIs::Otherwise(format!("{name} must be CNAME {VALUE}; {what} in the zone shop.example (Z2)"))
+    };
+    let two = set(&name, "CNAME", spoiled.value()).replace(
+        "</ResourceRecords>",
+        "<ResourceRecord><Value>x.example.</Value></ResourceRecord></ResourceRecords>",
+    );
+    for (stands, is) in [
+        (set(&name, "CNAME", VALUE), SpoiledIs::Right),
+        (set(&name, "CNAME", &spoiled.value().to_uppercase()), SpoiledIs::Ours),
+        (String::new(), otherwise("nothing stands there")),
+        (set(&name, "CNAME", "x.example."), otherwise("x.example. stands there")),
+        (set(&name, "TXT", "a"), otherwise("a TXT (a) stands there")),
+        (two, otherwise(&format!("{}, x.example. stands there", spoiled.value()))),
+    ] {
+        let (route53, _wire) = with(vec![records(&stands, WHOLE)]).await;
+        assert_eq!(route53.look_at_spoiled(&spoiled).await.unwrap(), is);
+    }
+}

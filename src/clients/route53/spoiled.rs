@@ -13,14 +13,14 @@ const COMMENT: &str =
 
 /// A record of ACM's, and the value that a drill gives it: made of the right record and the run's id, and of nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drill {
+pub struct Spoiled {
     right: Upsert,
     value: String,
 }
 
 /// How it is with a record that a drill is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Drilled {
+pub enum SpoiledIs {
     /// As ACM asks for it.
     Right,
     /// As the drill has written it.
@@ -29,7 +29,7 @@ pub enum Drilled {
     Otherwise(String),
 }
 
-impl Drill {
+impl Spoiled {
     /// The run's id comes before the right value, so that the value names its run, and is below a name that is AWS's own: nobody else can ever answer for it.
     ///
     /// # Errors
@@ -67,34 +67,36 @@ impl Route53 {
     ///
     /// # Errors
     /// As of [`Self::upsert`].
-    pub async fn begin_drill(&self, drill: &Drill) -> Result<Change, CallError> {
-        self.put((&drill.right.zone().id, drill.right.name(), drill.value()), COMMENT).await
+    pub async fn spoil(&self, spoiled: &Spoiled) -> Result<Change, CallError> {
+        self.put((&spoiled.right.zone().id, spoiled.right.name(), spoiled.value()), COMMENT).await
     }
 
     /// Gives the record its right value again, once.
     ///
     /// # Errors
     /// As of [`Self::upsert`].
-    pub async fn end_drill(&self, drill: &Drill) -> Result<Change, CallError> {
-        self.upsert(&drill.right).await
+    pub async fn unspoil(&self, spoiled: &Spoiled) -> Result<Change, CallError> {
+        self.upsert(&spoiled.right).await
     }
 
     /// How it is with the record, in the very zone that the drill has written to.
     ///
     /// # Errors
     /// Whatever keeps AWS from answering; `NotFound` when there is no such zone.
-    pub async fn drilled(&self, drill: &Drill) -> Result<Drilled, CallError> {
-        let (zone, name) = (drill.right.zone(), drill.right.name().to_owned());
+    pub async fn look_at_spoiled(&self, spoiled: &Spoiled) -> Result<SpoiledIs, CallError> {
+        let (zone, name) = (spoiled.right.zone(), spoiled.right.name().to_owned());
         let stands = self.records(zone, &name).await?;
-        let value = drill.right.value().to_owned();
+        let value = spoiled.right.value().to_owned();
         let wanted = Wanted { name, kind: "CNAME".to_owned(), value, domains: Vec::new() };
         let standing = compare(&wanted, zone.clone(), &stands);
         Ok(match &standing {
-            Standing::Right(_) => Drilled::Right,
-            Standing::Different(_, values) if values.iter().map(|value| plain(value)).eq([drill.value()]) => {
-                Drilled::Ours
+            Standing::Right(_) => SpoiledIs::Right,
+            Standing::Different(_, values)
+                if values.iter().map(|value| plain(value)).eq([spoiled.value()]) =>
+            {
+                SpoiledIs::Ours
             }
-            _ => Drilled::Otherwise(Compared { wanted, standing }.to_string()),
+            _ => SpoiledIs::Otherwise(Compared { wanted, standing }.to_string()),
         })
     }
 }
