@@ -235,7 +235,7 @@ pub(super) fn aws(config: &Config) -> anyhow::Result<Option<Aws>> {
 }
 
 /// Where certificates and their records are.
-fn certificates(aws: &Aws) -> (Acm, Route53) {
+pub(super) fn certificates(aws: &Aws) -> (Acm, Route53) {
     (Acm::new(aws), Route53::new(aws))
 }
 

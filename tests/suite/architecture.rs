@@ -222,6 +222,7 @@ const KUBERNETES_WRITES: &[&str] = &[
     "cordon_node",
     "uncordon_node",
     "cordon_with_note",
+    "note_node",
     "uncordon_with_note",
     "remove_note_of_node",
     "note_namespace",

@@ -484,7 +484,7 @@ async fn the_instance_of_a_node_is_terminated_where_that_can_be_and_its_object_i
         .1
         .to_owned();
     assert_eq!(*ec2.asked.lock().unwrap(), [id]);
-    assert_eq!(set.world.writes().len(), 1, "the cordon alone");
+    assert_eq!(set.world.writes().len(), 1, "the note alone");
     let replaced = |world: &World| world.node(&name).is_none() && world.nodes().len() == 3;
     assert!(set.world.until(LIMIT, replaced).await);
     assert!(matches!(ground.undo(&planned, RUN).await.unwrap(), Undone::Nothing(_)));

@@ -1,7 +1,7 @@
 //! The fault is made: looked at once more, noted, and done, each write once.
 
 use super::plan::{Look, On};
-use super::{Ground, INJECTED, Note, Planned, Refused, Undo, Wanted, load};
+use super::{EndsInstance, Ground, INJECTED, Note, Planned, Refused, Undo, Wanted, load};
 use crate::clients::CallError;
 use crate::clients::kubernetes::{Node, Object, Plain, SetTo};
 use crate::text::count;
@@ -120,15 +120,15 @@ impl Ground {
     }
 
     async fn end_node(&self, planned: &Planned, node: &Node, note: &Note) -> Result<String, NotMade> {
+        if let (Some(id), Some(ends)) = (&planned.instance, &self.ends_instances) {
+            return self.terminate(id, ends.as_ref(), node, note).await;
+        }
         let target = format!("node/{}", node.name);
         let text = note.text();
         let noted = self.kubernetes.cordon_with_note(node, (INJECTED, &text)).await;
         noted.map_err(|error| failed(error, &target))?;
-        let (ended, what) = match (&planned.instance, &self.ends_instances) {
-            (Some(id), Some(ends)) => (ends.terminate(id).await, format!("terminated the instance {id}")),
-            _ => (self.kubernetes.delete_node(&node.name, &node.uid).await, "deleted its object".to_owned()),
-        };
-        let Err(error) = ended else { return Ok(format!("cordoned {target} and {what}")) };
+        let ended = self.kubernetes.delete_node(&node.name, &node.uid).await;
+        let Err(error) = ended else { return Ok(format!("cordoned {target} and deleted its object")) };
         if error.reason.surely_without_effect() {
             let back = self.kubernetes.uncordon_with_note(&node.name, &node.uid, (INJECTED, &text)).await;
             let left = match back {
@@ -137,16 +137,44 @@ impl Ground {
             };
             return Err(NotMade::Failed { error, left });
         }
-        match self.kubernetes.node(&node.name).await {
+        if self.is_gone(node).await {
             // Nobody answered, but it is done.
-            Ok(there) if there.as_ref().is_none_or(|there| there.uid != node.uid) => {
-                Ok(format!("cordoned {target}, and it is gone"))
-            }
-            _ => {
-                let left = format!("whether it ends is not known; {target} stays cordoned: {CLEANUP}");
-                Err(NotMade::Failed { error, left })
-            }
+            return Ok(format!("cordoned {target}, and it is gone"));
         }
+        let left = format!("whether it ends is not known; {target} stays cordoned: {CLEANUP}");
+        Err(NotMade::Failed { error, left })
+    }
+
+    /// A machine that fails says nothing before: no cordon, which would tell everybody that somebody is at work.
+    async fn terminate(
+        &self,
+        id: &str,
+        ends: &dyn EndsInstance,
+        node: &Node,
+        note: &Note,
+    ) -> Result<String, NotMade> {
+        let target = format!("node/{}", node.name);
+        let text = note.text();
+        let noted = self.kubernetes.note_node(node, (INJECTED, &text)).await;
+        noted.map_err(|error| failed(error, &target))?;
+        let Err(error) = ends.terminate(id).await else {
+            return Ok(format!("terminated the instance {id} of {target}"));
+        };
+        let left = if error.reason.surely_without_effect() {
+            let taken = self.kubernetes.remove_note_of_node(&node.name, &node.uid, (INJECTED, &text)).await;
+            match taken {
+                Ok(()) => "it was not ended, and the note is taken back".to_owned(),
+                Err(again) => format!("it was not ended; {target} still bears the note ({again}): {CLEANUP}"),
+            }
+        } else {
+            format!("whether the machine ends is not known; {target} bears the note: {CLEANUP}")
+        };
+        Err(NotMade::Failed { error, left })
+    }
+
+    async fn is_gone(&self, node: &Node) -> bool {
+        let there = self.kubernetes.node(&node.name).await;
+        there.is_ok_and(|there| there.is_none_or(|there| there.uid != node.uid))
     }
 
     async fn start_load(&self, wanted: &super::Load, note: &Note) -> Result<String, NotMade> {

@@ -52,38 +52,39 @@ impl Ground {
         let target = self.target(Kind::Node, &node.name);
         let instance = node.provider_id.as_deref().and_then(instance_of);
         let instance = instance.filter(|_| self.ends_instances.is_some()).map(str::to_owned);
-        let (what, comes_back) = match &instance {
-            Some(id) => {
-                (format!("terminate its instance {id}"), "its auto-scaling group sends another machine")
-            }
-            None => (
-                "delete its object".to_owned(),
-                "its machine goes on, and joins again when its kubelet is started anew: `systemctl restart kubelet` there, or replace it",
-            ),
-        };
         let here = pods.iter().filter(|pod| pod.node.as_ref() == Some(&node.name)).count();
-        let wanted = Wanted::EndNode { with_pod_of: deployment.to_owned() };
-        let planned = Planned {
-            says: format!("cordon node/{} and {what}", node.name),
-            touches: vec![
-                format!(
-                    "every pod on it ends, those of other namespaces, too; {here} of them are of {deployment}"
-                ),
-                "disruption budgets are not asked".to_owned(),
-            ],
-            undo_says: format!(
-                "while the node is there, its cordon is ended; afterwards nothing: {comes_back}"
+        let touches = vec![
+            format!(
+                "every pod on it ends, those of other namespaces, too; {here} of them are of {deployment}"
             ),
+            "disruption budgets are not asked".to_owned(),
+        ];
+        let wanted = Wanted::EndNode { with_pod_of: deployment.to_owned() };
+        let undo = if instance.is_some() { Undo::Nothing } else { Undo::Uncordon };
+        let planned = Planned {
+            touches,
             uid: node.uid.clone(),
-            fields: vec![SetField {
-                field: Field::Unschedulable,
-                before: None,
-                after: Some("true".to_owned()),
-                baseline: None,
-            }],
             object: Some(target),
-            instance,
-            ..self.planned(wanted, bounds, Undo::Uncordon)
+            ..self.planned(wanted, bounds, undo)
+        };
+        let planned = match &instance {
+            Some(id) => Planned {
+                says: format!("terminate the instance {id} of node/{}", node.name),
+                undo_says: "nothing undoes it: its auto-scaling group sends another machine".to_owned(),
+                instance,
+                ..planned
+            },
+            None => Planned {
+                says: format!("cordon node/{} and delete its object", node.name),
+                undo_says: "while the node is there, its cordon is ended; afterwards nothing: its machine goes on, and joins again when its kubelet is started anew: `systemctl restart kubelet` there, or replace it".to_owned(),
+                fields: vec![SetField {
+                    field: Field::Unschedulable,
+                    before: None,
+                    after: Some("true".to_owned()),
+                    baseline: None,
+                }],
+                ..planned
+            },
         };
         Ok(Look { planned, on: On::Node((*node).clone()) })
     }

@@ -125,10 +125,15 @@ impl Ground {
             Ok(note) => note,
             Err(undone) => return Ok(undone),
         };
-        if note.undo != Undo::Uncordon {
+        if !matches!(note.undo, Undo::Uncordon | Undo::Nothing) {
             return Ok(Undone::LeftAlone(format!("the note on {target} is not of what is broken there")));
         }
+        let cordoned = note.undo == Undo::Uncordon;
         let note = (INJECTED, text.unwrap_or_default());
+        if !cordoned {
+            self.kubernetes.remove_note_of_node(&node.name, &node.uid, note).await?;
+            return Ok(Undone::Done(format!("took the note off {target}")));
+        }
         if node.unschedulable {
             self.kubernetes.uncordon_with_note(&node.name, &node.uid, note).await?;
             return Ok(Undone::Done(format!("{target} takes new pods again")));

@@ -197,6 +197,19 @@ impl Kubernetes {
         self.write(&call, &path, &node.name, JSON_PATCH, Value::Array(change)).await
     }
 
+    /// Puts a note onto a node that was read without one, and changes nothing else of it.
+    ///
+    /// # Errors
+    /// `Conflict` when the node is another one by now, or has such a note.
+    pub async fn note_node(&self, node: &Node, note: (&str, &str)) -> Result<(), CallError> {
+        let call = format!("put a note onto node/{}", node.name);
+        checked(&call, &node.name)?;
+        let mut change = vec![json!({"op": "test", "path": "/metadata/uid", "value": node.uid})];
+        change.extend(with_note(!node.annotations.is_empty(), note));
+        let path = core::Node::url_path(&(), None);
+        self.write(&call, &path, &node.name, JSON_PATCH, Value::Array(change)).await
+    }
+
     /// Lets new pods onto the node again that bears this note, and takes the note off it: both or neither.
     ///
     /// # Errors

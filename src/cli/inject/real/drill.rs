@@ -126,7 +126,7 @@ impl<'s> Drill<'s> {
     /// What is planned for a fault now.
     pub(super) async fn plan(&self, number: usize) -> anyhow::Result<Planned> {
         let Some(broken) = self.faults.get(number) else { bail!("there is no fault {}", number + 1) };
-        let (wanted, pods) = wanted(&broken.fault, self.session.all_pods)?;
+        let (wanted, pods) = wanted(&broken.fault, self.session)?;
         let bounds = Bounds { all: self.session.all_pods, pods: pods.max(1), ..Bounds::default() };
         Ok(self.session.ground.plan(&wanted, &bounds).await?)
     }
@@ -341,7 +341,8 @@ fn expected(synthetic: &Synthetic) -> Expect {
 }
 
 /// What is broken, in the words of the hands that do it; and how many pods that may cost.
-fn wanted(fault: &RealFault, all_pods: bool) -> anyhow::Result<(Wanted, u32)> {
+fn wanted(fault: &RealFault, session: &Session) -> anyhow::Result<(Wanted, u32)> {
+    let all_pods = session.all_pods;
     Ok(match fault {
         RealFault::DeletePods { deployment, count } => {
             let count = if all_pods { None } else { *count };
@@ -368,7 +369,14 @@ fn wanted(fault: &RealFault, all_pods: bool) -> anyhow::Result<(Wanted, u32)> {
             };
             (Wanted::Load(load), 0)
         }
-        RealFault::ValidationRecord => bail!("the validation record can not be changed for real yet"),
+        RealFault::ValidationRecord => {
+            let host = session
+                .config
+                .vars
+                .get("public_host")
+                .context("the target's `vars:` name no `public_host`, whose certificate is meant")?;
+            (Wanted::ValidationRecord { host: host.clone() }, 0)
+        }
     })
 }
 

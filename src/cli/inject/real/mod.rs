@@ -118,6 +118,7 @@ impl Session {
         ground.image.clone_from(&real.image);
         if let Some(aws) = crate::cli::serve::aws(&config)? {
             ground.ends_instances = Some(Arc::new(Machines(Ec2::new(&aws)?)));
+            ground.certificates = Some(crate::cli::serve::certificates(&aws));
         }
         let alertmanager =
             config.alertmanager.as_ref().map(|there| Alertmanager::new(&there.settings)).transpose()?;
