@@ -9,6 +9,7 @@ use runbookd::act::{Hands, Reverted, rights};
 use runbookd::clients::http::{AllowedPods, Http, Network, Policy};
 use runbookd::clients::kubernetes::{self, Kubernetes};
 use runbookd::clock::now;
+use runbookd::incident::drill::Rehearsed;
 use runbookd::incident::event::{EffectResult, Observation};
 use runbookd::incident::plan::{Kind, Object, Target};
 use runbookd::runbook::{Action, Remedy};
@@ -244,6 +245,37 @@ async fn a_plan_changes_nothing_and_says_the_same_again() {
         let set = set_for(case).await;
         invariants::a_plan_changes_nothing_and_says_the_same_again(&set, case.0).await;
         assert_eq!(set.world.writes().len(), set.writes, "{case:?} writes while it plans");
+    }
+}
+
+/// What a drill does instead of acting: the very call, which the server looks at in full and does not carry out.
+#[tokio::test(flavor = "multi_thread")]
+async fn rehearsed_it_changes_nothing_and_the_call_is_the_one_that_would_be_made() {
+    for case in cases() {
+        let set = set_for(case).await;
+        let plan = set.plan(case.0).await;
+        let (before, asked) = (set.spec(), set.world.requests().len());
+        let said = set.hands.rehearse(&plan).await;
+        let rehearsal: Vec<Request> = set.world.requests().split_off(asked);
+        assert_eq!(set.world.writes().len(), set.writes, "{case:?} writes while it is rehearsed");
+        assert_eq!(set.spec(), before, "{case:?}");
+        if case.0 == Action::Http {
+            assert!(matches!(said, Rehearsed::OnlyPlanned { .. }), "{said}");
+            assert!(rehearsal.is_empty(), "{rehearsal:?}");
+            continue;
+        }
+        assert!(matches!(said, Rehearsed::Accepted { .. }), "{case:?}: {said}");
+        // What would be sent, but for where it says that it is a dry run.
+        let bare = |request: &Request| {
+            let path = request.path.replace("?dryRun=All", "").replace("&dryRun=All", "");
+            let mut body: Value = serde_json::from_str(&request.body).unwrap();
+            body.as_object_mut().and_then(|body| body.remove("dryRun"));
+            (request.method.clone(), path, body)
+        };
+        let dry: Vec<_> = rehearsal.iter().filter(|request| request.method != "GET").map(bare).collect();
+        assert_eq!(set.apply(&plan).await, EffectResult::Applied, "{case:?}");
+        let wet: Vec<_> = set.world.writes().split_off(set.writes).iter().map(bare).collect();
+        assert_eq!(dry, wet, "{case:?}");
     }
 }
 
