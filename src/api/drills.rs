@@ -20,10 +20,10 @@ use crate::alert::Labels;
 use crate::clock::{after, between, now};
 use crate::incident::drill::{Announced, Drill, ID_LENGTH, INJECT, is_id, scope_of};
 use crate::incident::event::Opened;
-use crate::incident::plan::{Sets, Stays};
+use crate::incident::plan::{SetField, Sets, Stays};
 use crate::incident::proof::Level;
 use crate::incident::run::Run;
-use crate::runbook::{Field, Kind};
+use crate::runbook::{Field, Kind, Mode};
 use crate::store::{Announcement, Hindrance, Registered};
 use crate::text::{cut, span};
 
@@ -124,6 +124,13 @@ pub(super) async fn fault(
     let moment = now();
     // It is put back when the drill is over at the latest; whoever made it puts it back before.
     let stays = Stays::For(between(moment, drill.until.max(moment)));
+    let set = |set: wire::FaultField| SetField {
+        field: set.field,
+        before: set.before,
+        after: Some(set.after),
+        baseline: None,
+    };
+    let fields: Vec<SetField> = fields.into_iter().map(set).collect();
     let sets =
         (!fields.is_empty()).then(|| Sets { object: object.clone(), uid, fields, stays, make_it_last: None });
     let announced = Announced { says, undo, object, sets };
@@ -175,10 +182,26 @@ fn may_put_back(api: &Api, wanted: &wire::FaultWanted) -> Result<(), Problem> {
             strange.field
         )));
     }
+    if let Some(same) = fields.iter().find(|set| set.field.same(set.before.as_deref(), Some(&set.after))) {
+        return Err(Problem::bad_request(format!(
+            "{} of {object} would stay as it is; expected another value in `after`",
+            same.field
+        )));
+    }
     if !api.policy.namespaces.contains_key(&object.namespace) {
         return Err(Problem::conflict(format!(
             "{:?} is not in `namespaces:` of this daemon's configuration, so it could not put back what is broken there; nothing was announced",
             object.namespace
+        )));
+    }
+    // A restore asks no mode: what was never allowed there must not come in this way.
+    let of_node = (object.kind == Kind::Node).then_some((api.policy.nodes, "`nodes:`"));
+    let namespace = api.policy.namespaces.get(&object.namespace).map(|mode| (*mode, "the namespace"));
+    let modes = [Some((api.policy.ceiling, "the ceiling")), namespace, of_node];
+    let lowest = modes.into_iter().flatten().min_by_key(|(mode, _)| *mode);
+    if let Some((mode, whose)) = lowest.filter(|(mode, _)| !fields.is_empty() && *mode < Mode::Ask) {
+        return Err(Problem::conflict(format!(
+            "this daemon changes nothing there, as {whose} is {mode}, so it could not put back what is broken; expected ask or act; nothing was announced"
         )));
     }
     Ok(())
@@ -227,6 +250,9 @@ fn refused(hindrance: &Hindrance, run: &str) -> Problem {
             return Problem::not_found(format!("there is no drill {run:?}; `GET /api/v1/drills` lists them"));
         }
         Hindrance::Over => "this drill is over; a new one has a new `run`".to_owned(),
+        Hindrance::Changed { object, field } => format!(
+            "{field} of {object} is changed for a while already, and a fault would be in the way of what is to be put back there; `runbookd changes` shows it"
+        ),
         Hindrance::NoFaults => {
             "this drill was registered at `alert`, where nothing is broken; faults are for those at `fault`"
                 .to_owned()

@@ -11,11 +11,11 @@ use crate::incident::drill::Drill;
 use crate::incident::event::Leg;
 use crate::incident::ledger::Pause;
 use crate::incident::outcome::StepResult;
-use crate::incident::plan::{Plan, SetField, Target};
+use crate::incident::plan::{Plan, Target};
 use crate::incident::proof::{Level, Proof};
 use crate::incident::run::Run;
 use crate::incident::{Incident, IncidentId, Recorded, Stage};
-use crate::runbook::{Hash, Mode, Runbook};
+use crate::runbook::{Field, Hash, Mode, Runbook};
 use crate::store::{Summary, Unanswered};
 
 /// Why a request was not done.
@@ -310,7 +310,19 @@ pub struct FaultWanted {
     pub uid: String,
     /// What is set there; empty: nothing is.
     #[serde(default)]
-    pub fields: Vec<SetField>,
+    pub fields: Vec<FaultField>,
+}
+
+/// A field that is about to be broken. What is put back in the end is `before`, and nothing else can be said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultField {
+    /// Which.
+    pub field: Field,
+    /// The value that is there; none: there is none.
+    pub before: Option<String>,
+    /// The value that it is set to.
+    pub after: String,
 }
 
 /// What `POST /api/v1/drills/{run}/faults` answers.

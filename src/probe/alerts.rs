@@ -4,7 +4,8 @@
 //! Resolved is not healthy: an alert is gone, too, when nobody measures any more.
 
 use super::{Scope, held};
-use crate::alert::{Labels, Matcher};
+
+use crate::alert::{Labels, Matcher, RUN_LABEL};
 use crate::clients::CallError;
 use crate::clients::alertmanager::{Alertmanager, Alerts, Listed, Running, SETTLED, State};
 use crate::clock::{after, between};
@@ -21,8 +22,8 @@ pub(super) async fn ask(
     alertmanager: Option<&Alertmanager>,
     scope: &Scope<'_>,
     name: &str,
-    probe: &AlertsProbe,
-    threshold: Threshold,
+    (probe, threshold): (&AlertsProbe, Threshold),
+    others: &[String],
 ) -> Evidence {
     let mut matching = Vec::with_capacity(probe.matching.len());
     for matcher in &probe.matching {
@@ -40,7 +41,9 @@ pub(super) async fn ask(
         return Evidence::unknown(name, asked, why.to_owned());
     };
     match list(alertmanager).await {
-        Ok((alerts, running)) => {
+        Ok((mut alerts, running)) => {
+            // What another drill has made up says nothing, here either.
+            alerts.all.retain(|alert| !others.iter().any(|run| run == alert.label(RUN_LABEL)));
             let gap = gap(scope, &alerts, running);
             answer(scope, (name, asked), (probe.state, &matching, threshold), &alerts, gap)
         }

@@ -50,10 +50,8 @@ pub(super) async fn ask(loki: &Loki, scope: &Scope<'_>, question: Question<'_>) 
 
 /// What drills have made up is evidence of nothing but the drill: only its own incidents see it.
 fn real(rendered: Rendered, scope: &Scope<'_>, made_up: &[String]) -> Rendered {
-    if scope.incident.is_some_and(|incident| incident.opened.drill.is_some()) {
-        return rendered;
-    }
-    made_up.iter().fold(rendered, |rendered, run| rendered.without(RUN_LABEL, run))
+    let others = made_up.iter().filter(|run| Some(*run) != scope.drill());
+    others.fold(rendered, |rendered, run| rendered.without(RUN_LABEL, run))
 }
 
 /// About one target, only its own streams are looked at, when the label that chose it is one of the stream's.

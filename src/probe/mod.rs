@@ -104,6 +104,11 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// The drill that has made up what the incident is about.
+    fn drill(&self) -> Option<&'a String> {
+        self.incident.and_then(|incident| incident.opened.drill.as_ref())
+    }
+
     /// A template with its values.
     fn fill(&self, template: &Template) -> Result<String, String> {
         template.with(|path| self.value_of(path)).map_err(|path| no_value(&path))
@@ -402,7 +407,9 @@ impl Eyes {
             }
             Probe::Alerts(probe) => {
                 let threshold = look.threshold(probe.threshold);
-                alerts::ask(self.alertmanager.as_ref(), scope, name, probe, threshold).await
+                let mut others = self.made_up.since(scope.now);
+                others.retain(|run| Some(run) != scope.drill());
+                alerts::ask(self.alertmanager.as_ref(), scope, name, (probe, threshold), &others).await
             }
             Probe::Rollouts(probe) if probe.state == RolloutState::Incomplete => {
                 rollouts::incomplete(&self.kubernetes, scope, name, probe, look.threshold(probe.threshold))

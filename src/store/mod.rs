@@ -243,6 +243,13 @@ pub enum Hindrance {
     Over,
     /// This one was registered for alerts that are made up, and for no fault.
     NoFaults,
+    /// The field is changed for a while already.
+    Changed {
+        /// Of which object, in words.
+        object: String,
+        /// Which, in words.
+        field: String,
+    },
 }
 
 /// How far a reader of the journal has come with one incident.
@@ -362,14 +369,15 @@ pub trait Store: Send + Sync + 'static {
     /// Registers a drill, unless effects are paused, a real incident is open, or another drill is played; the store says when it began. The same id again
     /// registers nothing, for ever.
     async fn register_drill(&self, drill: Drill) -> Result<Registered, StoreError>;
-    /// A drill is over; it, when there is one of this id.
+    /// A drill is over; it, when there is one of this id. What it has announced is due from then on.
     async fn end_drill(&self, run: &str) -> Result<Option<Drill>, StoreError>;
     /// The drill of this id, however long it has been over.
     async fn drill(&self, run: &str) -> Result<Option<Drill>, StoreError>;
     /// The newest drills, the newest first.
     async fn drills(&self, most: u32) -> Result<Vec<Drill>, StoreError>;
     /// Opens the incident of a fault that is about to be made in a drill ([`Opened::announces`]), and closes it: what the fault sets is among the
-    /// [`entries`](Store::entries) from the commit on, as a change of which nobody knows whether it happened.
+    /// [`entries`](Store::entries) from the commit on, as a change of which nobody knows whether it happened. Never over another change; the very same of the same
+    /// drill again is the incident that is there. The first one of a drill is refused while a real incident is open.
     async fn announce_fault(&self, opened: Opened, announced: Announced) -> Result<Announcement, StoreError>;
 
     /// The ledger as the guards would see it now; for shadow and for people.

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jiff::Timestamp;
 
 use super::{AskGuards, Hindrance, StoreError};
-use crate::incident::drill::Drill;
+use crate::incident::changes::Entry;
+use crate::incident::drill::{Announced, Drill};
 use crate::incident::event::Opened;
 use crate::incident::ledger::{Ledger, Pause};
 use crate::incident::permit::{Asked, Permit};
@@ -75,15 +76,42 @@ pub(super) fn announced_by(opened: &Opened) -> Result<(&str, &str), StoreError> 
     fault.ok_or_else(|| StoreError::NotThisWay("an incident that announces no fault".to_owned()))
 }
 
-/// What stands against a fault of this drill now.
-pub(super) fn may_announce(drill: Option<&Drill>, pause: Option<Pause>, now: Timestamp) -> Option<Hindrance> {
-    match (drill, pause) {
-        (None, _) => Some(Hindrance::Unknown),
-        (Some(drill), _) if !drill.is_on(now) => Some(Hindrance::Over),
-        (Some(drill), _) if drill.at != Level::Fault => Some(Hindrance::NoFaults),
-        (_, Some(pause)) => Some(Hindrance::Paused(pause)),
+/// What stands against a fault of this drill now. `open`: a real incident that is open, when this is its first fault.
+pub(super) fn may_announce(
+    drill: Option<&Drill>,
+    pause: Option<Pause>,
+    open: Option<(IncidentId, String)>,
+    now: Timestamp,
+) -> Option<Hindrance> {
+    match (drill, pause, open) {
+        (None, ..) => Some(Hindrance::Unknown),
+        (Some(drill), ..) if !drill.is_on(now) => Some(Hindrance::Over),
+        (Some(drill), ..) if drill.at != Level::Fault => Some(Hindrance::NoFaults),
+        (_, Some(pause), _) => Some(Hindrance::Paused(pause)),
+        (_, _, Some((id, runbook))) => Some(Hindrance::Incident { id, runbook }),
         _ => None,
     }
+}
+
+/// What the entries say to a fault: `Ok` when it is of nothing that is changed; the incident that has announced the very same.
+pub(super) fn over(
+    entries: &[Entry],
+    announced: &Announced,
+    is_own: impl Fn(&IncidentId) -> bool,
+) -> Result<Option<IncidentId>, Hindrance> {
+    let Some(sets) = &announced.sets else { return Ok(None) };
+    let mut known = None;
+    for set in &sets.fields {
+        let same = |entry: &&Entry| entry.object == sets.object && entry.field == set.field;
+        let Some(entry) = entries.iter().find(same) else { continue };
+        let by = entry.now.op.incident();
+        if !is_own(&by) || !entry.field.same(entry.now.value.as_deref(), set.after.as_deref()) {
+            let (object, field) = (entry.object.to_string(), entry.field.to_string());
+            return Err(Hindrance::Changed { object, field });
+        }
+        known = Some(by);
+    }
+    Ok(known)
 }
 
 /// The end of an incident that announces a fault.

@@ -44,6 +44,9 @@ pub struct Entry {
     /// What a person would change so that it lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub make_it_last: Option<String>,
+    /// It began with a fault of a drill: `base` is what was there before it, whatever a remedy declares.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub injected: bool,
 }
 
 /// What is known of a change.
@@ -192,6 +195,7 @@ impl Entries {
                         self.intended(op, &announced.object, sets, set, at);
                     }
                 }
+                self.0.iter_mut().filter(|entry| entry.now.op == *op).for_each(|entry| entry.injected = true);
                 self.doubt(op);
             }
             Event::EffectAnswered { op, result: EffectResult::Applied | EffectResult::Begun { .. } }
@@ -235,6 +239,7 @@ impl Entries {
             since: at,
             target: target.clone(),
             make_it_last: sets.make_it_last.clone(),
+            injected: false,
         };
         let of = |entry: &Entry| entry.object == sets.object && entry.field == set.field;
         let Some(index) = self.0.iter().position(of) else {
@@ -248,7 +253,11 @@ impl Entries {
         match old.version_of(set.before.as_deref()).filter(|old| old.uid == sets.uid) {
             // A second change takes the entry over: the base stays, however many changes follow.
             Some(version) => {
-                next.base = set.baseline.clone().or_else(|| version.base.clone());
+                next.injected = version.injected;
+                next.base = match version.injected {
+                    true => version.base.clone(),
+                    false => set.baseline.clone().or_else(|| version.base.clone()),
+                };
                 next.since = version.since;
                 next.make_it_last = next.make_it_last.or_else(|| version.make_it_last.clone());
                 if for_good {

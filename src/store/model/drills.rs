@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::State;
-use crate::incident::drill::{Announced, Drill};
+use crate::incident::drill::{Announced, Drill, INJECT};
 use crate::incident::event::Opened;
-use crate::incident::{Event, OperationId};
+use crate::incident::{Event, IncidentId, OperationId};
 use crate::store::{Announcement, Hindrance, Registered, StoreError, rules};
 
 impl State {
@@ -23,9 +23,7 @@ impl State {
         if let Some(other) = self.drills.values().find(|other| other.is_on(now)) {
             return Registered::NotNow(Hindrance::Drill(Box::new(other.clone())));
         }
-        let mut open = self.incidents.values().map(|kept| &kept.summary);
-        if let Some(open) = open.find(|open| open.closed_at.is_none() && open.drill.is_none()) {
-            let (id, runbook) = (open.id.clone(), open.runbook.clone());
+        if let Some((id, runbook)) = self.open_for_real() {
             return Registered::NotNow(Hindrance::Incident { id, runbook });
         }
         let drill = Drill { began_at: now, ended_at: None, ..drill };
@@ -33,9 +31,27 @@ impl State {
         Registered::New(drill)
     }
 
+    fn open_for_real(&self) -> Option<(IncidentId, String)> {
+        let mut open = self.incidents.values().map(|kept| &kept.summary);
+        let open = open.find(|open| open.closed_at.is_none() && open.drill.is_none())?;
+        Some((open.id.clone(), open.runbook.clone()))
+    }
+
+    /// The incidents in which a drill has announced its faults.
+    fn own(&self, run: &str) -> Vec<IncidentId> {
+        let all = self.incidents.values().map(|kept| &kept.summary);
+        let own = all.filter(|summary| summary.drill.as_deref() == Some(run) && summary.runbook == INJECT);
+        own.map(|summary| summary.id.clone()).collect()
+    }
+
     pub(super) fn end_drill(&mut self, now: Timestamp, run: &str) -> Option<Drill> {
+        let own = self.own(run);
         let drill = self.drills.get_mut(run)?;
-        drill.ended_at.get_or_insert(now);
+        if drill.ended_at.is_none() {
+            drill.ended_at = Some(now);
+            let of_it = self.changes.iter_mut().filter(|entry| own.contains(&entry.now.op.incident()));
+            of_it.for_each(|entry| entry.now.until = Some(now));
+        }
         Some(drill.clone())
     }
 
@@ -47,8 +63,16 @@ impl State {
     ) -> Result<Announcement, StoreError> {
         let (run, by) = rules::announced_by(&opened)?;
         let (run, by) = (run.to_owned(), by.to_owned());
-        if let Some(no) = rules::may_announce(self.drills.get(&run), self.pause.clone(), now) {
+        let is_first = !self.incidents.values().any(|kept| kept.summary.drill.as_ref() == Some(&run));
+        let open = if is_first { self.open_for_real() } else { None };
+        if let Some(no) = rules::may_announce(self.drills.get(&run), self.pause.clone(), open, now) {
             return Ok(Announcement::NotNow(no));
+        }
+        let own = self.own(&run);
+        match rules::over(&self.changes, &announced, |id| own.contains(id)) {
+            Err(hindrance) => return Ok(Announcement::NotNow(hindrance)),
+            Ok(Some(known)) => return Ok(Announcement::Made(known)),
+            Ok(None) => {}
         }
         let incident = self.begin(now, &opened.runbook, &opened.scope, Some(by), Some(run));
         self.record(now, &incident, Event::Opened(opened))?;

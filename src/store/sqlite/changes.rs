@@ -1,5 +1,6 @@
 //! What is changed for a while, as the events have it: kept in the transaction that appends the event.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, ToSql};
 
 use super::super::StoreError;
@@ -50,19 +51,40 @@ pub(super) fn keep(
     let mut entries = Entries::from(before.clone());
     entries.after(incident, recorded.at, &recorded.event);
     let after = entries.into_inner();
-    let key = |entry: &Entry| (entry.object.key(), entry.field.path().join("."));
     for gone in before.iter().filter(|old| !after.iter().any(|new| key(new) == key(old))) {
         let (object, field) = key(gone);
         sql::execute(connection, REMOVE, &[&object, &field])?;
     }
     for new in after.iter().filter(|new| !before.contains(new)) {
-        let (object, field) = key(new);
-        let body = serde_json::to_string(new).map_err(|error| {
-            StoreError::Unavailable(format!("an entry of the changes can not be written: {error}"))
-        })?;
-        let of = new.now.op.incident();
-        let values: [&dyn ToSql; 5] = [&object, &field, &new.now.op.as_str(), &of.as_str(), &body];
-        sql::execute(connection, PUT, &values)?;
+        put(connection, new)?;
+    }
+    Ok(())
+}
+
+fn key(entry: &Entry) -> (String, String) {
+    (entry.object.key(), entry.field.path().join("."))
+}
+
+fn put(connection: &Connection, new: &Entry) -> Result<(), StoreError> {
+    let (object, field) = key(new);
+    let body = serde_json::to_string(new).map_err(|error| {
+        StoreError::Unavailable(format!("an entry of the changes can not be written: {error}"))
+    })?;
+    let of = new.now.op.incident();
+    let values: [&dyn ToSql; 5] = [&object, &field, &new.now.op.as_str(), &of.as_str(), &body];
+    sql::execute(connection, PUT, &values)?;
+    Ok(())
+}
+
+/// These are put back from now on.
+pub(super) fn due(
+    connection: &Connection,
+    now: Timestamp,
+    which: impl Fn(&Entry) -> bool,
+) -> Result<(), StoreError> {
+    for mut entry in all(connection)?.into_iter().filter(|entry| which(entry)) {
+        entry.now.until = Some(now);
+        put(connection, &entry)?;
     }
     Ok(())
 }

@@ -7,11 +7,11 @@ use super::super::prepared::{scope_of, written};
 use super::super::{Announcement, Hindrance, Registered, StoreError, chance, rules};
 use super::append::{Place, Wake, append};
 use super::writer::Turn;
-use super::{events, id, ledger, sql, time};
-use crate::incident::drill::{Announced, Drill};
+use super::{changes, events, id, ledger, sql, time};
+use crate::incident::drill::{Announced, Drill, INJECT};
 use crate::incident::event::Opened;
 use crate::incident::proof::Level;
-use crate::incident::{Event, OperationId};
+use crate::incident::{Event, IncidentId, OperationId};
 
 const KEEP: &str = "INSERT INTO drills (run, scenario, level, by, began_at, until, ended_at)
      VALUES ($1, $2, $3, $4, $5, $6, NULL) ON CONFLICT (run) DO NOTHING";
@@ -29,6 +29,10 @@ const NEWEST: &str = "SELECT run, scenario, level, by, began_at, until, ended_at
 
 const END: &str = "UPDATE drills SET ended_at = $1 WHERE run = $2 AND ended_at IS NULL";
 
+const ANY: &str = "SELECT id FROM incidents WHERE drill = $1 LIMIT 1";
+
+const ANNOUNCED: &str = "SELECT id FROM incidents WHERE drill = $1 AND runbook = $2";
+
 const ANNOUNCE: &str = "INSERT INTO incidents
         (id, runbook, hash, scope_key, scope, opened_at, touched_at, wake_at, seq, epoch, begun_by, drill)
      VALUES ($1, $2, $3, $4, $5, $6, $6, NULL, 1, 0, $7, $8)";
@@ -45,8 +49,8 @@ pub(super) fn register(turn: &mut Turn<'_>, drill: &Drill) -> Result<Registered,
     if let Some(other) = sql::first::<Columns>(turn.connection, ON, &[&now, &drill.run])? {
         return Ok(not_now(Hindrance::Drill(Box::new(read(other)?))));
     }
-    if let Some((incident, runbook)) = sql::first::<(String, String)>(turn.connection, OPEN, &[])? {
-        return Ok(not_now(Hindrance::Incident { id: id(&incident)?, runbook }));
+    if let Some((id, runbook)) = open(turn.connection)? {
+        return Ok(not_now(Hindrance::Incident { id, runbook }));
     }
     let until = drill.until.as_microsecond();
     let level = drill.at.as_str();
@@ -60,9 +64,24 @@ const fn not_now(hindrance: Hindrance) -> Registered {
     Registered::NotNow(hindrance)
 }
 
+/// A real incident that is open.
+fn open(connection: &Connection) -> Result<Option<(IncidentId, String)>, StoreError> {
+    let open = sql::first::<(String, String)>(connection, OPEN, &[])?;
+    open.map(|(incident, runbook)| Ok((id(&incident)?, runbook))).transpose()
+}
+
+/// The incidents in which a drill has announced its faults.
+fn own(connection: &Connection, run: &str) -> Result<Vec<IncidentId>, StoreError> {
+    let all = sql::all::<(String,)>(connection, ANNOUNCED, &[&run, &INJECT])?;
+    all.iter().map(|(incident,)| id(incident)).collect()
+}
+
 /// It is over. The drill, when there is one.
 pub(super) fn end(turn: &mut Turn<'_>, run: &str) -> Result<Option<Drill>, StoreError> {
-    sql::execute(turn.connection, END, &[&turn.now.as_microsecond(), &run])?;
+    if sql::execute(turn.connection, END, &[&turn.now.as_microsecond(), &run])? > 0 {
+        let own = own(turn.connection, run)?;
+        changes::due(turn.connection, turn.now, |entry| own.contains(&entry.now.op.incident()))?;
+    }
     one(turn.connection, run)
 }
 
@@ -75,8 +94,17 @@ pub(super) fn announce(
     let (run, by) = rules::announced_by(&opened)?;
     let (run, by) = (run.to_owned(), by.to_owned());
     let drill = one(turn.connection, &run)?;
-    if let Some(hindrance) = rules::may_announce(drill.as_ref(), ledger::pause(turn.connection)?, turn.now) {
+    let is_first = sql::first::<(String,)>(turn.connection, ANY, &[&run])?.is_none();
+    let open = if is_first { open(turn.connection)? } else { None };
+    let pause = ledger::pause(turn.connection)?;
+    if let Some(hindrance) = rules::may_announce(drill.as_ref(), pause, open, turn.now) {
         return Ok(Announcement::NotNow(hindrance));
+    }
+    let own = own(turn.connection, &run)?;
+    match rules::over(&changes::all(turn.connection)?, &announced, |id| own.contains(id)) {
+        Err(hindrance) => return Ok(Announcement::NotNow(hindrance)),
+        Ok(Some(known)) => return Ok(Announcement::Made(known)),
+        Ok(None) => {}
     }
     let incident = chance::fresh_id(turn.now);
     let (scope, _) = scope_of(&opened.scope);

@@ -195,6 +195,7 @@ fn the_table_of_what_is_changed() {
             before: None,
             since: story::at(0.0),
             make_it_last: (ours == "2Gi").then(|| "web.resources.limits.memory in values.yaml".to_owned()),
+            injected: false,
         };
         let overdue = until.is_some_and(|until| until < 600.0);
         Change { entry, live, overdue }

@@ -11,7 +11,7 @@ use super::super::follow::{Follower, Only};
 use super::super::place::{Break, Place};
 use super::Session;
 use crate::alert::RUN_LABEL;
-use crate::api::wire::{DrillView, DrillWanted, FaultTold, FaultWanted};
+use crate::api::wire::{DrillView, DrillWanted, FaultField, FaultTold, FaultWanted};
 use crate::chaos::real::{Bounds, Load, Planned, Undone, Wanted};
 use crate::chaos::scenario::{
     Afterwards, BrokenForReal, Expect, ExpectedIncident, Lasts, RealFault, Scenario, Synthetic,
@@ -22,7 +22,7 @@ use crate::cli::run::new_key;
 use crate::cli::teller::Teller;
 use crate::clock;
 use crate::incident::IncidentId;
-use crate::incident::plan::{Kind, Target};
+use crate::incident::plan::{Kind, SetField, Target};
 use crate::incident::proof::Level;
 
 /// On top of all that a run may take, at the pace of reality: then it is over for the daemon, whoever has died.
@@ -139,7 +139,7 @@ impl<'s> Drill<'s> {
             undo: planned.undo_says.clone(),
             object: planned.object.clone().unwrap_or_else(|| whole(&session.ground.namespace)),
             uid: planned.uid.clone(),
-            fields: planned.fields.clone(),
+            fields: planned.fields.iter().filter_map(announced_field).collect(),
         };
         let path = format!("/drills/{}/faults", self.run);
         // Announced twice it is put back once.
@@ -378,6 +378,11 @@ fn wanted(fault: &RealFault, session: &Session) -> anyhow::Result<(Wanted, u32)>
             (Wanted::ValidationRecord { host: host.clone() }, 0)
         }
     })
+}
+
+fn announced_field(set: &SetField) -> Option<FaultField> {
+    let SetField { field, before, after, .. } = set;
+    Some(FaultField { field: field.clone(), before: before.clone(), after: after.clone()? })
 }
 
 /// What stands for an object that is not there before the fault is made.
