@@ -20,17 +20,21 @@ const NAMESPACE: &str = "samosachaat-prod";
 const MEANT: [&str; 5] = ["--yes", "--cluster", "sandbox", "--namespace", NAMESPACE];
 
 /// The daemon, and the file that tells the command where everything is.
-struct Ground {
-    daemon: Daemon,
+pub(super) struct Ground {
+    pub(super) daemon: Daemon,
     target: PathBuf,
 }
 
 impl Ground {
-    /// A daemon that hears of Alertmanager's alerts, in a namespace that may be broken.
+    /// A daemon that hears of the sandbox's alerts, in a namespace that may be broken.
     async fn new() -> Self {
-        let mut daemon = Daemon::with(TIME_SCALE, |_| {}).await;
+        let daemon = Daemon::new(TIME_SCALE).await;
         let alertmanager = daemon.stage.sandbox.alertmanager_url();
-        let more = format!("alertmanager: {{url: \"{alertmanager}\", receiver: runbookd}}");
+        Self::of(daemon, format!("alertmanager: {{url: \"{alertmanager}\", receiver: runbookd}}")).await
+    }
+
+    /// A daemon with these further lines of configuration, which are the target's, too; it is started here.
+    pub(super) async fn of(mut daemon: Daemon, more: String) -> Self {
         daemon.stage.change(|setting| setting.more = more).unwrap();
         // Nobody looks at Grafana here, and it is not there.
         let text = std::fs::read_to_string(daemon.stage.config()).unwrap();
@@ -42,11 +46,11 @@ impl Ground {
         Self { daemon, target }
     }
 
-    fn world(&self) -> World {
+    pub(super) fn world(&self) -> World {
         self.daemon.stage.world()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the binary itself is what is looked at")]
         let mut command = Command::new(env!("CARGO_BIN_EXE_runbookd"));
         command
@@ -83,7 +87,7 @@ impl Ground {
     }
 
     /// The drills that are played.
-    async fn drills(&self) -> Vec<String> {
+    pub(super) async fn drills(&self) -> Vec<String> {
         let all: Drills = self.daemon.get("/drills").await;
         all.drills.into_iter().filter(|drill| drill.on).map(|drill| drill.drill.run).collect()
     }

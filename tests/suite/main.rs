@@ -35,6 +35,7 @@ mod proofs;
 mod real_alertmanager;
 mod real_aws;
 mod real_faults;
+mod real_inject;
 mod real_prometheus;
 mod real_prometheus_api;
 mod real_rds;

@@ -31,7 +31,7 @@ use super::webhook::answering_everything;
 
 const ALERTMANAGER: &str = "prometheus-alertmanager";
 /// Alertmanager sends nothing in between: two of its group intervals, and some.
-const QUIET: Duration = Duration::from_secs(3);
+pub(super) const QUIET: Duration = Duration::from_secs(3);
 
 /// Where a program of another project lies; None, after saying so, when it is not installed.
 pub(super) fn real(program: &str) -> Option<PathBuf> {
@@ -54,7 +54,7 @@ pub(super) fn real(program: &str) -> Option<PathBuf> {
 }
 
 /// The real Alertmanager. Dropping it ends it.
-struct Alertmanager {
+pub(super) struct Alertmanager {
     program: PathBuf,
     folder: TempDir,
     port: u16,
@@ -63,20 +63,20 @@ struct Alertmanager {
 }
 
 /// The labels of an alert.
-type Labels = BTreeMap<String, String>;
+pub(super) type Labels = BTreeMap<String, String>;
 
 fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// An alert of the shipped runbook.
-fn high_5xx(app: &str) -> Labels {
+pub(super) fn high_5xx(app: &str) -> Labels {
     labels([("alertname", "High5xxRate"), ("namespace", NAMESPACE), ("app", app)])
 }
 
 impl Alertmanager {
     /// In front of this receiver, with the daemon's token. None when it is not installed.
-    async fn start(url: &str) -> Option<Self> {
+    pub(super) async fn start(url: &str) -> Option<Self> {
         let program = real(ALERTMANAGER)?;
         let folder = tempfile::tempdir().unwrap();
         let port = runbookd::chaos::stage::free_port().unwrap();
@@ -133,12 +133,12 @@ impl Alertmanager {
         self.child.take().unwrap().kill().await.unwrap();
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// What a Prometheus sends: these alerts fire since `since`, or ended at `until`.
-    async fn post(&self, alerts: &[Labels], since: Timestamp, until: Option<Timestamp>) {
+    pub(super) async fn post(&self, alerts: &[Labels], since: Timestamp, until: Option<Timestamp>) {
         let alerts: Vec<Value> = alerts
             .iter()
             .map(|labels| {
@@ -155,7 +155,7 @@ impl Alertmanager {
         assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
     }
 
-    async fn fire(&self, alerts: &[Labels]) -> Timestamp {
+    pub(super) async fn fire(&self, alerts: &[Labels]) -> Timestamp {
         let since = clock::now();
         self.post(alerts, since, None).await;
         since
@@ -165,7 +165,7 @@ impl Alertmanager {
         self.post(alerts, since, Some(clock::now())).await;
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
@@ -189,7 +189,7 @@ impl Alertmanager {
     }
 
     /// The fingerprints that Alertmanager itself gives them.
-    async fn fingerprints(&self) -> BTreeSet<String> {
+    pub(super) async fn fingerprints(&self) -> BTreeSet<String> {
         let url = format!("http://127.0.0.1:{}/api/v2/alerts", self.port);
         let alerts: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
         let fingerprint = |alert: &Value| alert["fingerprint"].as_str().unwrap().to_owned();
