@@ -12,17 +12,17 @@ use crate::incident::drill::{Drill, is_id};
 use crate::store::{Answered, Intake, Store, StoreError, Unanswered};
 
 /// Marks what belongs to a drill, and counts what comes too late: its incidents have a scope of their own, and nothing is done for them. What comes of a drill that is over, as Alertmanager
-/// sends it again, opens nothing.
+/// sends it again, opens nothing. What nobody sent (`told` is false) is here again in every round, and not a word is said of it.
 ///
 /// # Errors
 /// When the journal can not be asked; nothing is then known of the whole intake.
-pub(super) async fn mark(store: &dyn Store, intake: &mut Intake) -> Result<usize, StoreError> {
+pub(super) async fn mark(store: &dyn Store, intake: &mut Intake, told: bool) -> Result<usize, StoreError> {
     let mut known: BTreeMap<String, Option<Drill>> = BTreeMap::new();
     for answered in &intake.answered {
         let run = answered.alert.labels.get(RUN_LABEL);
         if is_id(run) && !known.contains_key(run) {
             known.insert(run.to_owned(), store.drill(run).await?);
-        } else if !run.is_empty() && !is_id(run) {
+        } else if told && !run.is_empty() && !is_id(run) {
             warn!(
                 "An alert has the label {RUN_LABEL} with what is no id of a drill; it is taken as any other"
             );
@@ -32,22 +32,28 @@ pub(super) async fn mark(store: &dyn Store, intake: &mut Intake) -> Result<usize
         return Ok(0);
     }
     let now = clock::now();
-    let (all, before) = (std::mem::take(&mut intake.answered), intake.unanswered.len());
+    let all = std::mem::take(&mut intake.answered);
+    let mut left = Vec::new();
     for mut answered in all {
         match known.get(answered.alert.labels.get(RUN_LABEL)) {
             Some(Some(drill)) if drill.is_on(now) || answered.alert.status == Status::Resolved => {
                 belongs(&mut answered, drill);
                 intake.answered.push(answered);
             }
-            Some(Some(drill)) => intake.unanswered.push(late(&answered, drill)),
+            Some(Some(drill)) if told => left.push(late(&answered, drill)),
+            Some(Some(_)) => {}
             Some(None) => {
-                warn!("An alert names a drill that was never registered here; it is taken as any other");
+                if told {
+                    warn!("An alert names a drill that was never registered here; it is taken as any other");
+                }
                 intake.answered.push(answered);
             }
             None => intake.answered.push(answered),
         }
     }
-    Ok(intake.unanswered.len() - before)
+    let late = left.len();
+    intake.unanswered.extend(left);
+    Ok(late)
 }
 
 fn belongs(answered: &mut Answered, drill: &Drill) {

@@ -147,9 +147,21 @@ pub enum NotTaken {
 ///
 /// # Errors
 /// [`NotTaken`]; the same intake again is harmless.
-pub async fn take_in(store: &dyn Store, mut intake: Intake) -> Result<Receipt, NotTaken> {
+pub async fn take_in(store: &dyn Store, intake: Intake) -> Result<Receipt, NotTaken> {
+    taken(store, intake, true).await
+}
+
+/// The same with what was found by asking Alertmanager, and what nobody sent: nothing is said, again and again, of what is left alone.
+///
+/// # Errors
+/// [`NotTaken`]; the same intake again is harmless.
+pub async fn take_in_found(store: &dyn Store, intake: Intake) -> Result<Receipt, NotTaken> {
+    taken(store, intake, false).await
+}
+
+async fn taken(store: &dyn Store, mut intake: Intake, told: bool) -> Result<Receipt, NotTaken> {
     let taking = async {
-        let late = drills::mark(store, &mut intake).await?;
+        let late = drills::mark(store, &mut intake, told).await?;
         store.take_in(intake).await.map(|receipt| Receipt { late, ..receipt })
     };
     let receipt = tokio::time::timeout(COMMIT_WITHIN, taking).await.map_err(|_| NotTaken::TooLate)??;

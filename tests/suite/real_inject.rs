@@ -27,8 +27,7 @@ async fn a_drill_by_way_of_alertmanager_and_what_is_real_beside_it_are_answered_
     let ground = Ground::of(daemon, section).await;
     let (daemon, world) = (&ground.daemon, ground.world());
     let arguments = ["database-pool", "--at", "alert", "--via", "alertmanager", "--yes"];
-    let playing =
-        ground.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let playing = ground.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let playing = tokio::spawn(tokio::time::timeout(2 * LIMIT, playing.wait_with_output()));
 
     let pushed = world.until(LIMIT, |world| {
@@ -91,6 +90,8 @@ async fn a_drill_by_way_of_alertmanager_and_what_is_real_beside_it_are_answered_
     assert_eq!(client.state(labels).await, Ok(State::Active));
     assert_eq!(daemon.incidents().await.len(), 2);
     let unanswered = daemon.unanswered().await.unanswered;
-    assert_eq!(unanswered.len(), 1, "it was told once, and is said once: {unanswered:#?}");
+    assert_eq!(unanswered.len(), 1, "{unanswered:#?}");
+    let said = daemon.log().matches("An alert of a drill that is over is left alone").count();
+    assert_eq!(said, 1, "it was sent once, and is said once");
     assert!(world.writes().is_empty(), "{:#?}", world.writes());
 }

@@ -269,7 +269,7 @@ impl Reconciler {
     }
 
     async fn enter(&self, intake: Intake) -> Result<Receipt, Failed> {
-        let receipt = receive::take_in(self.store.as_ref(), intake).await?;
+        let receipt = receive::take_in_found(self.store.as_ref(), intake).await?;
         // That an alert is known already is no news of this way: it is so in every round.
         receive::count(&self.metrics, &Receipt { repeated: 0, ..receipt.clone() }, 0, 0);
         Ok(receipt)
