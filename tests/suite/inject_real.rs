@@ -1,13 +1,16 @@
 //! `runbookd inject` at the levels `alert` and `fault`: the real daemon runs as it does in a cluster, the command is another process that knows it by its API
 //! alone, and the sandbox stands for the systems around them. What is refused writes nothing, and whatever ends a run, nothing of it stays.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use runbookd::api::wire::{Changes, Drills};
 use runbookd::chaos::report::Report;
+use runbookd::chaos::shipped::SCENARIOS;
 use runbookd::incident::Outcome;
+use runbookd::incident::proof::Level;
 use runbookd::sandbox::{PoolFault, World};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -361,4 +364,79 @@ async fn an_interrupted_run_cleans_up_by_itself_and_a_killed_one_without_the_dae
     let (code, text) = ground.inject(&["cleanup"]).await;
     assert!(code == Some(0) && text.contains("The daemon was not told"), "{code:?} {text}");
     assert_eq!(ground.inference(), ("8Gi".to_owned(), None));
+}
+
+/// Lines are pushed before the alert is fired, and confirm nothing; the drill is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_wants_another_token_is_told_and_the_drill_is_over() {
+    let ground = Ground::new().await;
+    let text = std::fs::read_to_string(&ground.target).unwrap();
+    let wrong = text.replace("webhook: {token_file: webhook-token}", "webhook: {token_file: other-token}");
+    assert_ne!(text, wrong);
+    ground.daemon.file("other-token", "somebody-elses-token");
+    ground.daemon.file("target.yaml", &wrong);
+    let (code, text) = ground.inject(&["database-pool", "--at", "alert", "--via", "webhook", "--yes"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    for part in ["denied (HTTP 401", "`webhook.token_file` of the target must hold the token", "aborted"] {
+        assert!(text.contains(part), "{part:?} is missing: {text}");
+    }
+    assert!(!text.contains("left behind") && !text.contains("still fires"), "nothing fires: {text}");
+    assert!(!text.contains("somebody-elses-token"), "{text}");
+    assert!(ground.drills().await.is_empty() && ground.daemon.incidents().await.is_empty(), "{text}");
+    assert!(ground.world().writes().is_empty());
+}
+
+/// The daemon that is put to the proof is gone: that is no success, and what it could not be told is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_dies_in_the_middle_of_a_drill_is_told_of_and_nothing_hangs() {
+    let mut ground = Ground::new().await;
+    let mut child =
+        ground.command(&["database-pool", "--at", "alert", "--yes"]).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut said, mut lines) = spoken(&mut child, "pushed").await;
+    ground.daemon.stage.kill().await.unwrap();
+    let rest = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            said.push_str(&line);
+            said.push('\n');
+        }
+        child.wait().await.unwrap()
+    };
+    let status = tokio::time::timeout(LIMIT, rest).await.expect("it comes to its end");
+    assert_eq!(status.code(), Some(1), "{said}");
+    for part in [
+        "the run broke off",
+        "the daemon still has the drill for running",
+        "`runbookd inject cleanup` ends it",
+    ] {
+        assert!(said.contains(part), "{part:?} is missing: {said}");
+    }
+    // The alert ends although nobody is there to hear of it.
+    assert!(ground.world().firing().is_empty(), "{said}");
+    ground.daemon.start().await;
+    assert_eq!(ground.drills().await.len(), 1);
+    let (code, text) = ground.inject(&["cleanup"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(ground.drills().await.is_empty(), "{text}");
+}
+
+/// One after the other before the same daemon: what one drill has made up hinders none of the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_level_are_those_that_say_something_of_it() {
+    let ground = Ground::new().await;
+    let output = ground.command(&["all", "--at", "alert", "--yes", "-o", "json"]).output();
+    let output = tokio::time::timeout(2 * LIMIT, output).await.expect("it comes to its end").unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let mut all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let reports: Vec<Report> = serde_json::from_value(all["reports"].take()).unwrap();
+    let played: BTreeSet<&str> = reports.iter().map(|report| report.scenario.as_str()).collect();
+    let there = SCENARIOS.iter().filter(|(_, text)| text.lines().any(|line| line == "synthetic:"));
+    let there: BTreeSet<&str> = there.map(|(name, _)| name.trim_end_matches(".yaml")).collect();
+    assert!(there.len() > 2, "{there:?}");
+    assert_eq!((reports.len(), played), (there.len(), there), "{text}");
+    assert!(reports.iter().all(|report| report.passed() && report.at == Level::Alert), "{reports:#?}");
+    let drills: Drills = ground.daemon.get("/drills").await;
+    assert_eq!(drills.drills.len(), reports.len());
+    assert!(drills.drills.iter().all(|drill| !drill.on), "{drills:#?}");
+    assert!(ground.world().writes().is_empty(), "{text}");
 }

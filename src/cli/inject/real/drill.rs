@@ -16,10 +16,11 @@ use crate::chaos::real::{Bounds, Load, Planned, Undone, Wanted};
 use crate::chaos::scenario::{
     Afterwards, BrokenForReal, Expect, ExpectedIncident, Lasts, RealFault, Scenario, Synthetic,
 };
-use crate::chaos::synthetic::Shot;
+use crate::chaos::synthetic::{Shot, Way};
 use crate::cli::paint::Tone;
 use crate::cli::run::new_key;
 use crate::cli::teller::Teller;
+use crate::clients::Reason;
 use crate::clock;
 use crate::incident::IncidentId;
 use crate::incident::plan::{Kind, SetField, Target};
@@ -248,7 +249,6 @@ impl Place for Drill<'_> {
             return self.break_it(number, teller).await;
         };
         let shot = Shot::new(synthetic, &self.run, clock::now());
-        self.shot.replace(Some(shot.clone()));
         if !shot.streams.is_empty() {
             shot.push(&self.session.loki).await.context("the lines could not be pushed")?;
             let lines: usize = shot.streams.iter().map(|stream| stream.lines.len()).sum();
@@ -258,7 +258,19 @@ impl Place for Drill<'_> {
                 &format!("{lines} lines into Loki, with {RUN_LABEL}={}", self.run),
             )?;
         }
-        shot.fire(way).await.context("the alert could not be fired")
+        self.shot.replace(Some(shot.clone()));
+        let Err(error) = shot.fire(way).await else { return Ok(()) };
+        // What was never taken does not fire, and has no end.
+        if error.reason.surely_without_effect() {
+            self.shot.replace(None);
+        }
+        let help = match (way, error.reason) {
+            (Way::Webhook(_), Reason::Denied) => {
+                "; `webhook.token_file` of the target must hold the token of this daemon's webhook"
+            }
+            _ => "",
+        };
+        bail!("the alert could not be fired: {error}{help}")
     }
 
     async fn end(&self, number: usize) -> anyhow::Result<()> {
