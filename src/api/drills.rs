@@ -239,11 +239,12 @@ fn refused(hindrance: &Hindrance, run: &str) -> Problem {
             "incident {id} of {runbook} is open, and a drill would be in its way; `runbookd incidents {id} --follow` shows it"
         ),
         Hindrance::Drill(other) => format!(
-            "{} plays a drill of {} since {}; it is over at {} at the latest, and `runbookd inject cleanup` ends it now",
+            "{} plays a drill of {} since {}; it is over at {} at the latest, and `runbookd inject cleanup --run {}` ends it now",
             other.by,
             other.scenario,
             clock(other.began_at),
-            clock(other.until)
+            clock(other.until),
+            other.run
         ),
         Hindrance::Unknown => {
             let run = cut(run, NAME_LENGTH);

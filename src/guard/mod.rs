@@ -55,8 +55,8 @@ pub struct Question {
     pub held_at: Option<Timestamp>,
     /// Whether a person approved exactly this plan.
     pub approved: bool,
-    /// Whether its alerts are made up, by a drill: nothing is done for those, whatever is allowed.
-    pub drill: bool,
+    /// The most that may be done for its alerts: nothing for those that a drill has made up, and nothing without a person for those that say so of themselves.
+    pub most: Mode,
 }
 
 /// How long a permit is good for.

@@ -16,9 +16,12 @@ pub(super) fn set(question: &Question) -> (Mode, &'static str) {
     let step = question.runbook.steps.get(question.wanted.step);
     let namespace = question.policy.namespaces.get(&question.wanted.plan.target.namespace);
     let nodes = question.wanted.plan.action.changes_a_node().then_some(question.policy.nodes);
-    let drill = question.drill.then_some(Mode::Shadow);
+    let whose = match question.most {
+        Mode::Ask => "its alert, which names a drill that is not known here",
+        _ => "the drill, whose alert is made up",
+    };
     [
-        (drill, "the drill, whose alert is made up"),
+        (Some(question.most), whose),
         (Some(question.policy.ceiling), "the ceiling"),
         (nodes, "`nodes:` of the configuration"),
         (namespace.copied(), "the namespace"),

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::event::Opened;
 use super::plan::{Sets, Target};
 use super::proof::Level;
-use crate::alert::Labels;
+use crate::alert::{Labels, RUN_LABEL};
 use crate::runbook::load::read_text;
-use crate::runbook::{Kind, Runbook};
+use crate::runbook::{Kind, Mode, Runbook};
 use crate::yaml::Faults;
 
 /// The name that stands for a runbook in the incidents that announce a fault; no runbook can have it.
@@ -109,6 +109,17 @@ impl fmt::Display for Rehearsed {
 }
 
 impl Opened {
+    /// The most that may be done for its alerts. What names a drill that is not known here may be made up for another daemon, by which nobody should be kept from
+    /// an alert, and nothing should be done without a person.
+    #[must_use]
+    pub fn most(&self) -> Mode {
+        match &self.drill {
+            Some(_) => Mode::Shadow,
+            None if !self.scope.get(RUN_LABEL).is_empty() => Mode::Ask,
+            None => Mode::Act,
+        }
+    }
+
     /// The drill that announced a fault, when that is all that it is.
     #[must_use]
     pub fn announces(&self) -> bool {

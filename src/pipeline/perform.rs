@@ -254,7 +254,7 @@ impl Pipeline {
             policy: Arc::clone(&self.policy),
             held_at: incident.held_at,
             approved: approved || by_a_person,
-            drill: incident.opened.drill.is_some(),
+            most: incident.opened.most(),
         };
         let mode = guard::effective_mode(&question);
         if mode == Mode::Shadow && !wanted.again {

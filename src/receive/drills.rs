@@ -1,5 +1,6 @@
 //! Which alerts belong to a drill: those that name one which was registered here. That is asked of the journal for each alert that names any, and only of
-//! those; a label alone means nothing, so that nobody can keep an alert from its runbook by writing it.
+//! those; a label alone makes no drill, so that nobody can keep an alert from its runbook by writing it. But the drill may be another daemon's, so nothing is done
+//! then without a person.
 
 use std::collections::BTreeMap;
 
@@ -44,8 +45,12 @@ pub(super) async fn mark(store: &dyn Store, intake: &mut Intake, told: bool) -> 
             Some(Some(_)) => {}
             Some(None) => {
                 if told {
-                    warn!("An alert names a drill that was never registered here; it is taken as any other");
+                    warn!(
+                        "An alert names a drill that was never registered here; it is answered, and a person is asked"
+                    );
                 }
+                let run = answered.alert.labels.get(RUN_LABEL).to_owned();
+                of_its_own(&mut answered, &run);
                 intake.answered.push(answered);
             }
             None => intake.answered.push(answered),
@@ -57,9 +62,14 @@ pub(super) async fn mark(store: &dyn Store, intake: &mut Intake, told: bool) -> 
 }
 
 fn belongs(answered: &mut Answered, drill: &Drill) {
+    of_its_own(answered, &drill.run);
+    answered.by.iter_mut().for_each(|by| by.drill = Some(drill.run.clone()));
+}
+
+/// No incident has alerts of two kinds.
+fn of_its_own(answered: &mut Answered, run: &str) {
     for by in &mut answered.by {
-        by.scope.0.insert(RUN_LABEL.to_owned(), drill.run.clone());
-        by.drill = Some(drill.run.clone());
+        by.scope.0.insert(RUN_LABEL.to_owned(), run.to_owned());
     }
 }
 

@@ -186,6 +186,7 @@ const WORDS: &[(&str, &[&str], &str)] = &[
 const KUBERNETES_READS: &[&str] = &[
     "connect",
     "rehearsing",
+    "known_as",
     "server",
     "is_loopback",
     "workload",

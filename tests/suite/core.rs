@@ -407,7 +407,7 @@ impl World<'_> {
             policy: Arc::clone(&self.policy),
             held_at: incident.held_at,
             approved: approved || wanted.again && incident.effect().is_some_and(|effect| effect.approved),
-            drill: incident.opened.drill.is_some(),
+            most: incident.opened.most(),
         };
         let (leg, step) = (wanted.leg, wanted.step);
         self.put_to_the_proof(runbook);

@@ -231,6 +231,9 @@ async fn what_must_not_be_is_refused_and_nothing_is_written() {
     ground.refuses(&oom(&["--yes"]), 2, "--yes wants the names, too").await;
     ground.refuses(&oom(&[]), 2, "there is no terminal to ask on").await;
     ground.refuses(&["database-pool", "--at", "alert"], 2, "there is no terminal to ask on").await;
+    // What says nothing there: somebody means another level.
+    ground.refuses(&["inference-oom", "--yes"], 2, "--target says nothing at --at sandbox").await;
+    ground.refuses(&oom(&["--time-scale", "40"]), 2, "--time-scale says nothing at --at fault").await;
     // What that level does not have.
     ground.refuses(&[&["crash-loop", "--at", "fault"], &MEANT[..]].concat(), 1, "it has no `real:`").await;
     ground.refuses(&["crash-loop", "--at", "alert", "--yes"], 1, "it has no `synthetic:`").await;
@@ -318,6 +321,13 @@ async fn a_run_that_is_killed_is_cleaned_up_and_nothing_is_left() {
         assert_eq!(ground.drills().await.len(), 1, "{phase}: it does not know yet: {said}");
         let (code, text) = ground.inject(&["cleanup"]).await;
         assert_eq!(code, Some(0), "{phase}: {text}");
+        if let [run] = ground.drills().await.as_slice() {
+            // Nothing tells that nobody plays it any more, but the person who knows.
+            assert!(PHASES[..2].contains(&phase), "{phase}: {text}");
+            assert!(text.contains(&format!("`--run {run}` ends it")), "{text}");
+            let (code, text) = ground.inject(&["cleanup", "--run", run]).await;
+            assert_eq!(code, Some(0), "{text}");
+        }
         assert!(ground.drills().await.is_empty(), "{phase}: {text}");
         assert_eq!(ground.inference().1, None, "{phase}: {text}");
         // What the daemon has changed since it puts back itself.
@@ -352,6 +362,8 @@ async fn an_interrupted_run_cleans_up_by_itself_and_a_killed_one_without_the_dae
         assert!(ground.drills().await.is_empty(), "{signal}");
         let well = ground.world().until(LIMIT, |world| world.rollout_complete("inference")).await;
         assert!(well, "{signal}");
+        // The ledger sees for itself that nothing is left to put back.
+        assert!(until(LIMIT, async || ground.changes().await == 0).await, "{signal}");
         child = ground.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
     }
     let _reader = spoken(&mut child, "made ").await;
@@ -400,18 +412,17 @@ async fn a_daemon_that_dies_in_the_middle_of_a_drill_is_told_of_and_nothing_hang
     };
     let status = tokio::time::timeout(LIMIT, rest).await.expect("it comes to its end");
     assert_eq!(status.code(), Some(1), "{said}");
-    for part in [
-        "the run broke off",
-        "the daemon still has the drill for running",
-        "`runbookd inject cleanup` ends it",
-    ] {
+    for part in
+        ["the run broke off", "the daemon still has the drill for running", "`runbookd inject cleanup --run "]
+    {
         assert!(said.contains(part), "{part:?} is missing: {said}");
     }
     // The alert ends although nobody is there to hear of it.
     assert!(ground.world().firing().is_empty(), "{said}");
     ground.daemon.start().await;
     assert_eq!(ground.drills().await.len(), 1);
-    let (code, text) = ground.inject(&["cleanup"]).await;
+    let runs = ground.drills().await;
+    let (code, text) = ground.inject(&["cleanup", "--run", &runs[0]]).await;
     assert_eq!(code, Some(0), "{text}");
     assert!(ground.drills().await.is_empty(), "{text}");
 }

@@ -78,7 +78,7 @@ fn question(runbook: Runbook, action: Action) -> Question {
         policy: Arc::new(policy),
         held_at: Some(now()),
         approved: false,
-        drill: false,
+        most: Mode::Act,
     }
 }
 

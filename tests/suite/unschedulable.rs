@@ -215,7 +215,7 @@ async fn a_node_that_no_namespace_is_named_with_is_put_back_and_not_changed() {
             }),
             held_at: Some(now()),
             approved: false,
-            drill: false,
+            most: Mode::Act,
         };
         let ledger = Ledger {
             now: now(),

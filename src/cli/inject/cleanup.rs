@@ -14,6 +14,7 @@ use crate::cli::output::{finish, lines, note};
 use crate::cli::paint::{Paint, Tone, harmless};
 use crate::clients::kubernetes::Kubernetes;
 use crate::config::Config;
+use crate::incident::drill::Drill;
 
 /// Undoes what runs have left behind.
 #[derive(Debug, Args)]
@@ -55,18 +56,33 @@ async fn clean(args: Cleanup) -> anyhow::Result<ExitCode> {
                 (Tone::Bad, "not undone", error.to_string())
             }
         };
-        let line = format!("{:<10} {object}{of}: {text}", paint.mark(tone, word));
-        lines([harmless(&line)])?;
+        let line = harmless(&format!("{object}{of}: {text}"));
+        lines([format!("{} {line}", paint.mark(tone, &format!("{word:<10}")))])?;
+    }
+    // What still bears a note is not understood, or somebody else's to mend.
+    for Cleaned { object, .. } in cleanup(&ground, args.run.as_deref()).await? {
+        is_clean = false;
+        let word = paint.mark(Tone::Bad, &format!("{:<10}", "still there"));
+        lines([format!(
+            "{word} {}",
+            harmless(&format!("a note of a run on {object}: a person has to look"))
+        )])?;
     }
     if cleaned.is_empty() {
         lines([format!("No run has left anything in {namespace}.")])?;
     }
-    is_clean &= drills_over(&args).await?;
+    let runs: Vec<&str> = cleaned
+        .iter()
+        .filter_map(|cleaned| cleaned.note.as_ref())
+        .map(|note| note.run.as_str())
+        .chain(args.run.as_deref())
+        .collect();
+    drills_over(&args, &runs).await?;
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Tells the daemon, when it is there, that what is still played is over.
-async fn drills_over(args: &Cleanup) -> anyhow::Result<bool> {
+/// Tells the daemon, when it is there, that what was cleaned up is over. Another one may still be played, by somebody else.
+async fn drills_over(args: &Cleanup, runs: &[&str]) -> anyhow::Result<()> {
     let client = Client::new(&args.connection)?;
     let known: Drills = match client.drills().await {
         Ok(known) => known,
@@ -74,17 +90,19 @@ async fn drills_over(args: &Cleanup) -> anyhow::Result<bool> {
             note(&format!(
                 "The daemon was not told ({error}): a drill that it has for running is over by itself, and what it still has to put back it puts back."
             ));
-            return Ok(true);
+            return Ok(());
         }
     };
-    let meant = |drill: &&DrillView| drill.on && args.run.as_ref().is_none_or(|run| *run == drill.drill.run);
-    for drill in known.drills.iter().filter(meant) {
-        let run = &drill.drill.run;
+    for drill in known.drills.iter().filter(|drill| drill.on) {
+        let Drill { run, scenario, by, .. } = &drill.drill;
+        if !runs.contains(&run.as_str()) {
+            lines([harmless(&format!(
+                "The daemon has drill {run} of {scenario} by {by} for running; when nobody plays it any more, `--run {run}` ends it."
+            ))])?;
+            continue;
+        }
         let _: DrillView = client.say_once(&format!("/drills/{run}/end"), &serde_json::json!({})).await?;
-        lines([harmless(&format!(
-            "ended      drill {run} of {}, by {}",
-            drill.drill.scenario, drill.drill.by
-        ))])?;
+        lines([harmless(&format!("ended      drill {run} of {scenario}, by {by}"))])?;
     }
-    Ok(true)
+    Ok(())
 }

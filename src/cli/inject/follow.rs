@@ -54,7 +54,11 @@ impl Only {
             Self::MadeUp { run } => summary.drill.as_ref() == Some(run),
             Self::Since { began_at, run, namespace } => {
                 let there = summary.scope.get("namespace");
-                let is_here = there.is_empty() || there == namespace;
+                let is_here = match summary.scope.get("object").split_once('/') {
+                    // What is put back says of which object; a node is in no namespace.
+                    Some((of, _)) if summary.runbook == RESTORE => of.is_empty() || of == namespace,
+                    _ => there.is_empty() || there == namespace,
+                };
                 let is_ours = summary.drill.as_ref().is_none_or(|drill| drill == run);
                 summary.opened_at >= *began_at && is_here && is_ours
             }

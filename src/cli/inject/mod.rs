@@ -48,9 +48,9 @@ pub struct Inject {
     at: At,
     #[command(flatten)]
     rules: Rules,
-    /// Divide every duration by this, in the sandbox
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
-    time_scale: u32,
+    /// Divide every duration by this, in the sandbox [default: 40]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
+    time_scale: Option<u32>,
     /// How the report is written; with another form than text what happens meanwhile is told on standard error
     #[arg(long, short, value_enum, default_value_t = Form::Text)]
     output: Form,
@@ -161,6 +161,17 @@ pub async fn run(mut args: Inject) -> anyhow::Result<ExitCode> {
 }
 
 impl Inject {
+    /// The pace of the sandbox.
+    fn pace(&self) -> u32 {
+        self.time_scale.unwrap_or(40)
+    }
+
+    /// An option that says nothing at this level: somebody means another one.
+    fn misplaced(&self) -> Option<&'static str> {
+        let pace = (self.at != At::Sandbox && self.time_scale.is_some()).then_some("--time-scale");
+        pace.or_else(|| self.real.misplaced(self.at.level()))
+    }
+
     /// Each scenario's time begins anew.
     fn teller(&self) -> Teller {
         match self.output {
@@ -276,8 +287,11 @@ fn show(scenario: &Scenario) -> anyhow::Result<()> {
 
 async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
     let wanted = args.scenario.as_deref().context("which scenario?")?;
-    let mut stopped = std::pin::pin!(left_alone()?);
     let level = args.at.level();
+    if let Some(option) = args.misplaced() {
+        super::output::note(&format!("runbookd: {option} says nothing at --at {level}; nothing was done"));
+        return Ok(ExitCode::from(2));
+    }
     let session = match level {
         Level::Sandbox => None,
         _ => Some(Session::open(args, level, &args.teller()).await?),
@@ -301,6 +315,8 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     }
+    // From here on whatever ends it is heard; before, there is nothing to undo.
+    let mut stopped = std::pin::pin!(left_alone()?);
     let mut reports = Vec::new();
     // Asked before anything is broken: who has no token learns it now.
     let keeper = args.record.then(|| Client::new(&args.connection)).transpose()?;
@@ -336,9 +352,7 @@ async fn play(args: &Inject) -> anyhow::Result<ExitCode> {
         match played {
             Some(Ok(())) => {}
             Some(Err(error)) => report.aborted = Some(format!("{error:#}")),
-            None if drill.is_some() => {
-                report.aborted = Some("interrupted; what was made is undone".to_owned())
-            }
+            None if drill.is_some() => report.aborted = Some("interrupted".to_owned()),
             None => report.aborted = Some("interrupted; the sandbox and its daemon are gone".to_owned()),
         }
         report.ended_at = crate::clock::now();
@@ -392,7 +406,7 @@ fn blank(scenario: &Scenario, args: &Inject, session: Option<&Session>) -> Repor
         at: args.at.level(),
         place: session.map_or_else(|| "a sandbox on this machine".to_owned(), Session::place),
         version: session.map_or(env!("CARGO_PKG_VERSION"), Session::version).to_owned(),
-        time_scale: session.map_or(args.time_scale, |session| session.config().time_scale),
+        time_scale: session.map_or(args.pace(), |session| session.config().time_scale),
         began_at: now,
         ended_at: now,
         broke: String::new(),
@@ -413,9 +427,9 @@ async fn one(
     teller: &Teller,
 ) -> anyhow::Result<()> {
     teller.title(&format!("{}: {}", report.scenario, report.summary))?;
-    teller.out([format!("  In a sandbox; every duration is divided by time_scale {}", args.time_scale)])?;
+    teller.out([format!("  In a sandbox; every duration is divided by time_scale {}", args.pace())])?;
     let folder = Folder::new()?;
-    let mut setting = Setting::acting(&std::env::current_exe()?, &folder.path, args.time_scale);
+    let mut setting = Setting::acting(&std::env::current_exe()?, &folder.path, args.pace());
     setting.rules = args.rules.texts()?;
     // One's own runbooks are played as they are.
     setting.attached = args.rules.rules.is_empty();
@@ -428,8 +442,8 @@ async fn one(
     teller.title("What happens")?;
     let eyes = super::serve::eyes_of(&config).await?;
     let connection = Connection { url: stage.url(), token_file: Some(stage.api_token_file()) };
-    let follower = Follower::new(Client::new(&connection)?, args.time_scale, Only::All, teller);
-    let place = Sandbox::new(stage.world(), args.time_scale, &scenario.faults);
+    let follower = Follower::new(Client::new(&connection)?, args.pace(), Only::All, teller);
+    let place = Sandbox::new(stage.world(), args.pace(), &scenario.faults);
     let play = Play { scenario, place: &place, teller, eyes: &eyes, follower };
     *texts = play.texts().await?;
     play.fill(report).await.with_context(|| format!("the daemon's last words: {}", stage.last_words()))?;

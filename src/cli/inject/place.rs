@@ -35,6 +35,12 @@ pub(super) trait Place {
     /// Breaks it.
     async fn make(&self, number: usize, teller: &Teller) -> anyhow::Result<()>;
 
+    /// Whether it may come to nothing: then nothing counts as broken before it is.
+    fn can_refuse(&self) -> bool;
+
+    /// Whether what was tried may have come true.
+    fn may_have_made(&self, number: usize) -> bool;
+
     /// Ends it.
     async fn end(&self, number: usize) -> anyhow::Result<()>;
 
@@ -110,6 +116,14 @@ impl Place for Sandbox<'_> {
             Some(broken) => Ok(breaking::make(&broken.fault, &self.world).await?),
             None => Ok(()),
         }
+    }
+
+    fn can_refuse(&self) -> bool {
+        false
+    }
+
+    fn may_have_made(&self, _: usize) -> bool {
+        true
     }
 
     async fn end(&self, number: usize) -> anyhow::Result<()> {

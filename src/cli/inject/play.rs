@@ -118,8 +118,22 @@ impl<P: Place> Play<'_, P> {
         let making = async {
             for (number, broken) in breaks.iter().enumerate() {
                 tokio::time::sleep(self.real(broken.wait)).await;
-                follower.say(Doer::Inject, News::Bad, "broken", &broken.says)?;
-                place.make(number, self.teller).await?;
+                if !place.can_refuse() {
+                    follower.say(Doer::Inject, News::Bad, "broken", &broken.says)?;
+                    place.make(number, self.teller).await?;
+                } else if let Err(error) = place.make(number, self.teller).await {
+                    if place.may_have_made(number) {
+                        follower.say(
+                            Doer::Inject,
+                            News::Bad,
+                            "broken",
+                            &format!("perhaps: {}", broken.says),
+                        )?;
+                    }
+                    return Err(error);
+                } else {
+                    follower.say(Doer::Inject, News::Bad, "broken", &broken.says)?;
+                }
                 made.set(made.get() + 1);
             }
             anyhow::Ok(())
@@ -193,9 +207,10 @@ impl<P: Place> Play<'_, P> {
         loop {
             let why = match self.asked().await {
                 Health::Unwell(why) | Health::Unknown(why) => why,
-                Health::Well => match self.fires().await?.as_slice() {
-                    [] => return Ok(None),
-                    names => format!("{} fires already", names.join(", ")),
+                Health::Well => match self.fires().await.as_deref() {
+                    Ok([]) => return Ok(None),
+                    Err(error) => format!("nobody can say what fires: {error:#}"),
+                    Ok(names) => format!("{} fires already", names.join(", ")),
                 },
             };
             if begun.elapsed() >= within {
@@ -263,7 +278,13 @@ impl<P: Place> Play<'_, P> {
         let limit = self.real(wanted.within) + GRACE;
         let (mut begun, mut well_since) = (Instant::now(), None);
         loop {
-            if let Some(name) = self.fires().await?.into_iter().next() {
+            let fires = self.fires().await;
+            if fires.is_err() {
+                // What nobody can see has neither fired nor healed.
+                well_since = None;
+            }
+            let can_say = fires.is_ok();
+            if let Some(name) = fires.unwrap_or_default().into_iter().next() {
                 let now = clock::now();
                 self.follower.say(Doer::System, News::Bad, "fired", &name)?;
                 *seen.borrow_mut() = Some((name, self.follower.after(fault_at, now)));
@@ -275,7 +296,7 @@ impl<P: Place> Play<'_, P> {
                 let text = format!("none of {} fired", wanted.one_of.join(", "));
                 self.follower.say(Doer::System, News::Bad, "not fired", &text)?;
                 return Ok(Alerted::Not);
-            } else if wanted.may_heal_first {
+            } else if wanted.may_heal_first && can_say {
                 if self.asked().await != Health::Well {
                     well_since = None;
                 } else if well_since.get_or_insert_with(Instant::now).elapsed() >= self.real(QUIET) {

@@ -91,7 +91,7 @@ pub struct Settings {
 
 /// A cluster.
 #[derive(Clone)]
-pub struct Kubernetes(Arc<Inner>, Writes);
+pub struct Kubernetes(Arc<Inner>, Writes, &'static str);
 
 /// What becomes of what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +141,7 @@ impl Kubernetes {
                 writes: AtomicU64::new(0),
             }),
             Writes::Made,
+            FIELD_MANAGER,
         ))
     }
 
@@ -148,7 +149,13 @@ impl Kubernetes {
     /// would have said. Source: <https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>.
     #[must_use]
     pub fn rehearsing(&self) -> Self {
-        Self(Arc::clone(&self.0), Writes::Rehearsed)
+        Self(Arc::clone(&self.0), Writes::Rehearsed, self.2)
+    }
+
+    /// The same cluster, where what is written stands under this name in `managedFields`.
+    #[must_use]
+    pub fn known_as(&self, manager: &'static str) -> Self {
+        Self(Arc::clone(&self.0), self.1, manager)
     }
 
     /// The API server's URL.
@@ -241,7 +248,7 @@ impl Kubernetes {
         kind: &'static str,
         change: Value,
     ) -> Result<(), CallError> {
-        let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+        let how = PatchParams { field_manager: Some(self.2.to_owned()), ..PatchParams::default() }
             .validation_strict();
         // kube's own JSON patch wants a crate for its operations; the body is the same, and the type is set here.
         let request = kube::core::Request::new(path).patch(name, &how, &Patch::Strategic(change));

@@ -1,6 +1,6 @@
 //! What is said otherwise of a drill: people must see at a glance that an alert was made up, and that a fault was made on purpose.
 
-use super::markup::{Draft, code, plain, time};
+use super::markup::{Draft, brief, code, plain, time};
 use super::words::object;
 use crate::clients::slack::Message;
 use crate::incident::drill::{Announced, Rehearsed};
@@ -24,6 +24,7 @@ pub(super) fn fault(incident: &Incident, history: &[Recorded]) -> Option<Message
     let run = incident.opened.run.as_ref();
     let by = run
         .map_or_else(String::new, |run| format!("*Broken by*\n{}: {}", plain(&run.by), plain(&run.reason)));
+    let says = brief(says);
     let message = Draft::new(&format!("{MARK}: {says}"))
         .header(&format!("{MARK}: {says}"))
         .fields(&[by, format!("*Where*\n{}", object(broken))])

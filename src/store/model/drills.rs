@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::State;
 use crate::incident::drill::{Announced, Drill, INJECT};
 use crate::incident::event::Opened;
+use crate::incident::restore::RESTORE;
 use crate::incident::{Event, IncidentId, OperationId};
 use crate::store::{Announcement, Hindrance, Registered, StoreError, rules};
 
@@ -33,7 +34,8 @@ impl State {
 
     fn open_for_real(&self) -> Option<(IncidentId, String)> {
         let mut open = self.incidents.values().map(|kept| &kept.summary);
-        let open = open.find(|open| open.closed_at.is_none() && open.drill.is_none())?;
+        let open =
+            open.find(|open| open.closed_at.is_none() && open.drill.is_none() && open.runbook != RESTORE)?;
         Some((open.id.clone(), open.runbook.clone()))
     }
 

@@ -11,13 +11,14 @@ use super::{changes, events, id, ledger, sql, time};
 use crate::incident::drill::{Announced, Drill, INJECT};
 use crate::incident::event::Opened;
 use crate::incident::proof::Level;
+use crate::incident::restore::RESTORE;
 use crate::incident::{Event, IncidentId, OperationId};
 
 const KEEP: &str = "INSERT INTO drills (run, scenario, level, by, began_at, until, ended_at)
      VALUES ($1, $2, $3, $4, $5, $6, NULL) ON CONFLICT (run) DO NOTHING";
 
 const OPEN: &str = "SELECT id, runbook FROM incidents
-     WHERE closed_at IS NULL AND drill IS NULL ORDER BY id LIMIT 1";
+     WHERE closed_at IS NULL AND drill IS NULL AND runbook <> $1 ORDER BY id LIMIT 1";
 
 const ON: &str = "SELECT run, scenario, level, by, began_at, until, ended_at FROM drills
      WHERE ended_at IS NULL AND until > $1 AND run <> $2 ORDER BY began_at LIMIT 1";
@@ -64,9 +65,9 @@ const fn not_now(hindrance: Hindrance) -> Registered {
     Registered::NotNow(hindrance)
 }
 
-/// A real incident that is open.
+/// A real incident that is open. One that puts something back is nobody's trouble.
 fn open(connection: &Connection) -> Result<Option<(IncidentId, String)>, StoreError> {
-    let open = sql::first::<(String, String)>(connection, OPEN, &[])?;
+    let open = sql::first::<(String, String)>(connection, OPEN, &[&RESTORE])?;
     open.map(|(incident, runbook)| Ok((id(&incident)?, runbook))).transpose()
 }
 

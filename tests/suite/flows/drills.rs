@@ -76,15 +76,19 @@ async fn what_is_made_up_is_planned_and_rehearsed_and_nothing_is_called() {
     flow.nothing_was_called();
 }
 
-/// Else anybody who can write a label could keep a runbook from its work.
+/// Else anybody who can write a label could keep a runbook from its work. But it may be another daemon's drill: a person is asked.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_label_alone_makes_no_drill() {
+async fn a_label_alone_makes_no_drill_and_what_it_may_be_is_for_a_person_to_say() {
     let flow = Flow::begin().await;
     flow.world().send_alerts_to(None);
     flow.world().exhaust_pool("chat-api", PoolFault::ThesePods);
     flow.evidence_of("chat-api").await;
     flow.alert("firing", made_up()).await;
-    let view = flow.end().await;
+    let (id, view) = flow.event("approval_asked").await;
+    flow.nothing_was_called();
+    let judged = events(&view, "approval_asked").next().unwrap()["judged"].clone();
+    flow.approve(&id, &judged).await;
+    let view = flow.end_of(&id).await;
     assert_eq!((outcome(&view), &view["summary"]["drill"]), ("recovered", &Value::Null), "{view:#}");
     assert_eq!(flow.world().writes().len(), 1);
 }
@@ -145,6 +149,14 @@ async fn a_fault_whose_maker_is_gone_is_put_back_when_its_drill_is_over_also_aft
     env["fields"][0]["field"] = json!({"env": {"container": "inference", "name": "MODEL"}});
     let (status, why) = refused(&flow, &path, env).await;
     assert!(status == 400 && why.contains("is nothing that a drill changes"), "{status} {why}");
+    let mut other = fault("8Gi", &uid);
+    other["fields"][0]["baseline"] = json!("4Mi");
+    let (status, why) = refused(&flow, &path, other).await;
+    assert!(status >= 400 && why.contains("baseline"), "what is put back nobody can say: {status} {why}");
+    let mut same = fault("8Gi", &uid);
+    same["fields"][0]["after"] = json!("8192Mi");
+    let (status, why) = refused(&flow, &path, same).await;
+    assert!(status == 400 && why.contains("would stay as it is"), "{status} {why}");
     assert!(flow.get("/changes").await["changes"].as_array().unwrap().is_empty());
 
     let told = flow.post(&path, fault("8Gi", &uid)).await;

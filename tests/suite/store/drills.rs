@@ -27,6 +27,9 @@ on_every_store!(
     what_a_drill_made_up_is_an_incident_of_its_own_and_in_nobodys_way,
     a_fault_is_in_the_ledger_before_it_is_made,
     a_remedy_takes_the_fault_over_and_what_was_there_before_it_is_put_back,
+    a_fault_is_never_announced_over_what_is_changed_for_a_while,
+    what_a_drill_has_announced_is_due_when_it_is_over,
+    the_first_fault_is_refused_while_a_real_incident_is_open,
     no_fault_is_announced_when_it_may_not_be_made,
     only_a_fault_is_announced_this_way,
 );
@@ -200,13 +203,71 @@ async fn a_remedy_takes_the_fault_over_and_what_was_there_before_it_is_put_back(
     let mut remedy: Wanted = wanted(&claim.incident, 1, "inference");
     remedy.plan.action = Action::Resources;
     remedy.plan.target = inference();
-    remedy.plan.sets = Some(sets("512Mi", "2Gi", Stays::For(2 * HOUR)));
+    // Whatever the runbook declares: before the fault it was this.
+    let mut raised = sets("512Mi", "2Gi", Stays::For(2 * HOUR));
+    raised.fields[0].baseline = Some("16Gi".to_owned());
+    remedy.plan.sets = Some(raised);
     let committed = store.commit_effect(&claim, 1, yes(remedy)).await.unwrap();
     assert!(matches!(committed, Committed::Granted(..)));
     let entries = store.entries().await.unwrap();
     let [entry] = entries.as_slice() else { panic!("{entries:?}") };
     assert_eq!((entry.base.as_deref(), entry.now.value.as_deref()), (Some("8Gi"), Some("2Gi")));
     assert_eq!(entry.now.op.incident(), claim.incident);
+}
+
+async fn a_fault_is_never_announced_over_what_is_changed_for_a_while(store: Shared) {
+    let claim = incident(&store, "shop").await;
+    let mut remedy: Wanted = wanted(&claim.incident, 1, "inference");
+    remedy.plan.action = Action::Resources;
+    remedy.plan.target = inference();
+    remedy.plan.sets = Some(sets("4Gi", "8Gi", Stays::For(2 * HOUR)));
+    let op = remedy.op.clone();
+    let committed = store.commit_effect(&claim, 1, yes(remedy)).await.unwrap();
+    assert!(matches!(committed, Committed::Granted(..)));
+    let applied = runbookd::incident::event::EffectResult::Applied;
+    store.append(&claim, 2, Event::EffectAnswered { op, result: applied }, None).await.unwrap();
+    let closed = Event::Closed { outcome: Outcome::Recovered, why: String::new() };
+    store.append(&claim, 3, closed, None).await.unwrap();
+    let before = store.entries().await.unwrap();
+    let drill = registered(&store, 'a', Level::Fault).await;
+    let refused = store.announce_fault(opened(&drill.run), announced()).await.unwrap();
+    assert!(matches!(refused, Announcement::NotNow(Hindrance::Changed { .. })), "{refused:?}");
+    assert_eq!(store.entries().await.unwrap(), before, "it is the remedy's, with its own time");
+}
+
+async fn what_a_drill_has_announced_is_due_when_it_is_over(store: Shared) {
+    let drill = registered(&store, 'a', Level::Fault).await;
+    let first = store.announce_fault(opened(&drill.run), announced()).await.unwrap();
+    let again = store.announce_fault(opened(&drill.run), announced()).await.unwrap();
+    assert_eq!(first, again, "its answer was lost, and it was said once more");
+    let mut other = announced();
+    other.sets.as_mut().unwrap().fields[0].after = Some("1Gi".to_owned());
+    let refused = store.announce_fault(opened(&drill.run), other).await.unwrap();
+    assert!(matches!(refused, Announcement::NotNow(Hindrance::Changed { .. })), "{refused:?}");
+    assert!(store.entries().await.unwrap().iter().all(|entry| !entry.is_due(now())));
+    store.end_drill(&drill.run).await.unwrap();
+    let entries = store.entries().await.unwrap();
+    let soon = after(now(), Duration::from_secs(1));
+    assert!(entries.len() == 1 && entries[0].is_due(soon), "{entries:?}");
+    let back = PutBack::Write { only_if: Some("512Mi".to_owned()), base: Some("8Gi".to_owned()) };
+    assert_eq!(entries[0].put_back(Some("512Mi")), back);
+}
+
+async fn the_first_fault_is_refused_while_a_real_incident_is_open(store: Shared) {
+    let drill = registered(&store, 'a', Level::Fault).await;
+    // Opened while the run waited for its steady state.
+    let claim = incident(&store, "shop").await;
+    let open = Hindrance::Incident { id: claim.incident.clone(), runbook: "restart".to_owned() };
+    let refused = store.announce_fault(opened(&drill.run), announced()).await.unwrap();
+    assert_eq!(refused, Announcement::NotNow(open));
+    let closed = Event::Closed { outcome: Outcome::SelfHealed, why: String::new() };
+    store.append(&claim, 1, closed, None).await.unwrap();
+    store.announce_fault(opened(&drill.run), announced()).await.unwrap();
+    // A later one has the incidents of the first.
+    store.take_in(in_scope("elsewhere", [firing("two", 20)])).await.unwrap();
+    let second = Announced { sets: None, ..announced() };
+    let made = store.announce_fault(opened(&drill.run), second).await.unwrap();
+    assert!(matches!(made, Announcement::Made(_)), "{made:?}");
 }
 
 async fn no_fault_is_announced_when_it_may_not_be_made(store: Shared) {

@@ -12,7 +12,7 @@ use super::super::place::{Break, Place};
 use super::Session;
 use crate::alert::RUN_LABEL;
 use crate::api::wire::{DrillView, DrillWanted, FaultField, FaultTold, FaultWanted};
-use crate::chaos::real::{Bounds, Load, Planned, Undone, Wanted};
+use crate::chaos::real::{Bounds, Load, NotMade, Planned, Undone, Wanted};
 use crate::chaos::scenario::{
     Afterwards, BrokenForReal, Expect, ExpectedIncident, Lasts, RealFault, Scenario, Synthetic,
 };
@@ -32,7 +32,18 @@ const SPARE: Duration = Duration::from_mins(30);
 const LONGEST: Duration = Duration::from_hours(12);
 /// What is undone is tried again: it is compared first, so a second time is harmless.
 const UNDONE_IN: usize = 3;
+/// So often it is looked for what was sent and not answered: longer than one request may take.
+const LATE_IN: usize = 8;
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// A fault that may have been made.
+#[derive(Clone)]
+struct Made {
+    number: usize,
+    planned: Planned,
+    /// It is known that it was. Else a write can still come true that nobody has answered.
+    surely: bool,
+}
 
 /// One run.
 pub(in crate::cli::inject) struct Drill<'s> {
@@ -47,7 +58,7 @@ pub(in crate::cli::inject) struct Drill<'s> {
     registered: Cell<bool>,
     until: Cell<Timestamp>,
     /// What may have been broken, in its order.
-    planned: RefCell<Vec<(usize, Planned)>>,
+    planned: RefCell<Vec<Made>>,
     /// What may have been fired.
     shot: RefCell<Option<Shot>>,
 }
@@ -108,6 +119,7 @@ impl<'s> Drill<'s> {
         let view: DrillView =
             session.client.say_once("/drills", &wanted).await.context("the daemon registers no drill")?;
         self.until.set(view.drill.until);
+        session.eyes.tell_of(&view.drill);
         let until = view.drill.until.strftime("%H:%M UTC");
         teller.say(
             Tone::Plain,
@@ -127,8 +139,8 @@ impl<'s> Drill<'s> {
     /// What is planned for a fault now.
     pub(super) async fn plan(&self, number: usize) -> anyhow::Result<Planned> {
         let Some(broken) = self.faults.get(number) else { bail!("there is no fault {}", number + 1) };
-        let (wanted, pods) = wanted(&broken.fault, self.session)?;
-        let bounds = Bounds { all: self.session.all_pods, pods: pods.max(1), ..Bounds::default() };
+        let wanted = wanted(&broken.fault, self.session)?;
+        let bounds = Bounds { all: self.session.all_pods, ..Bounds::default() };
         Ok(self.session.ground.plan(&wanted, &bounds).await?)
     }
 
@@ -156,23 +168,39 @@ impl<'s> Drill<'s> {
         )?;
         let note =
             planned.note(&self.run, &self.scenario.name, &session.by, (clock::now(), self.until.get()));
-        self.planned.borrow_mut().push((number, planned.clone()));
-        let made = session.ground.make(&planned, &note).await?;
-        teller.say(Tone::Act, "made", &made)
+        self.planned.borrow_mut().push(Made { number, planned: planned.clone(), surely: false });
+        match session.ground.make(&planned, &note).await {
+            Ok(made) => {
+                self.planned.borrow_mut().last_mut().into_iter().for_each(|made| made.surely = true);
+                teller.say(Tone::Act, "made", &made)
+            }
+            Err(error) => {
+                // Nothing was written.
+                if matches!(error, NotMade::Refused(_)) {
+                    self.planned.borrow_mut().pop();
+                }
+                Err(error.into())
+            }
+        }
     }
 
-    async fn undo(&self, planned: &Planned) -> Result<Undone, String> {
-        let mut why = String::new();
-        for number in 0..UNDONE_IN {
-            match self.session.ground.undo(planned, &self.run).await {
-                Ok(undone) => return Ok(undone),
-                Err(error) => why = error.to_string(),
+    async fn undo(&self, made: &Made) -> Result<Undone, String> {
+        let looks = if made.surely { UNDONE_IN } else { LATE_IN };
+        let mut last = Err(String::new());
+        for number in 0..looks {
+            last =
+                self.session.ground.undo(&made.planned, &self.run).await.map_err(|error| error.to_string());
+            match &last {
+                // What nobody has answered may come true a moment later.
+                Ok(Undone::Nothing(_)) if !made.surely => {}
+                Ok(_) => return last,
+                Err(_) => {}
             }
-            if number + 1 < UNDONE_IN {
+            if number + 1 < looks {
                 tokio::time::sleep(AGAIN).await;
             }
         }
-        Err(why)
+        last
     }
 
     async fn cease_fire(&self) -> Result<(), String> {
@@ -185,18 +213,29 @@ impl<'s> Drill<'s> {
     /// Undoes everything that may have been made, and ends it. What is left is said, with what to do.
     pub(in crate::cli::inject) async fn close(&self, teller: &Teller) -> Vec<String> {
         let mut left = Vec::new();
-        let planned: Vec<Planned> =
-            self.planned.borrow().iter().rev().map(|(_, planned)| planned.clone()).collect();
-        for planned in &planned {
-            let word = match self.undo(planned).await {
+        let all: Vec<Made> = self.planned.borrow().iter().rev().cloned().collect();
+        for made in &all {
+            let planned = &made.planned;
+            let word = match self.undo(made).await {
                 Ok(Undone::Done(what)) => Some((Tone::Good, "undone", what)),
-                // The daemon has changed it since, and puts it back in its time.
-                Ok(Undone::LeftAlone(why)) => Some((Tone::Wait, "left alone", why)),
+                // Somebody has changed it since: the daemon, which puts it back in its time, or a person. When its note is gone with that, nothing is left of us.
+                Ok(Undone::LeftAlone(why)) => match self.session.ground.undo(planned, &self.run).await {
+                    Ok(Undone::LeftAlone(_)) => {
+                        left.push(format!("{}: {why}", planned.says));
+                        None
+                    }
+                    _ => Some((Tone::Wait, "left alone", why)),
+                },
                 Ok(Undone::Nothing(_)) => None,
                 Err(why) => {
                     left.push(format!(
-                        "{}: {why}; `runbookd inject cleanup --target FILE` undoes it, and the daemon does when the drill is over",
-                        planned.says
+                        "{}: {why}; `runbookd inject cleanup --target FILE` undoes it{}",
+                        planned.says,
+                        if planned.fields.is_empty() {
+                            ""
+                        } else {
+                            ", and so does the daemon now that the drill is over"
+                        }
                     ));
                     None
                 }
@@ -209,7 +248,11 @@ impl<'s> Drill<'s> {
         self.planned.borrow_mut().clear();
         if let Err(why) = self.cease_fire().await {
             left.push(format!(
-                "the alert that was made up still fires ({why}); it ends by itself, and the daemon does nothing for it"
+                "the alert that was made up still fires ({why}); {}the daemon does nothing for it",
+                match self.session.way {
+                    Some(Way::Alertmanager(_)) => "it ends there by itself, and ",
+                    _ => "",
+                }
             ));
         }
         if self.registered.get() {
@@ -223,7 +266,8 @@ impl<'s> Drill<'s> {
                 // It was never taken.
                 Err(crate::cli::client::Failed::Wrong(_)) => self.registered.set(false),
                 Err(error) => left.push(format!(
-                    "the daemon still has the drill for running ({error}); it is over by itself, and `runbookd inject cleanup` ends it"
+                    "the daemon still has the drill for running ({error}); it is over by itself, and `runbookd inject cleanup --run {}` ends it",
+                    self.run
                 )),
             }
         }
@@ -273,14 +317,21 @@ impl Place for Drill<'_> {
         bail!("the alert could not be fired: {error}{help}")
     }
 
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    fn may_have_made(&self, number: usize) -> bool {
+        self.shot.borrow().is_some() || self.planned.borrow().iter().any(|made| made.number == number)
+    }
+
     async fn end(&self, number: usize) -> anyhow::Result<()> {
         if self.synthetic.is_some() {
             return self.cease_fire().await.map_err(anyhow::Error::msg);
         }
-        let planned =
-            self.planned.borrow().iter().find(|(at, _)| *at == number).map(|(_, planned)| planned.clone());
-        match planned {
-            Some(planned) => self.undo(&planned).await.map(drop).map_err(anyhow::Error::msg),
+        let made = self.planned.borrow().iter().find(|made| made.number == number).cloned();
+        match made {
+            Some(made) => self.undo(&made).await.map(drop).map_err(anyhow::Error::msg),
             None => Ok(()),
         }
     }
@@ -288,8 +339,7 @@ impl Place for Drill<'_> {
     async fn firing(&self) -> anyhow::Result<Vec<String>> {
         let Some(alertmanager) = &self.session.alertmanager else { return Ok(Vec::new()) };
         let namespace = &self.session.ground.namespace;
-        // One question without an answer is no reason to break off.
-        let Ok(alerts) = alertmanager.alerts().await else { return Ok(Vec::new()) };
+        let alerts = alertmanager.alerts().await?;
         let here = alerts.all.iter().filter(|alert| {
             let of = alert.label("namespace");
             alert.label(RUN_LABEL).is_empty() && (of.is_empty() || of == namespace)
@@ -352,8 +402,8 @@ fn expected(synthetic: &Synthetic) -> Expect {
     }
 }
 
-/// What is broken, in the words of the hands that do it; and how many pods that may cost.
-fn wanted(fault: &RealFault, session: &Session) -> anyhow::Result<(Wanted, u32)> {
+/// What is broken, in the words of the hands that do it.
+fn wanted(fault: &RealFault, session: &Session) -> anyhow::Result<Wanted> {
     let all_pods = session.all_pods;
     Ok(match fault {
         RealFault::DeletePods { deployment, count } => {
@@ -363,11 +413,11 @@ fn wanted(fault: &RealFault, session: &Session) -> anyhow::Result<(Wanted, u32)>
                     "the scenario deletes every pod of {deployment} at once; say with --all that this is meant"
                 );
             }
-            (Wanted::DeletePods { deployment: deployment.clone(), count }, count.unwrap_or_default())
+            Wanted::DeletePods { deployment: deployment.clone(), count }
         }
-        RealFault::EndNode { with_pod_of } => (Wanted::EndNode { with_pod_of: with_pod_of.clone() }, 0),
+        RealFault::EndNode { with_pod_of } => Wanted::EndNode { with_pod_of: with_pod_of.clone() },
         RealFault::MemoryLimit { deployment, limit } => {
-            (Wanted::MemoryLimit { deployment: deployment.clone(), limit: limit.clone() }, 0)
+            Wanted::MemoryLimit { deployment: deployment.clone(), limit: limit.clone() }
         }
         RealFault::Load { url, concurrency, requests, duration, method, headers, body } => {
             let load = Load {
@@ -379,7 +429,7 @@ fn wanted(fault: &RealFault, session: &Session) -> anyhow::Result<(Wanted, u32)>
                 requests: *requests,
                 duration: *duration,
             };
-            (Wanted::Load(load), 0)
+            Wanted::Load(load)
         }
         RealFault::ValidationRecord => {
             let host = session
@@ -387,7 +437,7 @@ fn wanted(fault: &RealFault, session: &Session) -> anyhow::Result<(Wanted, u32)>
                 .vars
                 .get("public_host")
                 .context("the target's `vars:` name no `public_host`, whose certificate is meant")?;
-            (Wanted::ValidationRecord { host: host.clone() }, 0)
+            Wanted::ValidationRecord { host: host.clone() }
         }
     })
 }

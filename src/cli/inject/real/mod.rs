@@ -66,6 +66,24 @@ pub(super) struct RealArgs {
     by: Option<String>,
 }
 
+impl RealArgs {
+    /// An option that says nothing at this level.
+    pub(super) fn misplaced(&self, level: Level) -> Option<&'static str> {
+        let sandbox = level == Level::Sandbox;
+        let options = [
+            (self.target.is_some() && sandbox, "--target"),
+            (self.via.is_some() && level != Level::Alert, "--via"),
+            (self.cluster.is_some() && sandbox, "--cluster"),
+            (self.namespace.is_some() && sandbox, "--namespace"),
+            (self.yes && sandbox, "--yes"),
+            (self.all_pods && level != Level::Fault, "--all"),
+            (self.image.is_some() && level != Level::Fault, "--image"),
+            (self.by.is_some() && sandbox, "--by"),
+        ];
+        options.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+}
+
 /// Where an alert goes that is made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Via {
@@ -74,6 +92,9 @@ enum Via {
     /// To the daemon's own webhook
     Webhook,
 }
+
+/// Who has made a fault, in `managedFields`: what a person does is not the daemon's.
+const MANAGER: &str = "runbookd-inject";
 
 /// Everything that a run at the real systems needs.
 pub(super) struct Session {
@@ -114,7 +135,7 @@ impl Session {
             context: "the pod's service account".to_owned(),
             cluster: "in-cluster".to_owned(),
         });
-        let mut ground = Ground::new(kubernetes, namespace);
+        let mut ground = Ground::new(kubernetes.known_as(MANAGER), namespace);
         ground.image.clone_from(&real.image);
         if let Some(aws) = crate::cli::serve::aws(&config)? {
             ground.ends_instances = Some(Arc::new(Machines(Ec2::new(&aws)?)));
@@ -145,6 +166,10 @@ impl Session {
             config,
         };
         session.version = preflight::look(&session, teller).await?;
+        // What others have made up is not how it stands.
+        for known in session.client.drills().await?.drills {
+            session.eyes.tell_of(&known.drill);
+        }
         Ok(session)
     }
 
