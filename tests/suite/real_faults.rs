@@ -2,6 +2,7 @@
 //! write is found by its note and undone, without overwriting anybody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -438,20 +439,30 @@ async fn a_deleted_pod_is_another_one_soon_and_a_deleted_node_loses_its_pods_and
 struct Ec2 {
     world: World,
     refuses: Option<&'static str>,
+    /// It says so when it is asked before.
+    may_not: AtomicBool,
     asked: Mutex<Vec<String>>,
+}
+
+fn refusal(reason: &str) -> CallError {
+    CallError {
+        call: "terminate".to_owned(),
+        reason: serde_json::from_value(json!(reason)).unwrap(),
+        message: "no".to_owned(),
+        retry_after: None,
+    }
 }
 
 #[async_trait]
 impl EndsInstance for Ec2 {
+    async fn may_terminate(&self, _: &str) -> Result<(), CallError> {
+        if self.may_not.load(Ordering::SeqCst) { Err(refusal("denied")) } else { Ok(()) }
+    }
+
     async fn terminate(&self, instance_id: &str) -> Result<(), CallError> {
         self.asked.lock().unwrap().push(instance_id.to_owned());
         if let Some(reason) = self.refuses {
-            return Err(CallError {
-                call: "terminate".to_owned(),
-                reason: serde_json::from_value(json!(reason)).unwrap(),
-                message: "no".to_owned(),
-                retry_after: None,
-            });
+            return Err(refusal(reason));
         }
         let nodes = self.world.nodes().into_iter().map(|(name, _)| name);
         let of = |name: &String| {
@@ -465,7 +476,8 @@ impl EndsInstance for Ec2 {
 }
 
 fn with_ec2(set: &Set, refuses: Option<&'static str>) -> (Ground, Arc<Ec2>) {
-    let ec2 = Arc::new(Ec2 { world: set.world.clone(), refuses, asked: Mutex::default() });
+    let may_not = AtomicBool::new(false);
+    let ec2 = Arc::new(Ec2 { world: set.world.clone(), refuses, may_not, asked: Mutex::default() });
     (Ground { ends_instances: Some(ec2.clone()), ..set.ground.clone() }, ec2)
 }
 
@@ -473,7 +485,15 @@ fn with_ec2(set: &Set, refuses: Option<&'static str>) -> (Ground, Arc<Ec2>) {
 async fn the_instance_of_a_node_is_terminated_where_that_can_be_and_its_object_is_not_touched() {
     let set = set().await;
     let (ground, ec2) = with_ec2(&set, None);
+    // Who may not do it learns that before anything is written.
+    ec2.may_not.store(true, Ordering::SeqCst);
+    ground.plan(&node(), &Bounds::default()).await.unwrap_err();
+    ec2.may_not.store(false, Ordering::SeqCst);
     let planned = ground.plan(&node(), &Bounds::default()).await.unwrap();
+    ec2.may_not.store(true, Ordering::SeqCst);
+    ground.make(&planned, &noted(&planned)).await.unwrap_err();
+    assert!(set.world.writes().is_empty() && ec2.asked.lock().unwrap().is_empty());
+    ec2.may_not.store(false, Ordering::SeqCst);
     let name = planned.object.clone().unwrap().name;
     ground.make(&planned, &noted(&planned)).await.unwrap();
     let id = set.world.node(&name).unwrap()["spec"]["providerID"]

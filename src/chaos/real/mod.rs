@@ -111,6 +111,12 @@ impl Default for Bounds {
 /// Ends the machine of a node.
 #[async_trait]
 pub trait EndsInstance: Send + Sync {
+    /// Whether it may; nothing is done.
+    ///
+    /// # Errors
+    /// When it may not, or that can not be told.
+    async fn may_terminate(&self, instance_id: &str) -> Result<(), CallError>;
+
     /// Terminates the instance of this id, once.
     ///
     /// # Errors

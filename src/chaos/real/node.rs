@@ -51,7 +51,11 @@ impl Ground {
         }
         let target = self.target(Kind::Node, &node.name);
         let instance = node.provider_id.as_deref().and_then(instance_of);
-        let instance = instance.filter(|_| self.ends_instances.is_some()).map(str::to_owned);
+        let ends = self.ends_instances.as_ref();
+        let instance = instance.filter(|_| ends.is_some()).map(str::to_owned);
+        if let (Some(id), Some(ends)) = (&instance, ends) {
+            ends.may_terminate(id).await?;
+        }
         let here = pods.iter().filter(|pod| pod.node.as_ref() == Some(&node.name)).count();
         let touches = vec![
             format!(

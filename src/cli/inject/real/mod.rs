@@ -237,6 +237,10 @@ struct Machines(Ec2);
 
 #[async_trait]
 impl EndsInstance for Machines {
+    async fn may_terminate(&self, instance_id: &str) -> Result<(), CallError> {
+        self.0.may_terminate(instance_id).await
+    }
+
     async fn terminate(&self, instance_id: &str) -> Result<(), CallError> {
         self.0.terminate(instance_id).await
     }
