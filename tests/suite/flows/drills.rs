@@ -1,8 +1,6 @@
 //! Drills at the real daemon: what is made up is planned and rehearsed, and nothing is called; what is real beside it is answered as ever; and a fault that is
 //! announced is put back, whoever has died.
 
-use std::time::Duration;
-
 use runbookd::sandbox::PoolFault;
 use serde_json::{Value, json};
 
@@ -53,18 +51,17 @@ async fn what_is_made_up_is_planned_and_rehearsed_and_nothing_is_called() {
     let asked = flow.world().requests();
     let rehearsal = asked.iter().find(|request| request.method == "PATCH").unwrap();
     assert!(rehearsal.path.contains("dryRun=All"), "{}", rehearsal.path);
-    let world = flow.world();
-    let told = world.until(Duration::from_secs(90), |world| {
-        world.slack_threads().iter().any(|thread| {
+    flow.told(|threads| {
+        threads.iter().any(|thread| {
             thread.head.text.starts_with("🎭 Drill: ")
                 && thread.head.blocks.to_string().contains("this was a drill")
+                && thread
+                    .replies
+                    .iter()
+                    .any(|reply| reply.blocks.to_string().contains("🎭 Rehearsed: the API"))
         })
-    });
-    assert!(told.await, "{:#?}", flow.world().slack_threads());
-    let threads = flow.world().slack_threads();
-    let rehearsed =
-        threads[0].replies.iter().any(|reply| reply.blocks.to_string().contains("🎭 Rehearsed: the API"));
-    assert!(rehearsed, "{threads:#?}");
+    })
+    .await;
     // Over, and sent once more: Alertmanager repeats what still fires.
     assert_eq!(flow.post(&format!("/drills/{RUN}/end"), json!({})).await["on"], false);
     let mut again = made_up();

@@ -118,7 +118,7 @@ async fn a_model_that_is_too_large_is_replaced_in_every_pod() {
     // The key was shown to the pods, and to nobody else.
     let journal = std::fs::read(flow.stage.journal()).unwrap();
     let log = std::fs::read(flow.stage.log()).unwrap();
-    let told = format!("{:?}{view}", world.slack_threads());
+    let told = format!("{:?}{view}", flow.told_the_end("Recovered").await);
     for (what, bytes) in [("journal", &journal[..]), ("log", &log[..]), ("slack", told.as_bytes())] {
         let key = INTERNAL_KEY.as_bytes();
         assert!(!bytes.windows(key.len()).any(|part| part == key), "the key stands in the {what}");

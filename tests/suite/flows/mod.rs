@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use runbookd::chaos::stage::{API_TOKEN, SHIPPED, Setting, Stage};
 use runbookd::clients::http_client;
-use runbookd::sandbox::World;
+use runbookd::sandbox::{Thread, World};
 use serde_json::{Value, json};
 
 /// An hour is two minutes, a minute of `hold` two seconds.
@@ -174,6 +174,22 @@ impl Flow {
             world.logs(service).iter().filter(|line| line.text.contains("pool")).count() > 20
         });
         assert!(enough.await, "{service} writes no such lines");
+    }
+
+    /// Waits until Slack was told it. It is told behind the journal, the head of a thread before its replies: whoever has read the head can not yet read those.
+    async fn told(&self, what: impl Fn(&[Thread]) -> bool) -> Vec<Thread> {
+        let world = self.world();
+        let told = world.until(LIMIT, |world| what(&world.slack_threads())).await;
+        let threads = world.slack_threads();
+        assert!(told, "{threads:#?}");
+        threads
+    }
+
+    /// Waits until the last that there is to say about an incident stands in its thread.
+    async fn told_the_end(&self, outcome: &str) -> Vec<Thread> {
+        let last = |thread: &Thread| thread.replies.last().is_some_and(|reply| reply.text.contains(outcome));
+        self.told(|threads| threads.iter().any(|thread| thread.head.text.contains(outcome) && last(thread)))
+            .await
     }
 
     /// Nothing was changed in the cluster, at all.

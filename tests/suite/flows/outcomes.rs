@@ -4,7 +4,7 @@ use runbookd::sandbox::{PoolFault, System, Trouble};
 use serde_json::json;
 use std::time::Duration;
 
-use super::{Flow, events, has, high_5xx, outcome, restart_alone, shipped_with};
+use super::{Flow, Thread, events, has, high_5xx, outcome, restart_alone, shipped_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recovered_by_a_restart_from_a_real_fault_to_the_slack_thread() {
@@ -15,14 +15,8 @@ async fn recovered_by_a_restart_from_a_real_fault_to_the_slack_thread() {
     assert_eq!(flow.world().writes().len(), 1, "one restart, and nothing else");
     let asked = events(&view, "effect_intended").next().unwrap()["asked"].as_array().unwrap().len();
     assert_eq!(asked, 10, "every guard was asked");
-    let told = flow
-        .world()
-        .until(Duration::from_secs(90), |world| {
-            let threads = world.slack_threads();
-            threads.len() == 1 && threads[0].head.text.to_lowercase().contains("recovered")
-        })
-        .await;
-    assert!(told, "{:#?}", flow.world().slack_threads());
+    let threads = flow.told_the_end("Recovered").await;
+    assert_eq!(threads.len(), 1);
     // The very query that confirmed is one click away, and so is the dashboard.
     let links = &events(&view, "confirmed").next().unwrap()["links"];
     let titles: Vec<&str> =
@@ -31,13 +25,13 @@ async fn recovered_by_a_restart_from_a_real_fault_to_the_slack_thread() {
     let explore = reqwest::Url::parse(links[0]["url"].as_str().unwrap()).unwrap();
     let panes = explore.query_pairs().find(|(name, _)| name == "panes").unwrap().1.into_owned();
     assert!(panes.contains(r#"namespace=\"samosachaat-prod\", app=~\"auth|chat-api\"} | json"#), "{panes}");
-    let head = flow.world().slack_threads()[0].head.blocks.to_string();
+    let head = threads[0].head.blocks.to_string();
     assert!(
         head.contains("|pool_errors in Explore>") && head.contains("|Application Performance>"),
         "{head}"
     );
-    let replies = flow.world().slack_threads().remove(0).replies;
-    assert!(replies.iter().all(|reply| !reply.broadcast), "nobody is called for what has recovered");
+    let called = threads[0].replies.iter().any(|reply| reply.broadcast);
+    assert!(!called, "nobody is called for what has recovered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,16 +101,8 @@ async fn would_act_in_shadow_with_the_plan_in_full_and_nothing_called() {
     let plan = events(&view, "planned").next().unwrap()["plan"]["says"].clone();
     assert_eq!(plan, "restart deployment/chat-api in samosachaat-prod");
     flow.nothing_was_called();
-    let told = flow
-        .world()
-        .until(Duration::from_secs(90), |world| {
-            world
-                .slack_threads()
-                .iter()
-                .any(|thread| thread.replies.iter().any(|reply| reply.text.contains("Would")))
-        })
-        .await;
-    assert!(told, "{:#?}", flow.world().slack_threads());
+    let would = |thread: &Thread| thread.replies.iter().any(|reply| reply.text.contains("Would"));
+    flow.told(|threads| threads.iter().any(would)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,13 +170,8 @@ async fn not_recovered_when_a_restart_does_not_help() {
     let view = flow.end().await;
     assert_eq!(outcome(&view), "not_recovered", "{view:#}");
     assert_eq!(flow.world().writes().len(), 1, "what does not help is not done again");
-    let called = flow
-        .world()
-        .until(Duration::from_secs(90), |world| {
-            world.slack_threads().iter().flat_map(|thread| &thread.replies).any(|reply| reply.broadcast)
-        })
-        .await;
-    assert!(called, "a person is called in the channel: {:#?}", flow.world().slack_threads());
+    // A person is called in the channel.
+    flow.told(|threads| threads.iter().flat_map(|thread| &thread.replies).any(|reply| reply.broadcast)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
