@@ -59,6 +59,40 @@ async fn a_json_patch_with_a_test_guards_a_field_and_a_dry_run_changes_nothing()
     assert_eq!(world.writes().len(), 2);
 }
 
+/// As `k8s.io/apiserver` decides it: `DeleteResource` reads the options of the address only where the body is empty.
+#[tokio::test]
+async fn a_dry_deletion_removes_nothing_and_says_so_in_its_body_where_it_has_one() {
+    let sandbox = fast().await;
+    let world = sandbox.world();
+    let node = world.nodes().remove(0).0;
+    let pod = world.pods("auth").remove(0).name;
+    let jobs = format!("/apis/batch/v1/namespaces/{NAMESPACE}/jobs");
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a-job"},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}},
+    });
+    let made = kubernetes(&sandbox, "POST", &jobs, "application/json", &job.to_string()).await;
+    assert_eq!(made.status, 201, "{}", made.json());
+    let delete = async |path: &str, body: &str| {
+        let answer = kubernetes(&sandbox, "DELETE", path, "application/json", body).await;
+        assert_eq!(answer.status, 200, "{path} {body}: {}", answer.json());
+    };
+    let is_there = |path: &str| {
+        let name = path.rsplit('/').next().unwrap();
+        world.node(name).is_some()
+            || world.jobs().iter().any(|job| job["metadata"]["name"] == name)
+            || world.pods("auth").iter().any(|pod| pod.name == name)
+    };
+    let pod = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}");
+    for path in [&format!("/api/v1/nodes/{node}"), &pod, &format!("{jobs}/a-job")] {
+        delete(path, r#"{"dryRun": ["All"]}"#).await;
+        delete(&format!("{path}?dryRun=All"), "").await;
+        assert!(is_there(path), "{path} was only asked about");
+        delete(&format!("{path}?dryRun=All"), r#"{"gracePeriodSeconds": 0}"#).await;
+        assert!(!is_there(path), "{path}: the options in the body count alone");
+    }
+}
+
 /// An absent key is tested for with null; an absent list below it fails.
 #[tokio::test]
 async fn a_patch_by_hand_on_an_absent_env_is_guarded_as_on_the_real_server() {

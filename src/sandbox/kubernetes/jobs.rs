@@ -65,9 +65,8 @@ pub(super) fn delete(
     name: &str,
 ) -> Result<Answer, Failure> {
     let job = resource::find(&state.cluster, target, name)?;
-    let options: Value = serde_json::from_slice(&received.body).unwrap_or(Value::Null);
-    write::precondition(&job, "Job", name, &options)?;
-    if received.param("dryRun") != Some("All") {
+    let options = write::delete_options(received, &job, "Job", name)?;
+    if !write::is_dry(received, &options) {
         state.cluster.delete_job(&target.key(name));
     }
     Ok(json_answer(200, &write::deleted(target, &job)))

@@ -262,14 +262,8 @@ pub(super) fn delete_pod(
     now: Timestamp,
 ) -> Result<Answer, Failure> {
     let pod = resource::find(&state.cluster, target, name)?;
-    let options: Value = serde_json::from_slice(&received.body).unwrap_or(Value::Null);
-    precondition(&pod, "Pod", name, &options)?;
-    // Options in the body count alone: those of the address are then not read.
-    let dry_run = match options.as_object() {
-        Some(options) => options.get("dryRun").is_some_and(|all| *all == json!(["All"])),
-        None => received.param("dryRun") == Some("All"),
-    };
-    if dry_run {
+    let options = delete_options(received, &pod, "Pod", name)?;
+    if is_dry(received, &options) {
         return Ok(json_answer(200, &pod));
     }
     let key = target.key(name);
@@ -290,12 +284,31 @@ pub(super) fn delete_node(
     now: Timestamp,
 ) -> Result<Answer, Failure> {
     let node = resource::find(&state.cluster, target, name)?;
-    let options: Value = serde_json::from_slice(&received.body).unwrap_or(Value::Null);
-    precondition(&node, "Node", name, &options)?;
-    if received.param("dryRun") != Some("All") {
+    let options = delete_options(received, &node, "Node", name)?;
+    if !is_dry(received, &options) {
         state.cluster.forget_node(name, now);
     }
     Ok(json_answer(200, &deleted(target, &node)))
+}
+
+/// The options of a deletion, whose precondition the object meets.
+pub(super) fn delete_options(
+    received: &Received,
+    object: &Value,
+    kind: &str,
+    name: &str,
+) -> Result<Value, Failure> {
+    let options: Value = serde_json::from_slice(&received.body).unwrap_or(Value::Null);
+    precondition(object, kind, name, &options)?;
+    Ok(options)
+}
+
+/// Whether a deletion is only asked about. Options in the body count alone: those of the address are then not read.
+pub(super) fn is_dry(received: &Received, options: &Value) -> bool {
+    match options.as_object() {
+        Some(options) => options.get("dryRun").is_some_and(|all| *all == json!(["All"])),
+        None => received.param("dryRun") == Some("All"),
+    }
 }
 
 /// What the server answers when an object is gone at once.
