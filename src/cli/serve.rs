@@ -246,8 +246,8 @@ pub(super) async fn eyes_of(config: &Config) -> anyhow::Result<Eyes> {
     eyes(config, kubernetes, aws.as_ref().map(certificates))
 }
 
-/// Eyes on the systems of the configuration.
-fn eyes(
+/// Eyes on the systems of the configuration, by clients that are there already.
+pub(super) fn eyes(
     config: &Config,
     kubernetes: Kubernetes,
     certificates: Option<(Acm, Route53)>,

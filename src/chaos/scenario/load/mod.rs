@@ -56,18 +56,8 @@ pub fn load(
     runbooks: Option<&BTreeSet<String>>,
     scale: u32,
 ) -> Result<Vec<Scenario>, Faults> {
-    let mut faults = Faults::new();
-    let mut all = Vec::new();
-    for file in files {
-        let mut of_file = Faults::new();
-        let text = read_file(file, &mut of_file);
-        all.extend(
-            text.map(|text| of_text(&text, file, (vars, runbooks, scale), &all, &mut of_file))
-                .unwrap_or_default(),
-        );
-        faults.take_in(Some(file), of_file);
-    }
-    if faults.any() { Err(faults) } else { Ok(all) }
+    let texts = files.iter().map(|file| (file.as_path(), move |faults: &mut Faults| read_file(file, faults)));
+    of_texts(texts, (vars, runbooks, scale))
 }
 
 /// Reads the scenarios of texts that have a name each, as [`load`] does.
@@ -80,17 +70,28 @@ pub fn load_texts(
     runbooks: Option<&BTreeSet<String>>,
     scale: u32,
 ) -> Result<Vec<Scenario>, Faults> {
-    let mut faults = Faults::new();
-    let mut all = Vec::new();
-    for (name, text) in texts {
-        let mut of_file = Faults::new();
-        all.extend(of_text(text, Path::new(name), (vars, runbooks, scale), &all, &mut of_file));
-        faults.take_in(Some(Path::new(name)), of_file);
-    }
-    if faults.any() { Err(faults) } else { Ok(all) }
+    let texts = texts.iter().map(|(name, text)| (Path::new(name), move |_: &mut Faults| Some(*text)));
+    of_texts(texts, (vars, runbooks, scale))
 }
 
 type Context<'c> = (Option<&'c BTreeMap<String, String>>, Option<&'c BTreeSet<String>>, u32);
+
+/// Reads one text after the other; each gets its own faults, those of getting at it among them.
+fn of_texts<'f, T: AsRef<str>>(
+    texts: impl Iterator<Item = (&'f Path, impl FnOnce(&mut Faults) -> Option<T>)>,
+    context: Context<'_>,
+) -> Result<Vec<Scenario>, Faults> {
+    let mut faults = Faults::new();
+    let mut all = Vec::new();
+    for (file, text) in texts {
+        let mut of_file = Faults::new();
+        if let Some(text) = text(&mut of_file) {
+            all.extend(of_text(text.as_ref(), file, context, &all, &mut of_file));
+        }
+        faults.take_in(Some(file), of_file);
+    }
+    if faults.any() { Err(faults) } else { Ok(all) }
+}
 
 fn of_text(
     text: &str,

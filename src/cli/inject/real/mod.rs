@@ -22,6 +22,7 @@ use crate::chaos::report::Report;
 use crate::chaos::scenario::Scenario;
 use crate::chaos::synthetic::Way;
 use crate::cli::client::{Client, me};
+use crate::cli::serve;
 use crate::cli::teller::Teller;
 use crate::clients::CallError;
 use crate::clients::alertmanager::Alertmanager;
@@ -137,9 +138,9 @@ impl Session {
         });
         let mut ground = Ground::new(kubernetes.known_as(MANAGER), namespace);
         ground.image.clone_from(&real.image);
-        if let Some(aws) = crate::cli::serve::aws(&config)? {
+        if let Some(aws) = serve::aws(&config)? {
             ground.ends_instances = Some(Arc::new(Machines(Ec2::new(&aws)?)));
-            ground.certificates = Some(crate::cli::serve::certificates(&aws));
+            ground.certificates = Some(serve::certificates(&aws));
         }
         let alertmanager =
             config.alertmanager.as_ref().map(|there| Alertmanager::new(&there.settings)).transpose()?;
@@ -153,7 +154,7 @@ impl Session {
         };
         let mut session = Self {
             level,
-            eyes: crate::cli::serve::eyes_of(&config).await?,
+            eyes: serve::eyes(&config, kubernetes, ground.certificates.clone())?,
             loki: Loki::new(&config.loki)?,
             client,
             ground,
