@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::daemon::{LIMIT, until};
-use super::real_rds::{account, moto};
+use super::real_rds::{FIRST_ANSWER, account, moto};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
@@ -28,10 +27,8 @@ async fn send(url: &str, service: &str, path: &str, headers: &[(&str, &str)], bo
     let scope = format!(
         "AWS4-HMAC-SHA256 Credential=a/20261122/eu-central-1/{service}/aws4_request, SignedHeaders=host, Signature=b"
     );
-    let mut request = http_client(Duration::from_secs(20))
-        .unwrap()
-        .post(format!("{url}{path}"))
-        .header("authorization", scope);
+    let mut request =
+        http_client(FIRST_ANSWER).unwrap().post(format!("{url}{path}")).header("authorization", scope);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -187,7 +187,7 @@ async fn a_real_prometheus_takes_what_is_taken_here_and_a_hostile_value_stands_f
 
 /// Status, kind of error and kind of result: what a client decides on.
 async fn shape(url: &str, method: &str, pairs: &[(&str, &str)]) -> (u16, String) {
-    let http = http_client(Duration::from_secs(5)).unwrap();
+    let http = http_client(LIMIT).unwrap();
     let query = reqwest::Url::parse_with_params("http://form/", pairs).unwrap();
     let form = query.query().unwrap_or_default().to_owned();
     let request = match method {

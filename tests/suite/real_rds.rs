@@ -41,10 +41,13 @@ pub(crate) fn account(url: &str) -> Aws {
     Aws::new(&settings.with_key("AKIDEXAMPLE", Secret::new("secret"), None)).unwrap()
 }
 
+/// moto loads a service when it is asked for it first, which takes it seconds where other tests want the cores, too.
+pub(crate) const FIRST_ANSWER: Duration = Duration::from_mins(2);
+
 /// What runbookd itself never does. moto finds the service by the scope of the signature, whatever it is.
 async fn make(url: &str, form: &str) {
     let scope = "AWS4-HMAC-SHA256 Credential=a/20261122/eu-central-1/rds/aws4_request, SignedHeaders=host, Signature=b";
-    let request = http_client(Duration::from_secs(20)).unwrap().post(url).header("authorization", scope);
+    let request = http_client(FIRST_ANSWER).unwrap().post(url).header("authorization", scope);
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     let answer = request.body(format!("{form}&Version=2014-10-31")).send().await.unwrap();
     let status = answer.status();
