@@ -51,7 +51,7 @@ async fn what_is_made_up_is_planned_and_rehearsed_and_nothing_is_called() {
     let asked = flow.world().requests();
     let rehearsal = asked.iter().find(|request| request.method == "PATCH").unwrap();
     assert!(rehearsal.path.contains("dryRun=All"), "{}", rehearsal.path);
-    flow.told(|threads| {
+    flow.told("what was rehearsed, and that it was a drill", |threads| {
         threads.iter().any(|thread| {
             thread.head.text.starts_with("🎭 Drill: ")
                 && thread.head.blocks.to_string().contains("this was a drill")

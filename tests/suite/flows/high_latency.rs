@@ -184,8 +184,7 @@ async fn when_the_most_pods_are_too_few_a_person_is_called_with_the_evidence() {
     assert_eq!((replicas(&world), world.writes().len()), (5, 1), "one more, as five are the most");
     assert_eq!(answer(&view, "p99_by_now")["verdict"], "holds", "{view:#}");
     let advice = "check if the model is too large for CPU inference, consider GPU nodes";
-    let told = |world: &World| format!("{:?}", world.slack_threads()).contains(advice);
-    assert!(world.until(LIMIT, told).await, "{:#?}", world.slack_threads());
+    flow.told_that(advice).await;
     assert_eq!(flow.changes().await.len(), 1, "what did not help is put back all the same, in its time");
 }
 

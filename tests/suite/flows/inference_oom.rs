@@ -138,8 +138,7 @@ async fn a_limit_that_is_too_low_is_raised_and_then_the_declared_one_is_put_back
     assert!(why.contains("samosachaat-d12 on 1 pod"), "{why}");
     assert_eq!(swaps(&world), []);
     let advice = "inference.resources.limits.memory in values-prod.yaml";
-    let told = |world: &World| format!("{:?}", world.slack_threads()).contains(advice);
-    assert!(world.until(LIMIT, told).await, "{:#?}", world.slack_threads());
+    flow.told_that(advice).await;
 
     let view = flow.restore().await;
     assert_eq!(outcome(&view), "recovered", "{view:#}");

@@ -33,6 +33,8 @@ use serde_json::{Value, json};
 const TIME_SCALE: u32 = 30;
 /// A flow that has not ended by then never will.
 const LIMIT: Duration = Duration::from_secs(150);
+/// What Slack was not told by then, when there was nothing else to wait for, it never will be.
+const TOLD: Duration = Duration::from_secs(90);
 
 /// A stage with the daemon running, and what a test asks of it.
 struct Flow {
@@ -177,19 +179,26 @@ impl Flow {
     }
 
     /// Waits until Slack was told it. It is told behind the journal, the head of a thread before its replies: whoever has read the head can not yet read those.
-    async fn told(&self, what: impl Fn(&[Thread]) -> bool) -> Vec<Thread> {
+    async fn told(&self, what: &str, is_told: impl Fn(&[Thread]) -> bool) -> Vec<Thread> {
         let world = self.world();
-        let told = world.until(LIMIT, |world| what(&world.slack_threads())).await;
+        let told = world.until(TOLD, |world| is_told(&world.slack_threads())).await;
         let threads = world.slack_threads();
-        assert!(told, "{threads:#?}");
+        assert!(told, "not told {what}: {threads:#?}");
         threads
+    }
+
+    /// Waits until Slack was told this, wherever it stands.
+    async fn told_that(&self, text: &str) {
+        self.told(text, |threads| format!("{threads:?}").contains(text)).await;
     }
 
     /// Waits until the last that there is to say about an incident stands in its thread.
     async fn told_the_end(&self, outcome: &str) -> Vec<Thread> {
         let last = |thread: &Thread| thread.replies.last().is_some_and(|reply| reply.text.contains(outcome));
-        self.told(|threads| threads.iter().any(|thread| thread.head.text.contains(outcome) && last(thread)))
-            .await
+        self.told("the end", |threads| {
+            threads.iter().any(|thread| thread.head.text.contains(outcome) && last(thread))
+        })
+        .await
     }
 
     /// Nothing was changed in the cluster, at all.

@@ -92,11 +92,8 @@ async fn when_no_node_is_ready_nothing_is_done_and_that_is_said() {
     assert!(saw.starts_with("none of 3 nodes is Ready: more likely a fault of the monitoring"), "{saw}");
     assert!(!has(&view, "planned") && !has(&view, "legs_chosen"));
     flow.nothing_was_called();
-    let told = |world: &World| {
-        let threads = world.slack_threads();
-        threads.iter().any(|thread| format!("{thread:?}").contains("none of 3 nodes is Ready"))
-    };
-    assert!(world.until(LIMIT, told).await, "people hear why");
+    // People hear why.
+    flow.told_that("none of 3 nodes is Ready").await;
 }
 
 /// Pods that move make memory alerts fire on healthy services.
@@ -119,8 +116,8 @@ async fn a_memory_alert_stands_back_behind_a_node_failure() {
     let back = events(&view, "stood_back").next().unwrap();
     assert_eq!((&back["behind"], &back["runbook"]), (&json!(first), &json!("node-failure")));
     assert_eq!(view["summary"]["runbook"], "inference-oom");
-    let told = |world: &World| format!("{:?}", world.slack_threads()).contains("node-failure");
-    assert!(world.until(LIMIT, told).await, "people hear behind what it waits");
+    // People hear behind what it waits.
+    flow.told_that("node-failure").await;
 
     let view = flow.end_of(&first).await;
     assert_eq!(outcome(&view), "self_healed", "{view:#}");

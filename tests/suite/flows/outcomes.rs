@@ -102,7 +102,7 @@ async fn would_act_in_shadow_with_the_plan_in_full_and_nothing_called() {
     assert_eq!(plan, "restart deployment/chat-api in samosachaat-prod");
     flow.nothing_was_called();
     let would = |thread: &Thread| thread.replies.iter().any(|reply| reply.text.contains("Would"));
-    flow.told(|threads| threads.iter().any(would)).await;
+    flow.told("what it would have done", |threads| threads.iter().any(would)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,8 +170,8 @@ async fn not_recovered_when_a_restart_does_not_help() {
     let view = flow.end().await;
     assert_eq!(outcome(&view), "not_recovered", "{view:#}");
     assert_eq!(flow.world().writes().len(), 1, "what does not help is not done again");
-    // A person is called in the channel.
-    flow.told(|threads| threads.iter().flat_map(|thread| &thread.replies).any(|reply| reply.broadcast)).await;
+    let called = |thread: &Thread| thread.replies.iter().any(|reply| reply.broadcast);
+    flow.told("a person, in the channel", |threads| threads.iter().any(called)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,20 +63,8 @@ async fn without_a_proof_a_person_is_asked_and_told_why_and_their_yes_is_enough(
     assert_eq!(why, expected);
     assert_eq!(view["asking"]["why"], expected);
     assert_eq!(flow.stands().await["missing"], expected);
-    let told = |world: &runbookd::sandbox::World| {
-        world.slack_threads().iter().any(|thread| {
-            thread
-                .head
-                .blocks
-                .to_string()
-                .contains("You are asked because it is not proven at fault within 90d")
-        })
-    };
-    assert!(
-        flow.world().until(std::time::Duration::from_secs(90), told).await,
-        "{:#?}",
-        flow.world().slack_threads()
-    );
+    let why = "You are asked because it is not proven at fault within 90d";
+    flow.told(why, |threads| threads.iter().any(|thread| thread.head.blocks.to_string().contains(why))).await;
     flow.approve(&id, &view["asking"]["judged"]).await;
     let view = flow.end_of(&id).await;
     assert_eq!(outcome(&view), "recovered", "{view:#}");

@@ -61,14 +61,14 @@ async fn a_run_is_confirmed_acts_once_and_recovers_and_says_who_began_it() {
     let labels = json!({"alertname": "High5xxRate", "namespace": "samosachaat-prod"});
     let run = json!({"by": "ana@laptop", "reason": "the pool looks <full>", "labels": labels});
     assert_eq!((&view["run"], &view["alerts"]), (&run, &json!([])));
-    let told = |world: &runbookd::sandbox::World| {
-        world.slack_threads().iter().any(|thread| {
+    flow.told("who began it, and why", |threads| {
+        threads.iter().any(|thread| {
             let head = thread.head.blocks.to_string();
             head.contains("Begun by hand*\\nby ana@laptop: the pool looks &lt;full&gt;")
                 && head.contains("after it was begun")
         })
-    };
-    assert!(flow.world().until(Duration::from_secs(90), told).await, "{:#?}", flow.world().slack_threads());
+    })
+    .await;
 
     // The answer was lost, say, and the request comes again.
     let (status, again) = flow.ask_for(&wanted("the first key")).await;

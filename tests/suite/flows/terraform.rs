@@ -156,10 +156,7 @@ async fn real_drift_is_shown_to_a_person_and_the_very_plan_that_they_saw_is_appl
             "current_node_ami_id is ami-1 now"
         ]
     );
-    let told = |world: &runbookd::sandbox::World| {
-        format!("{:?}", world.slack_threads()).contains("update terraform_data.node")
-    };
-    assert!(flow.world().until(LIMIT, told).await, "{:#?}", flow.world().slack_threads());
+    flow.told_that("update terraform_data.node").await;
     assert!(ground.state().contains("ami-1") && !ground.state().contains("ami-2"), "nothing is done unasked");
     flow.approve(&id, &judged).await;
     let view = flow.until(&id, "completed", |view| has(view, "effect_completed")).await;

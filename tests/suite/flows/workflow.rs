@@ -9,10 +9,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use runbookd::sandbox::{PoolFault, World};
+use runbookd::sandbox::PoolFault;
 use serde_json::{Value, json};
 
-use super::{Flow, LIMIT, events, has, outcome};
+use super::{Flow, events, has, outcome};
 
 const RUNBOOK: &str = r#"
 apiVersion: runbookd.dev/v1
@@ -153,8 +153,7 @@ async fn a_run_that_can_not_be_told_from_others_is_never_asked_for_again() {
     let flow = hub.alerted(str::to_owned).await;
     let view = flow.end().await;
     assert_eq!((outcome(&view), hub.dispatched().len()), ("ambiguous", 1), "{view:#}");
-    let told = |world: &World| format!("{:?}", world.slack_threads()).contains("run-name");
-    assert!(flow.world().until(LIMIT, told).await, "{:#?}", flow.world().slack_threads());
+    flow.told_that("run-name").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,10 +163,7 @@ async fn a_run_that_fails_is_a_persons_with_its_page() {
     let flow = hub.alerted(str::to_owned).await;
     let view = flow.end().await;
     assert_eq!((outcome(&view), hub.dispatched().len()), ("failed", 1), "{view:#}");
-    let told = |world: &World| {
-        format!("{:?}", world.slack_threads()).contains("https://github.com/acme/infra/actions/runs/1")
-    };
-    assert!(flow.world().until(LIMIT, told).await, "{:#?}", flow.world().slack_threads());
+    flow.told_that("https://github.com/acme/infra/actions/runs/1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
