@@ -56,10 +56,10 @@ impl Kubernetes {
             return Err(CallError::unsent(&call, "a program or a container has another form"));
         }
         // The semaphore is never closed, and an error here would only mean one question too many.
-        let _slot = self.0.slots.acquire().await.ok();
+        let _slot = self.inner.slots.acquire().await.ok();
         let ran = self.run(&call, namespace, pod, container, argv, most);
-        tokio::time::timeout(self.0.timeout, ran).await.map_err(|_| {
-            CallError::new(&call, Reason::Timeout, &format!("it did not end within {:?}", self.0.timeout))
+        tokio::time::timeout(self.inner.timeout, ran).await.map_err(|_| {
+            CallError::new(&call, Reason::Timeout, &format!("it did not end within {:?}", self.inner.timeout))
         })?
     }
 
@@ -72,7 +72,7 @@ impl Kubernetes {
         argv: &[String],
         most: usize,
     ) -> Result<Output, CallError> {
-        let pods: Api<core::Pod> = Api::namespaced(self.0.client.clone(), namespace);
+        let pods: Api<core::Pod> = Api::namespaced(self.inner.client.clone(), namespace);
         let how = AttachParams {
             container: container.map(str::to_owned),
             max_stdout_buf_size: Some(BUFFER),

@@ -91,7 +91,12 @@ pub struct Settings {
 
 /// A cluster.
 #[derive(Clone)]
-pub struct Kubernetes(Arc<Inner>, Writes, &'static str);
+pub struct Kubernetes {
+    inner: Arc<Inner>,
+    written: Writes,
+    /// Who writes, in `managedFields`.
+    manager: &'static str,
+}
 
 /// What becomes of what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +123,7 @@ struct Inner {
 
 impl fmt::Debug for Kubernetes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kubernetes").field("server", &self.0.server).finish_non_exhaustive()
+        f.debug_struct("Kubernetes").field("server", &self.inner.server).finish_non_exhaustive()
     }
 }
 
@@ -129,8 +134,8 @@ impl Kubernetes {
     /// When there is no usable kubeconfig and no service account; the text names the file and the context, and says what to do.
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         let (client, server) = connect::client(settings).await?;
-        Ok(Self(
-            Arc::new(Inner {
+        Ok(Self {
+            inner: Arc::new(Inner {
                 client,
                 server,
                 timeout: DEFAULT_TIMEOUT,
@@ -140,34 +145,34 @@ impl Kubernetes {
                 nodes: Questions::new(AT_ONCE),
                 writes: AtomicU64::new(0),
             }),
-            Writes::Made,
-            FIELD_MANAGER,
-        ))
+            written: Writes::Made,
+            manager: FIELD_MANAGER,
+        })
     }
 
     /// The same cluster, where nothing that is written is carried out: the server looks at it in full (rights, admission, quotas, conflicts) and says what it
     /// would have said. Source: <https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>.
     #[must_use]
     pub fn rehearsing(&self) -> Self {
-        Self(Arc::clone(&self.0), Writes::Rehearsed, self.2)
+        Self { written: Writes::Rehearsed, ..self.clone() }
     }
 
     /// The same cluster, where what is written stands under this name in `managedFields`.
     #[must_use]
     pub fn known_as(&self, manager: &'static str) -> Self {
-        Self(Arc::clone(&self.0), self.1, manager)
+        Self { manager, ..self.clone() }
     }
 
     /// The API server's URL.
     #[must_use]
     pub fn server(&self) -> String {
-        self.0.server.to_string()
+        self.inner.server.to_string()
     }
 
     /// Whether the API server is on this machine, as a sandbox's is.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        let host = self.0.server.host().unwrap_or_default();
+        let host = self.inner.server.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
@@ -202,7 +207,7 @@ impl Kubernetes {
         request: impl Fn() -> Result<Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Vec<u8>, CallError> {
         // The semaphore is never closed, and an error here would only mean one question too many.
-        let _slot = self.0.slots.acquire().await.ok();
+        let _slot = self.inner.slots.acquire().await.ok();
         let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
         let mut asked = 1;
         loop {
@@ -248,7 +253,7 @@ impl Kubernetes {
         kind: &'static str,
         change: Value,
     ) -> Result<(), CallError> {
-        let how = PatchParams { field_manager: Some(self.2.to_owned()), ..PatchParams::default() }
+        let how = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() }
             .validation_strict();
         // kube's own JSON patch wants a crate for its operations; the body is the same, and the type is set here.
         let request = kube::core::Request::new(path).patch(name, &how, &Patch::Strategic(change));
@@ -263,15 +268,15 @@ impl Kubernetes {
 
     /// Sends what may change something, once. No answer to a question from before it is shared with one from after it.
     async fn change(&self, call: &str, request: Request<Vec<u8>>) -> Result<(), CallError> {
-        let request = match self.1 {
+        let request = match self.written {
             Writes::Made => request,
             Writes::Rehearsed => {
                 rehearsed(request).ok_or_else(|| CallError::unsent(call, "it can not be rehearsed"))?
             }
         };
-        self.0.writes.fetch_add(1, Ordering::SeqCst);
+        self.inner.writes.fetch_add(1, Ordering::SeqCst);
         let done = self.send(call, request).await;
-        self.0.writes.fetch_add(1, Ordering::SeqCst);
+        self.inner.writes.fetch_add(1, Ordering::SeqCst);
         done.map(drop)
     }
 
@@ -290,14 +295,18 @@ impl Kubernetes {
     /// One request, once.
     async fn send(&self, call: &str, request: Request<Vec<u8>>) -> Result<Vec<u8>, CallError> {
         let whole = async {
-            let answer =
-                self.0.client.send(request.map(Into::into)).await.map_err(|error| broken(call, &error))?;
+            let answer = self
+                .inner
+                .client
+                .send(request.map(Into::into))
+                .await
+                .map_err(|error| broken(call, &error))?;
             let (head, body) = answer.into_parts();
             let body = body.collect_bytes().await.map_err(|error| broken(call, &error))?;
             Ok::<_, CallError>((head, body.to_vec()))
         };
-        let (head, body) = tokio::time::timeout(self.0.timeout, whole).await.map_err(|_| {
-            CallError::new(call, Reason::Timeout, &format!("no whole answer within {:?}", self.0.timeout))
+        let (head, body) = tokio::time::timeout(self.inner.timeout, whole).await.map_err(|_| {
+            CallError::new(call, Reason::Timeout, &format!("no whole answer within {:?}", self.inner.timeout))
         })??;
         if head.status.is_success() {
             return Ok(body);

@@ -137,13 +137,13 @@ impl Kubernetes {
     /// # Errors
     /// Whatever keeps the API server from answering, also when there are more than 10,000.
     pub async fn nodes(&self) -> Result<Arc<[Node]>, CallError> {
-        let question = format!("{} nodes", self.0.writes.load(Ordering::SeqCst));
+        let question = format!("{} nodes", self.inner.writes.load(Ordering::SeqCst));
         let list = || async {
             let nodes: Vec<core::Node> =
                 self.list("list the nodes", &core::Node::url_path(&(), None)).await?;
             Ok(nodes.iter().map(read).collect())
         };
-        self.0.nodes.ask(question, list).await
+        self.inner.nodes.ask(question, list).await
     }
 
     /// The node of this name; none when there is no such node (any more).

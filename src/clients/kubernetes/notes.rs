@@ -100,7 +100,7 @@ impl Kubernetes {
         let call = format!("create job/{name} in {namespace}");
         checked_job(&call, namespace, name)?;
         let path = Job::url_path(&(), Some(namespace));
-        let request = Request::post(format!("{path}?fieldManager={}&fieldValidation=Strict", self.2))
+        let request = Request::post(format!("{path}?fieldManager={}&fieldValidation=Strict", self.manager))
             .header(header::CONTENT_TYPE, "application/json")
             .body(job.to_string().into_bytes());
         let request = request.map_err(|error| CallError::unsent(&call, &error.to_string()))?;

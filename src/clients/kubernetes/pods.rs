@@ -227,8 +227,8 @@ impl Kubernetes {
     pub async fn pods(&self, namespace: &str) -> Result<Arc<[Pod]>, CallError> {
         let call = format!("list the pods of {namespace}");
         checked_namespace(&call, namespace)?;
-        let question = format!("{} {namespace}", self.0.writes.load(Ordering::SeqCst));
-        self.0.pods.ask(question, || self.list_pods(&call, namespace)).await
+        let question = format!("{} {namespace}", self.inner.writes.load(Ordering::SeqCst));
+        self.inner.pods.ask(question, || self.list_pods(&call, namespace)).await
     }
 
     async fn list_pods(&self, call: &str, namespace: &str) -> Result<Arc<[Pod]>, CallError> {

@@ -298,7 +298,7 @@ async fn a_write_whose_fate_is_open_is_never_sent_again() {
 #[tokio::test]
 async fn a_server_that_hangs_is_a_timeout() {
     let (mut cluster, _wire) = with(vec![Reply::Hang]).await;
-    Arc::get_mut(&mut cluster.0).unwrap().timeout = Duration::from_millis(200);
+    Arc::get_mut(&mut cluster.inner).unwrap().timeout = Duration::from_millis(200);
     let error = cluster.restart("deployment", "shop", "web", "u", "t").await.unwrap_err();
     assert_eq!(error.reason, Reason::Timeout);
 }

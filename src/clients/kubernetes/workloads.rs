@@ -21,7 +21,7 @@ impl Kubernetes {
     pub async fn workload(&self, kind: &str, namespace: &str, name: &str) -> Result<Workload, CallError> {
         let call = format!("read {kind}/{name} in {namespace}");
         checked(&call, kind, namespace, name)?;
-        let question = format!("{} {kind}/{namespace}/{name}", self.0.writes.load(Ordering::SeqCst));
+        let question = format!("{} {kind}/{namespace}/{name}", self.inner.writes.load(Ordering::SeqCst));
         let read = || async {
             match kind {
                 "statefulset" => self.read_workload::<apps::StatefulSet>(&call, namespace, name).await,
@@ -29,7 +29,7 @@ impl Kubernetes {
                 _ => self.read_workload::<apps::Deployment>(&call, namespace, name).await,
             }
         };
-        self.0.workloads.ask(question, read).await
+        self.inner.workloads.ask(question, read).await
     }
 
     /// All Deployments of a namespace.
