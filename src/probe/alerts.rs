@@ -4,7 +4,6 @@
 //! Resolved is not healthy: an alert is gone, too, when nobody measures any more.
 
 use super::{Scope, held};
-
 use crate::alert::{Labels, Matcher, RUN_LABEL};
 use crate::clients::CallError;
 use crate::clients::alertmanager::{Alertmanager, Alerts, Listed, Running, SETTLED, State};

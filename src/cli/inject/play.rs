@@ -116,23 +116,21 @@ impl<P: Place> Play<'_, P> {
         let expected = &scenario.expect.incidents;
         let longest = expected.iter().map(|incident| incident.within).max().unwrap_or_default();
         let making = async {
-            for (number, broken) in breaks.iter().enumerate() {
-                tokio::time::sleep(self.real(broken.wait)).await;
-                if !place.can_refuse() {
-                    follower.say(Doer::Inject, News::Bad, "broken", &broken.says)?;
-                    place.make(number, self.teller).await?;
-                } else if let Err(error) = place.make(number, self.teller).await {
-                    if place.may_have_made(number) {
-                        follower.say(
-                            Doer::Inject,
-                            News::Bad,
-                            "broken",
-                            &format!("perhaps: {}", broken.says),
-                        )?;
+            for (number, Break { wait, says, .. }) in breaks.iter().enumerate() {
+                tokio::time::sleep(self.real(*wait)).await;
+                let broken = |says: &str| follower.say(Doer::Inject, News::Bad, "broken", says);
+                if place.can_refuse() {
+                    match place.make(number, self.teller).await {
+                        Ok(()) => broken(says)?,
+                        Err(error) if !place.may_have_made(number) => return Err(error),
+                        Err(error) => {
+                            broken(&format!("perhaps: {says}"))?;
+                            return Err(error);
+                        }
                     }
-                    return Err(error);
                 } else {
-                    follower.say(Doer::Inject, News::Bad, "broken", &broken.says)?;
+                    broken(says)?;
+                    place.make(number, self.teller).await?;
                 }
                 made.set(made.get() + 1);
             }
